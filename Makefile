@@ -1,0 +1,14 @@
+# Each target is a thin line over `python -m tools ...`, which also works where there is no make.
+PYTHON ?= python3
+SCALE ?= small
+
+.PHONY: book test lab deep drift bench lock clean
+
+book:   ; $(PYTHON) -m tools book --scale $(SCALE)
+test:   ; $(PYTHON) -m tools test
+lab:    ; $(PYTHON) -m tools lab
+deep:   ; $(PYTHON) -m tools deep
+drift:  ; $(PYTHON) -m tools drift
+bench:  ; $(PYTHON) -m tools bench
+lock:   ; $(PYTHON) -m tools lock
+clean:  ; rm -rf _build .venv

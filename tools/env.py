@@ -1,0 +1,77 @@
+"""The book's environment: `.venv`, made from the one hash-pinned lock. Standard library only: it runs before anything is installed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+LOCK = ROOT / "requirements.lock"
+STAMP = VENV / "made-from.sha256"
+OLDEST, NEWEST = (3, 11), (3, 13)
+
+
+def python_of(venv: Path) -> Path:
+    """The interpreter of an environment, on Unix and on Windows."""
+    return venv / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
+def fingerprint() -> str:
+    """What the environment depends on: the lock, our own metadata, and the Python that makes it."""
+    recipe = LOCK.read_bytes() + (ROOT / "pyproject.toml").read_bytes() + repr(sys.version_info[:3]).encode()
+    return hashlib.sha256(recipe).hexdigest()
+
+
+def _run(step: str, command: list[str]) -> None:
+    """Runs one installation step quietly, with a line that shows it is alive; prints its output only where it fails."""
+    started = time.monotonic()
+    shown = sys.stdout.isatty()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT) as process:
+        lines: list[str] = []
+        assert process.stdout is not None
+        for line in process.stdout:
+            lines.append(line)
+            if shown and line.startswith(("Collecting", "  Downloading", "Installing")):
+                print(f"\r  {step}: {line.strip()[:70]:70}", end="", flush=True)
+    seconds = time.monotonic() - started
+    if process.returncode:
+        sys.exit("".join(lines[-40:]) + f"\nThe environment could not be made: '{step}' failed (above). Nothing else was changed.")
+    print(f"{chr(13) if shown else ''}  {step}: done in {seconds:.0f} s{'':60}".rstrip(), flush=True)
+
+
+def ensure() -> Path:
+    """Makes `.venv` if it is missing or was made from another lock; returns its interpreter."""
+    if not OLDEST <= sys.version_info[:2] <= NEWEST:
+        wanted = " to ".join(f"{a}.{b}" for a, b in (OLDEST, NEWEST))
+        sys.exit(f"This is Python {sys.version_info[0]}.{sys.version_info[1]}; the book needs Python {wanted}. "
+                 "Name one: make PYTHON=python3.11 ...")
+    python = python_of(VENV)
+    mark = fingerprint()
+    if python.exists() and STAMP.exists() and STAMP.read_text().strip() == mark:
+        return python
+    packages = sum("==" in line for line in LOCK.read_text().splitlines())
+    print(f"Making the environment in .venv from requirements.lock ({packages} packages, about 2.5 GB; "
+          "a few minutes, once).", flush=True)
+    shutil.rmtree(VENV, ignore_errors=True)
+    _run("new environment", [sys.executable, "-m", "venv", str(VENV)])
+    pip = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--no-deps"]
+    _run("locked packages", [*pip, "--require-hashes", "-r", str(LOCK)])
+    _run("wmlib itself", [*pip, "--no-build-isolation", "--editable", "."])
+    STAMP.write_text(mark + "\n")
+    return python
+
+
+def make_lock(extra: list[str]) -> None:
+    """Resolves pyproject.toml again into requirements.lock, for every Python and system we support, without addresses."""
+    command = ["uv", "pip", "compile", "pyproject.toml", "--extra", "book", "--extra", "test", "--extra", "build",
+               "--universal", "--python-version", "3.11", "--generate-hashes", "--no-header", "--no-emit-index-url",
+               "--no-emit-find-links", "--quiet", "-o", LOCK.name, *extra]
+    if shutil.which("uv") is None:
+        sys.exit("Making the lock needs uv (pip install uv); building and testing the book do not.")
+    sys.exit(subprocess.run(command, cwd=ROOT).returncode)
