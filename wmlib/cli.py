@@ -1,0 +1,90 @@
+"""The stages on the command line, for long runs: `wmlib gather ...`. They call what the chapters call.
+
+Exit codes: 0 done, 1 could not be done here (disk, memory), 2 wrong input, 130 interrupted. A foreseeable mistake gets
+one line on standard error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+import time
+from collections.abc import Callable, Sequence
+
+from wmlib import body as bodies
+from wmlib import episodes, rollout, scales
+from wmlib.runs import InputError
+
+
+def _progress(goal: int) -> Callable[[int], None]:
+    """Prints steps so far and time left: in place on a terminal, now and then in a log."""
+    started = shown = time.monotonic()
+    terminal = sys.stdout.isatty()
+
+    def show(steps: int) -> None:
+        nonlocal shown
+        now = time.monotonic()
+        if now - shown < (0.5 if terminal else 15):
+            return
+        shown = now
+        speed = steps / (now - started)
+        line = f"  {min(steps, goal):,} of {goal:,} real steps, {speed:,.0f} a second, {max(0.0, goal - steps) / speed:.0f} s left"
+        print(f"\r{line:70}" if terminal else line, end="" if terminal else "\n", flush=True)
+
+    return show
+
+
+def gather(options: argparse.Namespace) -> None:
+    """Gathers real episodes into a folder."""
+    body = bodies.get(options.body)
+    steps = scales.current().real_steps if options.steps is None else options.steps
+    command = f"wmlib gather --body {body.name} --policy {options.policy} --steps {steps} --seed {options.seed} --out {shlex.quote(options.out)}"
+    print(f"Gathering {steps:,} real steps of {body.name} with {options.policy} actions, run seed {options.seed}, into {options.out}", flush=True)
+    started = time.monotonic()
+    gathered = episodes.gather(
+        body, options.policy, steps, options.seed, options.out, threads=options.threads, progress=_progress(steps), command=command
+    )
+    seconds = time.monotonic() - started
+    print("\r" if sys.stdout.isatty() else "", end="")
+    print(
+        f"{len(gathered):,} episodes, {gathered.n_steps:,} real steps in {seconds:.1f} s; "
+        f"mean return {gathered.returns.mean():.1f}, mean length {gathered.lengths.mean():.1f}. Kept in {options.out}"
+    )
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    top = argparse.ArgumentParser(prog="wmlib", description="The stages of a world model on the command line.")
+    stages = top.add_subparsers(dest="stage", required=True, metavar="STAGE")
+    stage = stages.add_parser(
+        "gather",
+        help="gather real experience",
+        description="Gather whole real episodes into a folder: seeds, actions, states and rewards, with a manifest.",
+        epilog="example: wmlib gather --body humanoid --policy random --steps 10000 --seed 0 --out runs/experience",
+    )
+    stage.add_argument("--body", default="humanoid", help="the body (default: %(default)s)")
+    stage.add_argument("--policy", default="random", help=f"what acts: {', '.join(rollout.POLICIES)} (default: %(default)s)")
+    stage.add_argument("--steps", type=int, help="real steps, at least (default: those of the scale WM_SCALE)")
+    stage.add_argument("--seed", type=int, default=0, help="seed of the run; another seed shares no episode (default: %(default)s)")
+    stage.add_argument("--threads", type=int, help="threads; changes no number (default: every core)")
+    stage.add_argument("--out", required=True, help="the folder to make; it must not exist")
+    stage.set_defaults(run=gather)
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one stage; returns the exit code."""
+    options = parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except InputError as error:
+        print(f"wmlib: {error}", file=sys.stderr)
+        return 2
+    except (OSError, MemoryError) as error:
+        print(f"wmlib: {error or 'out of memory'}. Nothing half-written was left.", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nwmlib: interrupted. Nothing half-written was left.", file=sys.stderr)
+        return 130
+    return 0

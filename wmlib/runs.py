@@ -1,0 +1,189 @@
+"""What a run leaves on disk: artefacts that are whole or absent, each with a manifest that says where it came from.
+
+An artefact is a folder with its files and a `manifest.json` (sha256 and size of each file; the command, seed, library
+versions and seconds that made it). It is written beside its final place and renamed into it, so that a reader never
+sees half of one, however the writer ended.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+SCHEMA = 1
+MANIFEST = "manifest.json"
+DISTRIBUTIONS = ("wmlib", "numpy", "gymnasium", "mujoco")
+
+
+class InputError(ValueError):
+    """Something the reader gave or has is not as it must be. The message says what, what was expected, and what to do."""
+
+
+def sha256(data: bytes) -> str:
+    """Hexadecimal SHA-256 of some bytes."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the libraries that a result depends on."""
+    found = {"python": platform.python_version()}
+    for name in DISTRIBUTIONS:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
+
+
+def data_folder() -> Path:
+    """The book's `data/`: `WM_DATA` if set, else the one beside the library in a clone.
+
+    Raises:
+        InputError: if there is none, as in a `pip install` without the book.
+    """
+    folder = Path(os.environ.get("WM_DATA") or Path(__file__).resolve().parent.parent / "data")
+    if not folder.is_dir():
+        raise InputError(f"The book's data folder is missing: {folder}. Work in a clone of the book, or set WM_DATA to its data folder.")
+    return folder
+
+
+def find(artefact: str | Path) -> Path:
+    """The folder of an artefact: a path, or the bare name of one that the book ships in `data/`.
+
+    Raises:
+        InputError: if neither exists.
+    """
+    if Path(artefact).is_dir():
+        return Path(artefact)
+    if Path(artefact).name != str(artefact):
+        raise InputError(f"There is no folder {artefact}. Expected an artefact's folder, or the name of one in data/.")
+    folder = data_folder()
+    if not (folder / artefact).is_dir():
+        shipped = sorted(path.parent.name for path in folder.glob(f"*/{MANIFEST}"))
+        raise InputError(f"There is no artefact '{artefact}' here or in data/, which has: {', '.join(shipped) or 'nothing'}.")
+    return folder / artefact
+
+
+def _fsync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError:  # some systems cannot sync a folder
+        if not path.is_dir():
+            raise
+    finally:
+        os.close(handle)
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Writes a file whole or not at all: a temporary file beside it, synced, then renamed."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    _fsync(path.parent)
+
+
+@contextlib.contextmanager
+def new_artefact(out: str | Path) -> Iterator[Path]:
+    """Gives a hidden folder to write into, and renames it to `out` when the block ends well; removes it when it does not.
+
+    The folder is made at once, so that an unwritable place is found before the work, not after it.
+
+    Raises:
+        InputError: if `out` exists already, or cannot be made.
+    """
+    out = Path(out)
+    if out.exists() or out.is_symlink():
+        raise InputError(f"{out} exists already. Nothing was overwritten: remove it, or give another --out.")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        hidden = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    except OSError as error:
+        raise InputError(f"Cannot write in {out.parent}: {error.strerror}. Give an --out in a folder that you may write.") from None
+    try:
+        yield hidden
+        for path in hidden.iterdir():
+            _fsync(path)
+        hidden.chmod(0o755)
+        try:
+            hidden.rename(out)
+        except OSError as error:
+            raise InputError(f"{out} appeared while this ran ({error.strerror}). Nothing was overwritten.") from None
+        _fsync(out.parent)
+    finally:
+        shutil.rmtree(hidden, ignore_errors=True)
+
+
+def write_manifest(folder: Path, **facts: Any) -> None:
+    """Writes `manifest.json`: the facts, the versions, and size and sha256 of every file now in the folder."""
+    files = {
+        path.name: {"bytes": path.stat().st_size, "sha256": sha256(path.read_bytes())}
+        for path in sorted(folder.iterdir())
+        if path.name != MANIFEST
+    }
+    manifest = {"schema": SCHEMA, **facts, "versions": versions(), "files": files}
+    write_atomic(folder / MANIFEST, (json.dumps(manifest, indent=2) + "\n").encode())
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Reads an artefact's manifest.
+
+    Raises:
+        InputError: if it is missing, is not JSON, or has another schema.
+    """
+    path = folder / MANIFEST
+    try:
+        manifest = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise InputError(f"{folder} has no {MANIFEST}: it is not an artefact, or it is not whole. Make it again.") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read as JSON ({error}). Make the artefact again, or restore it with git.") from None
+    if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA or not isinstance(manifest.get("files"), dict):
+        found = manifest.get("schema") if isinstance(manifest, dict) else None
+        raise InputError(f"{path} has schema {found}; this wmlib reads schema {SCHEMA}. Make the artefact again.")
+    return manifest
+
+
+def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Writes named arrays as plain `.npz`. The same arrays give the same bytes."""
+    np.savez(path, allow_pickle=False, **arrays)
+
+
+def read_arrays(folder: Path, name: str, manifest: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+    """Reads the arrays of one `.npz` file of an artefact, after checking its size and sha256 against the manifest.
+
+    Raises:
+        InputError: if the file is missing, truncated, altered, or holds pickled objects.
+    """
+    path = folder / name
+    listed = manifest["files"].get(name)
+    if listed is None or not path.is_file():
+        raise InputError(f"{path} is missing. Make the artefact again, or restore it with git.")
+    size = path.stat().st_size
+    if size != listed.get("bytes"):
+        raise InputError(f"{path} has {size} bytes; its manifest says {listed.get('bytes')}: it is truncated or altered. Restore it with git, or make it again.")
+    if sha256(path.read_bytes()) != listed.get("sha256"):
+        raise InputError(f"{path} does not match the sha256 in its manifest: it was altered or damaged. Restore it with git, or make it again.")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {key: file[key] for key in file.files}
+    except (OSError, ValueError, EOFError, KeyError) as error:
+        raise InputError(f"{path} cannot be read as plain arrays ({error}). Pickled objects are refused: store numbers only.") from None
