@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 from wmlib import body as bodies
-from wmlib import episodes, rollout, scales
-from wmlib.runs import InputError
+from wmlib import episodes, scales
+from wmlib.policies import POLICIES
+from wmlib.runs import InputError, versions
 
 
 def _progress(goal: int) -> Callable[[int], None]:
@@ -53,9 +56,17 @@ def gather(options: argparse.Namespace) -> None:
     )
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong with a command line in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}. See {self.prog} --help.\n")
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    top = argparse.ArgumentParser(prog="wmlib", description="The stages of a world model on the command line.")
+    top = _Parser(prog="wmlib", description="The stages of a world model on the command line.")
+    top.add_argument("--version", action="version", version=", ".join(f"{name} {version}" for name, version in versions().items()))
     stages = top.add_subparsers(dest="stage", required=True, metavar="STAGE")
     stage = stages.add_parser(
         "gather",
@@ -64,7 +75,7 @@ def parser() -> argparse.ArgumentParser:
         epilog="example: wmlib gather --body humanoid --policy random --steps 10000 --seed 0 --out runs/experience",
     )
     stage.add_argument("--body", default="humanoid", help="the body (default: %(default)s)")
-    stage.add_argument("--policy", default="random", help=f"what acts: {', '.join(rollout.POLICIES)} (default: %(default)s)")
+    stage.add_argument("--policy", default="random", help=f"what acts: {', '.join(POLICIES)} (default: %(default)s)")
     stage.add_argument("--steps", type=int, help="real steps, at least (default: those of the scale WM_SCALE)")
     stage.add_argument("--seed", type=int, default=0, help="seed of the run; another seed shares no episode (default: %(default)s)")
     stage.add_argument("--threads", type=int, help="threads; changes no number (default: every core)")
@@ -76,6 +87,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one stage; returns the exit code."""
     options = parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill tidies up as Ctrl-C does
     try:
         options.run(options)
     except InputError as error:

@@ -21,6 +21,7 @@ from wmlib import body as bodies
 from wmlib import rollout as real
 from wmlib import runs, scales
 from wmlib.body import Actions, Array, Body, Bools
+from wmlib.policies import POLICIES, Replay
 from wmlib.rollout import Episode
 from wmlib.runs import InputError
 
@@ -236,7 +237,7 @@ class Episodes:
         if len(actions) < len(self):
             raise InputError("Two of these episodes have the same seed; they cannot be told apart in a replay. Replay them one part at a time.")
         longest = int(self.lengths.max())
-        played = real.rollout(self.body, real.Replay(actions), self.seeds.tolist(), max_steps=longest, threads=threads)
+        played = real.rollout(self.body, Replay(actions), self.seeds.tolist(), max_steps=longest, threads=threads)
         again = Episodes.of(self.body, [_cut(episode, int(length)) for episode, length in zip(played, self.lengths, strict=True)])
         if not (np.array_equal(again.lengths, self.lengths) and np.array_equal(again.qpos, self.qpos)):
             version = runs.versions().get("mujoco")
@@ -304,14 +305,14 @@ def gather(
     Raises:
         InputError: if a size or a name is wrong, or `out` cannot be written.
     """
-    if policy not in real.POLICIES:
-        raise InputError(f"There is no policy '{policy}'; there are: {', '.join(real.POLICIES)}.")
+    if policy not in POLICIES:
+        raise InputError(f"There is no policy '{policy}'; there are: {', '.join(POLICIES)}.")
     if steps < 1:
         raise InputError(f"{steps} steps were asked for; expected a whole number of at least 1.")
     seeds = scales.run_seeds(scales.TRAINING_SEEDS, seed)
 
     def simulate() -> Episodes:
-        act = real.POLICIES[policy](body)
+        act = POLICIES[policy](body)
         return Episodes.of(body, real.rollout(body, act, seeds, min_steps=steps, threads=threads, keep_obs=out is None, progress=progress))
 
     if out is None:

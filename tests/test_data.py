@@ -1,0 +1,49 @@
+"""What the book ships is whole, small, and made again by its own command."""
+
+import json
+import shlex
+
+import numpy as np
+import pytest
+
+import wmlib as wm
+from wmlib.cli import main
+
+ARTEFACTS = sorted(path.parent for path in wm.runs.data_folder().glob(f"*/{wm.runs.MANIFEST}"))
+
+
+def test_at_least_ten_thousand_real_steps_are_shipped_in_at_most_ten_megabytes():
+    shipped = wm.episodes.load("humanoid-random")
+    assert shipped.n_steps >= 10_000
+    assert sum(path.stat().st_size for path in (wm.runs.data_folder() / "humanoid-random").iterdir()) <= 10_000_000
+
+
+@pytest.mark.parametrize("folder", ARTEFACTS, ids=lambda folder: folder.name)
+def test_every_shipped_file_is_in_a_manifest_that_says_how_it_was_made(folder):
+    manifest = wm.runs.read_manifest(folder)
+    assert {path.name for path in folder.iterdir()} == {*manifest["files"], wm.runs.MANIFEST}
+    assert manifest["command"]
+    assert manifest["seed"] >= 0
+    assert manifest["seconds"] > 0
+    assert manifest["versions"]["mujoco"]
+    for name, listed in manifest["files"].items():
+        assert wm.runs.sha256((folder / name).read_bytes()) == listed["sha256"]
+
+
+def test_the_shipped_experience_is_gathered_again_bit_for_bit_by_the_command_in_its_manifest(tmp_path, capsys):
+    shipped = wm.runs.read_manifest(wm.runs.find("humanoid-random"))
+    words = shlex.split(shipped["command"])
+    words[words.index("--out") + 1] = str(tmp_path / "again")
+    assert words[0] == "wmlib"
+    assert main(words[1:]) == 0
+    again = json.loads((tmp_path / "again" / wm.runs.MANIFEST).read_text())
+    assert again["files"] == shipped["files"]
+    assert "real steps in" in capsys.readouterr().out
+
+
+def test_the_shipped_body_never_stands_again():
+    """A sanity check of the numbers themselves: heights end outside the healthy range, and only there."""
+    shipped = wm.episodes.load("humanoid-random")
+    ended = shipped.body.terminated(shipped.physics)
+    assert ended.sum() == len(shipped)
+    assert np.array_equal(np.nonzero(ended)[0], np.cumsum(shipped.lengths + 1) - 1)

@@ -1,0 +1,58 @@
+"""Doors lead one way: the rooms that workers and renderers use never pull TensorFlow in."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import wmlib
+
+FOLDER = Path(wmlib.__file__).parent
+WITHOUT_TENSORFLOW = ["scales", "runs", "body", "policies", "rollout", "episodes", "cli"]
+# What each room may import from wmlib: the doors of the design page.
+DOORS = {
+    "runs": set(), "scales": {"runs"}, "body": {"runs"}, "policies": {"body"}, "rollout": {"body", "policies", "runs"},
+    "episodes": {"body", "policies", "rollout", "runs", "scales"}, "cli": {"body", "episodes", "policies", "runs", "scales"},
+    "__main__": {"cli"}, "__init__": {"body", "episodes", "policies", "rollout", "runs", "scales"},
+}  # fmt: skip
+
+
+def rooms_imported_by(path):
+    """Names of the wmlib modules that a file imports."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module == "wmlib":
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("wmlib."):
+            found.add(node.module.split(".")[1])
+        elif isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("wmlib.")}
+    return found
+
+
+def test_every_room_imports_only_through_its_doors():
+    rooms = {path.stem: rooms_imported_by(path) for path in FOLDER.glob("*.py")}
+    assert rooms.keys() == DOORS.keys(), "a new room needs its doors named in DOORS"
+    for room, imported in rooms.items():
+        assert imported <= DOORS[room], f"{room} imports {sorted(imported - DOORS[room])}"
+
+
+def test_the_rooms_for_workers_import_without_tensorflow_and_without_opengl():
+    code = (
+        f"import sys; import {', '.join(f'wmlib.{room}' for room in WITHOUT_TENSORFLOW)}; wmlib.body.get('humanoid');"
+        "print([name for name in ('tensorflow', 'keras', 'jax', 'torch', 'matplotlib') if name in sys.modules])"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=FOLDER.parent)
+    assert ran.stdout.strip() == "[]", ran.stdout + ran.stderr
+
+
+def test_the_lock_has_no_tensorflow_probability_no_box2d_and_no_address():
+    lock = (FOLDER.parent / "requirements.lock").read_text(encoding="utf-8").lower()
+    assert "tensorflow-probability" not in lock
+    assert "box2d" not in lock
+    assert "://" not in lock
+    assert "--index" not in lock
+    assert "--find-links" not in lock
+    pinned = [line for line in lock.splitlines() if "==" in line and not line.startswith(" ")]
+    assert lock.count("--hash=sha256:") >= len(pinned)
+    assert "mujoco==3.14.0" in lock
