@@ -20,6 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 LOGS = ROOT / "_build" / "gate"
 BUDGET = 25 * 60  # seconds on 2 cores, as the book grows
+ALIVE_EVERY = 30.0  # seconds between two signs of life
 INSIDE = "WM_GATE_INSIDE"  # set inside a sabotaged copy, whose gate must not sabotage further copies
 OWN_STEP = ("notebooks", "site", "browser", "gate")  # test files that have a step of their own
 
@@ -103,7 +104,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def run_step(step: Step, say: Callable[[str], None], limit: float = BUDGET) -> Outcome:
-    """Runs one step to its log, with a sign of life every 30 s."""
+    """Runs one step to its log, with a sign of life now and then."""
     step.report.unlink(missing_ok=True)
     started = time.monotonic()
     with step.log.open("wb") as log:
@@ -112,7 +113,7 @@ def run_step(step: Step, say: Callable[[str], None], limit: float = BUDGET) -> O
         try:
             while process.poll() is None:
                 try:
-                    process.wait(timeout=30)
+                    process.wait(timeout=ALIVE_EVERY)
                 except subprocess.TimeoutExpired:
                     spent = time.monotonic() - started
                     say(f"      {step.name}: {spent:.0f} s so far; {_last_line(step.log)}")

@@ -1,0 +1,118 @@
+"""The gate is itself tested: sabotages of a copy of this repository, each through the real gate.
+
+The gate runs the cheap ones and one of each expensive kind, through the step that must catch them. `make deep` runs them all
+through the whole gate, and the honest copy too.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tools import gate
+from tools.sabotages import SABOTAGES
+
+ROOT = Path(__file__).resolve().parent.parent
+NOT_COPIED = shutil.ignore_patterns(".git", ".venv", "_build", "runs", "__pycache__", ".ipynb_checkpoints", ".pytest_cache", ".hypothesis")
+STEPS = [step.name for step in gate.STEPS]
+CHEAP = ("lint", "notebooks", "types")
+SAMPLE = {"a stale contract output", "a dead kernel", "a broken anchor in raw HTML"}  # of the expensive kinds
+NEEDS = {"site": ("book", "site")}  # the steps that a step alone would miss
+
+
+@pytest.fixture
+def repository(tmp_path):
+    """A copy of this repository as it stands, with the caches of its checkers and its executed chapters, but no pages."""
+    copy = shutil.copytree(ROOT, tmp_path / "copy", ignore=NOT_COPIED)
+    return copy
+
+
+def run_gate(repository, *arguments):
+    environment = {key: value for key, value in os.environ.items() if key not in ("WM_SCALE", "IPYTHONDIR", "PYTEST_ADDOPTS")}
+    environment |= {gate.INSIDE: "1", "PYTHONPATH": str(repository)}
+    return subprocess.run([sys.executable, "-m", "tools.gate", "--fail-fast", *arguments], cwd=repository, env=environment,
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def assert_caught(sabotage, repository, *arguments):
+    sabotage.change(repository)
+    result = run_gate(repository, *arguments)
+    failed = re.findall(r"^(\w+) +FAILED", result.stdout, re.M)
+    assert (result.returncode, failed) == (1, [sabotage.step]), result.stdout
+    assert re.search(sabotage.says, result.stdout), result.stdout
+    assert re.fullmatch(r"\d+ passed, [1-9]\d* failed(, \d+ skipped)?", result.stdout.splitlines()[-1])
+
+
+SAMPLED = [name for name, sabotage in SABOTAGES.items() if sabotage.step in CHEAP or name in SAMPLE]
+
+
+@pytest.mark.parametrize("name", SAMPLED)
+def test_the_step_catches(name, repository):
+    step = SABOTAGES[name].step
+    until = STEPS[: STEPS.index(step) + 1] if step in CHEAP else NEEDS.get(step, (step,))
+    assert_caught(SABOTAGES[name], repository, "--only", *until)
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("name", SABOTAGES)
+def test_the_whole_gate_catches(name, repository):
+    assert_caught(SABOTAGES[name], repository)
+
+
+@pytest.mark.deep
+def test_the_whole_gate_passes_an_honest_copy(repository):
+    result = run_gate(repository)
+    assert result.returncode == 0, result.stdout
+    assert re.fullmatch(r"\d+ passed, 0 failed(, \d+ skipped)?", result.stdout.splitlines()[-1])
+
+
+def test_there_are_at_least_ten_sabotages_and_each_names_a_step():
+    assert len(SABOTAGES) >= 10
+    assert {sabotage.step for sabotage in SABOTAGES.values()} <= set(STEPS)
+
+
+# The gate's own bookkeeping, on steps made for the purpose.
+
+
+@pytest.fixture
+def step(tmp_path, monkeypatch):
+    monkeypatch.setattr(gate, "LOGS", tmp_path)
+    return lambda code: gate.Step("toy", "a toy", ("-c", code))
+
+
+def test_a_step_that_is_no_pytest_run_counts_as_one_check(step):
+    good, bad = (gate.run_step(step(code), print) for code in ("print('fine')", "raise SystemExit(3)"))
+    assert (good.ok, good.passed, good.failed) == (True, 1, 0)
+    assert (bad.ok, bad.passed, bad.failed) == (False, 0, 1)
+
+
+def test_a_pytest_run_counts_its_tests_and_a_crash_after_them_still_fails(step):
+    cases = "<testcase classname='a' name='b' time='1.5'/><testcase name='c'><failure/></testcase><testcase name='d'><skipped message='no'/></testcase>"
+    write = f"open({str(gate.LOGS / 'toy.xml')!r}, 'w').write({'<testsuite>' + cases + '</testsuite>'!r})"
+    counted = gate.run_step(step(write), print)
+    assert (counted.passed, counted.failed, counted.skipped) == (1, 1, {"None::d": "no"})
+    write = write.replace("<failure/>", "")
+    assert gate.run_step(step(write + "; import os; os.abort()"), print).failed == 1
+
+
+def test_a_step_that_hangs_is_stopped_with_what_it_started(step, tmp_path, monkeypatch):
+    monkeypatch.setattr(gate, "ALIVE_EVERY", 0.2)
+    started = "import subprocess, sys; child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']); print(child.pid, flush=True); child.wait()"
+    outcome = gate.run_step(step(started), print, limit=0.5)
+    assert not outcome.ok and outcome.seconds < 20
+    assert "was stopped after" in (tmp_path / "toy.log").read_text()
+
+
+def test_the_last_line_is_the_counts(step, capsys):
+    gate.report([gate.run_step(step("print('fine')"), print)], print)
+    assert capsys.readouterr().out.splitlines()[-1] == "1 passed, 0 failed"
+
+
+def test_the_steps_run_at_smoke_scale_on_this_checkout_whatever_is_set_outside():
+    inner = gate.environment({"WM_SCALE": "large", "PYTHONPATH": "/elsewhere", "PATH": "/bin"})
+    assert inner["WM_SCALE"] == "smoke"
+    assert inner["PYTHONPATH"].split(os.pathsep)[0] == str(ROOT)
