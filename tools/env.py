@@ -13,7 +13,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 LOCK = ROOT / "requirements.lock"
-STAMP = VENV / "made-from.sha256"
+LOCK_STAMP = VENV / "made-from-lock.sha256"
+OURS_STAMP = VENV / "made-from-pyproject.sha256"
 OLDEST, NEWEST = (3, 11), (3, 13)
 
 
@@ -22,10 +23,13 @@ def python_of(venv: Path) -> Path:
     return venv / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
-def fingerprint() -> str:
-    """What the environment depends on: the lock, our own metadata, and the Python that makes it."""
-    recipe = LOCK.read_bytes() + (ROOT / "pyproject.toml").read_bytes() + repr(sys.version_info[:3]).encode()
-    return hashlib.sha256(recipe).hexdigest()
+def _fingerprint(path: Path) -> str:
+    """Of one file, and of the Python that makes the environment."""
+    return hashlib.sha256(path.read_bytes() + repr(sys.version_info[:3]).encode()).hexdigest()
+
+
+def _stamped(stamp: Path, source: Path) -> bool:
+    return stamp.exists() and stamp.read_text().strip() == _fingerprint(source)
 
 
 def _run(step: str, command: list[str]) -> None:
@@ -51,19 +55,19 @@ def ensure() -> Path:
         wanted = " to ".join(f"{a}.{b}" for a, b in (OLDEST, NEWEST))
         sys.exit(f"This is Python {sys.version_info[0]}.{sys.version_info[1]}; the book needs Python {wanted}. "
                  "Name one: make PYTHON=python3.11 ...")
-    python = python_of(VENV)
-    mark = fingerprint()
-    if python.exists() and STAMP.exists() and STAMP.read_text().strip() == mark:
-        return python
-    packages = sum("==" in line for line in LOCK.read_text().splitlines())
-    print(f"Making the environment in .venv from requirements.lock ({packages} packages, about 2.5 GB; "
-          "a few minutes, once).", flush=True)
-    shutil.rmtree(VENV, ignore_errors=True)
-    _run("new environment", [sys.executable, "-m", "venv", str(VENV)])
+    python, ours = python_of(VENV), ROOT / "pyproject.toml"
     pip = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--no-deps"]
-    _run("locked packages", [*pip, "--require-hashes", "-r", str(LOCK)])
-    _run("wmlib itself", [*pip, "--no-build-isolation", "--editable", "."])
-    STAMP.write_text(mark + "\n")
+    if not (python.exists() and _stamped(LOCK_STAMP, LOCK)):
+        packages = sum("==" in line for line in LOCK.read_text().splitlines())
+        print(f"Making the environment in .venv from requirements.lock ({packages} packages, about 2.5 GB; "
+              "a few minutes, once).", flush=True)
+        shutil.rmtree(VENV, ignore_errors=True)
+        _run("new environment", [sys.executable, "-m", "venv", str(VENV)])
+        _run("locked packages", [*pip, "--require-hashes", "-r", str(LOCK)])
+        LOCK_STAMP.write_text(_fingerprint(LOCK) + "\n")
+    if not _stamped(OURS_STAMP, ours):
+        _run("wmlib itself", [*pip, "--no-build-isolation", "--editable", "."])
+        OURS_STAMP.write_text(_fingerprint(ours) + "\n")
     return python
 
 
