@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -170,6 +170,10 @@ class Episodes:
             self.qpos[states], self.qvel[states], bool(self.terminated[index]), bool(self.truncated[index]),
         )  # fmt: skip
 
+    def __iter__(self) -> Iterator[Episode]:
+        """Every episode, as views."""
+        return (self[index] for index in range(len(self)))
+
     def select(self, index: Sequence[int] | Ints) -> Episodes:
         """The episodes with these numbers, in this order."""
         return Episodes.of(self.body, [self[int(i)] for i in index])
@@ -233,7 +237,7 @@ class Episodes:
         Raises:
             InputError: if this MuJoCo does not give the stored states again (another version or processor).
         """
-        actions = {int(seed): self[i].action for i, seed in enumerate(self.seeds)}
+        actions = {episode.seed: episode.action for episode in self}
         if len(actions) < len(self):
             raise InputError("Two of these episodes have the same seed; they cannot be told apart in a replay. Replay them one part at a time.")
         longest = int(self.lengths.max())
