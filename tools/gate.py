@@ -82,10 +82,12 @@ class Outcome:
 
 def environment(outer: Mapping[str, str]) -> dict[str, str]:
     """What every step sees: smoke scale, this checkout first on the path, this interpreter's programs, plain text."""
+    settings = ROOT / "_build" / "ipython"
+    settings.mkdir(parents=True, exist_ok=True)
     before = {"PYTHONPATH": str(ROOT), "PATH": str(Path(sys.executable).parent)}
     joined = {key: os.pathsep.join(filter(None, [value, outer.get(key)])) for key, value in before.items()}
     quiet = {"NO_COLOR": "1", "PYTHONUNBUFFERED": "1", "TF_CPP_MIN_LOG_LEVEL": "2", "JUPYTER_PLATFORM_DIRS": "1",
-             "PYDEVD_DISABLE_FILE_VALIDATION": "1", "IPYTHONDIR": str(ROOT / "_build" / "ipython")}
+             "PYDEVD_DISABLE_FILE_VALIDATION": "1", "IPYTHONDIR": str(settings)}
     return {**quiet, **outer, **joined, "WM_SCALE": "smoke"}
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from tools import prose
+from tools.gate import environment
 
 ROOT = Path(__file__).resolve().parent.parent
 CHAPTERS = ROOT / "chapters"
@@ -192,14 +193,14 @@ def main(argv: list[str]) -> int:
     parser.add_argument("files", nargs="*", type=Path, help="notebooks (default: every chapter)")
     parser.add_argument("--run", action="store_true", help="run them first, at smoke scale, to store contract outputs anew")
     options = parser.parse_args(argv)
-    os.environ["WM_SCALE"] = "smoke"
     for path in options.files or sorted(CHAPTERS.glob("*.ipynb")):
         before = path.read_text(encoding="utf-8")
         notebook = nbformat.reads(before, as_version=4)  # type: ignore[no-untyped-call,unused-ignore]
         if options.run:
             from nbclient import NotebookClient
 
-            NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(path.parent)}}).execute()
+            client = NotebookClient(notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}})
+            client.execute(env=environment(os.environ))
         tidy(notebook)
         after = nbformat.writes(notebook) + "\n"  # type: ignore[no-untyped-call,unused-ignore]
         if after != before:

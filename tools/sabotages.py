@@ -130,9 +130,9 @@ SABOTAGES = {
         _notebook(lambda cells: _figure(cells)["figure"].pop("caption")), "notebooks", rf"{FIRST}, cell \d+.*has no caption"),
     "an empty alt text of a figure": Sabotage(
         _notebook(lambda cells: _figure(cells)["image"].update(alt="")), "notebooks", rf"{FIRST}, cell \d+.*no alt text"),
-    "a stale contract output": Sabotage(_notebook(_other_digit), "chapters", r"Cell outputs differ"),
-    "a cell that raises": Sabotage(_add("1 / 0"), "chapters", r"ZeroDivisionError"),
-    "a dead kernel": Sabotage(_add('__import__("os")._exit(1)'), "chapters", r"The kernel died"),
+    "a stale contract output": Sabotage(_notebook(_other_digit), "chapters", rf"(?s)Cell outputs differ.*{FIRST}::Cell \d+"),
+    "a cell that raises": Sabotage(_add("1 / 0"), "chapters", rf"(?s)ZeroDivisionError.*{FIRST}::Cell \d+"),
+    "a dead kernel": Sabotage(_add('__import__("os")._exit(1)'), "chapters", rf"(?s)The kernel died.*{FIRST}::Cell \d+"),
     "a link to a missing anchor": Sabotage(_append("", "\n[away](#no-such-anchor)\n"), "book", r"no-such-anchor"),
     "a link to a missing page": Sabotage(_append("", "\n[away](no-such-page.md)\n"), "book", r"no-such-page"),
     "a broken anchor in raw HTML": Sabotage(_append("", '\n<a href="#no-such-place">away</a>\n'), "site", r"no-such-place"),
