@@ -1,0 +1,88 @@
+"""What continuous integration runs: the same two commands as a reader, whatever the machine lacks."""
+
+import os
+import re
+import shutil
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+NEEDED = ("bash", "dirname", "find", "env", "id")
+pytestmark = pytest.mark.skipif(os.name != "posix", reason=".ci/run is a bash script")
+
+
+@pytest.fixture
+def machine(tmp_path):
+    """A machine that has only the programs put there; `say` makes one that prints its name and what it was given."""
+    def say(name, exit_code=0, text=None):
+        (tmp_path / name).write_text(f"#!/bin/sh\necho {text or f'{name} $*'}\nexit {exit_code}\n")
+        (tmp_path / name).chmod(stat.S_IRWXU)
+
+    def run():
+        environment = {"PATH": str(tmp_path), "HOME": str(tmp_path)}
+        return subprocess.run([ROOT / ".ci" / "run"], env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+
+    for name in NEEDED:
+        (tmp_path / name).symlink_to(shutil.which(name))
+    for name in ("git", "python3", "make", "chromium"):
+        say(name)
+    (tmp_path / ".fonts").mkdir()
+    (tmp_path / ".fonts" / "a.ttf").touch()
+    (tmp_path / "find").unlink()
+    say("find", text=tmp_path / ".fonts" / "a.ttf")
+    return tmp_path, say, run
+
+
+def test_where_nothing_lacks_only_the_tests_run(machine):
+    _, _, run = machine
+    assert [line for line in run().stdout.splitlines() if not line.startswith("python3")] == ["make test"]
+
+
+def test_what_lacks_is_installed_where_we_are_root(machine):
+    folder, say, run = machine
+    (folder / "chromium").unlink()
+    say("apt-get")
+    (folder / "id").unlink()
+    say("id", text=0)
+    lines = run().stdout.splitlines()
+    assert lines[-3:] == ["apt-get update -qq", "apt-get install -y -qq --no-install-recommends chromium", "make test"]
+
+
+@pytest.mark.parametrize(("apt", "user"), [(None, 0), ("works", 1000), ("broken", 0)])
+def test_where_nothing_can_be_installed_one_line_says_so_and_the_tests_run(machine, apt, user):
+    folder, say, run = machine
+    (folder / "chromium").unlink()
+    (folder / "id").unlink()
+    say("id", text=user)
+    if apt:
+        say("apt-get", exit_code=int(apt == "broken"))
+    lines = run().stdout.splitlines()
+    assert re.search(r"chromium.*Going on without", lines[-2])
+    assert lines[-1] == "make test"
+
+
+def test_the_tests_exit_code_is_the_run_s(machine):
+    _, say, run = machine
+    say("make", exit_code=2)
+    assert run().returncode == 2
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / ".github" / "workflows").glob("*.yml")), ids=lambda path: path.name)
+def test_a_workflow_reads_and_pins_its_actions_by_major_version(path):
+    workflow = yaml.safe_load(path.read_text(encoding="utf-8"))
+    steps = [step for job in workflow["jobs"].values() for step in job["steps"]]
+    assert workflow["permissions"] == {"contents": "read"}
+    assert all(re.fullmatch(r"actions/[\w-]+@v\d+", step["uses"]) for step in steps if "uses" in step)
+    assert all("timeout-minutes" in job for job in workflow["jobs"].values())
+
+
+def test_both_commands_run_on_every_push_and_the_tests_on_every_python():
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "test.yml").read_text(encoding="utf-8"))
+    commands = {name: [step["run"] for step in job["steps"] if "run" in step] for name, job in workflow["jobs"].items()}
+    assert commands == {"test": [".ci/run"], "book": ["make book"]}
+    assert workflow["jobs"]["test"]["strategy"]["matrix"]["python"] == ["3.11", "3.12", "3.13"]
+    assert set(workflow[True]) == {"push", "pull_request"}  # YAML 1.1 reads `on` as true
