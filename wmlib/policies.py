@@ -24,7 +24,7 @@ class RandomActions:
 
     def __init__(self, body: Body) -> None:
         """Reads the action box of the body."""
-        self.low, self.high = body.action_low, body.action_high
+        self.low, self.high = body.action_low.astype(float), body.action_high.astype(float)
 
     def start(self, seeds: NDArray[np.int64]) -> NDArray[np.object_]:
         """A random generator for each episode, apart from the one that draws the episode's start."""
@@ -34,7 +34,8 @@ class RandomActions:
 
     def __call__(self, obs: Array, state: NDArray[np.object_]) -> tuple[Array, NDArray[np.object_]]:
         """Draws one action a row."""
-        return np.stack([rng.uniform(self.low, self.high) for rng in state]), state
+        uniform = np.array([rng.random(self.low.size) for rng in state])
+        return self.low + (self.high - self.low) * uniform, state
 
 
 class Replay:

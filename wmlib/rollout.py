@@ -76,7 +76,9 @@ class _Simulators:
         self.frame = {name: np.zeros((n, *getattr(self.data[0], name).shape)) for name in body.readouts}
         self.before = {name: array.copy() for name, array in self.frame.items()}
         self.action = np.zeros((n, body.a_dim), dtype=np.float32)
+        # Views made once: where each row's numbers are in MuJoCo's memory, and where they go.
         self._copies = [[(array[i], getattr(self.data[i], name)) for name, array in self.frame.items()] for i in range(n)]
+        self._commands = [(self.data[i].ctrl, self.action[i]) for i in range(n)]
 
     def _each(self, work: Callable[[int], None], rows: Iterable[int]) -> None:
         """Does the work for each row; a free thread takes the next row, so a slow one holds nobody up."""
@@ -91,7 +93,7 @@ class _Simulators:
 
     def _read(self, row: int) -> None:
         for array, field in self._copies[row]:
-            np.copyto(array, field)
+            array[...] = field
 
     def step(self, rows: list[int]) -> None:
         """One environment step of each row with its action: what `MujocoEnv.do_simulation` does."""
@@ -100,8 +102,8 @@ class _Simulators:
         model, skip = self.body.model, self.body.frame_skip
 
         def work(row: int) -> None:
-            data = self.data[row]
-            data.ctrl[:] = self.action[row]
+            data, (ctrl, action) = self.data[row], self._commands[row]
+            ctrl[...] = action
             mujoco.mj_step(model, data, skip)
             mujoco.mj_rnePostConstraint(model, data)
             self._read(row)
