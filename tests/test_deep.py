@@ -65,10 +65,10 @@ def toy(tmp_path, monkeypatch):
 
 def test_an_item_is_done_once_until_what_it_covers_changes(toy):
     folder, did, stale = toy
-    assert stale() == ["'toy: a' was never done. Run: python -m tools deep"]
+    assert stale() == ["'toy: a' was never done. Run: python -m tools deep --only 'toy: a'"]
     assert [deep.main([]), deep.main([]), len(did), stale()] == [0, 0, 1, []]
     (folder / "covered.txt").write_text("two")
-    assert "covered.txt has changed since. Run: python -m tools deep" in stale()[0]
+    assert "covered.txt has changed since. Run: python -m tools deep --only 'toy: a'" in stale()[0]
     assert [deep.main(["--only", "toy"]), len(did), stale()] == [0, 2, []]
     assert [deep.main(["--again"]), len(did)] == [0, 3]
 

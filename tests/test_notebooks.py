@@ -12,7 +12,7 @@ from tools import notebooks, prose
 
 ROOT = Path(__file__).resolve().parent.parent
 CHAPTERS = sorted((ROOT / "chapters").rglob("*.ipynb"))
-PAGES = sorted((ROOT / "book").rglob("*.md"))
+PAGES = sorted(path for path in (ROOT / "book").rglob("*.md") if "_static" not in path.parts)
 
 
 def relative(path):

@@ -20,6 +20,7 @@ import hashlib
 import io
 import json
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -188,11 +189,12 @@ def why_stale(name: str, item: Item, summary: dict[str, dict[str, Any]]) -> str:
 
 def stale(summary: dict[str, dict[str, Any]], wanted: dict[str, Item]) -> list[str]:
     """What the summary does not vouch for: one line an item, with the command to run."""
-    found = [why for name, item in wanted.items() if (why := why_stale(name, item, summary))]
+    command = "Run: python -m tools deep --only"
+    found = [f"{why}. {command} {shlex.quote(name)}" for name, item in wanted.items() if (why := why_stale(name, item, summary))]
     whole = sum(done["figures"].get("seconds", 0) for name, done in summary.items() if name.startswith("small: ") and name in wanted)
     if whole > BOOK_SECONDS:
         found.append(f"the chapters take {whole:.0f} s at small scale; the promise is {BOOK_SECONDS} s for the whole book")
-    return [line + ". Run: python -m tools deep" for line in found]
+    return found
 
 
 def main(argv: list[str]) -> int:
