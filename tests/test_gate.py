@@ -17,7 +17,7 @@ from tools import gate
 from tools.sabotages import SABOTAGES
 
 ROOT = Path(__file__).resolve().parent.parent
-NOT_COPIED = shutil.ignore_patterns(".git", ".venv", "_build", "runs", "__pycache__", ".ipynb_checkpoints", ".pytest_cache", ".hypothesis")
+NOT_COPIED = shutil.ignore_patterns(".git", ".venv", "runs", "__pycache__", ".ipynb_checkpoints", ".pytest_cache", ".hypothesis")
 STEPS = [step.name for step in gate.STEPS]
 CHEAP = ("lint", "notebooks", "types")
 SAMPLE = {"a stale contract output", "a dead kernel", "a broken anchor in raw HTML"}  # of the expensive kinds
@@ -27,8 +27,13 @@ NEEDS = {"site": ("book", "site")}  # the steps that a step alone would miss
 @pytest.fixture
 def repository(tmp_path):
     """A copy of this repository as it stands, with the caches of its checkers and its executed chapters, but no pages."""
-    copy = shutil.copytree(ROOT, tmp_path / "copy", ignore=NOT_COPIED)
-    return copy
+    def left_out(folder, names):
+        pages = {name for name in names if name != "executed"} if Path(folder) == ROOT / "_build" else set()
+        return pages | NOT_COPIED(folder, names)
+
+    copy = shutil.copytree(ROOT, tmp_path / "copy", ignore=left_out)
+    yield copy
+    shutil.rmtree(copy)
 
 
 def run_gate(repository, *arguments):

@@ -11,7 +11,7 @@ import pytest
 from tools import notebooks, prose
 
 ROOT = Path(__file__).resolve().parent.parent
-CHAPTERS = sorted((ROOT / "chapters").rglob("*.ipynb"))
+CHAPTERS = sorted(path for path in (ROOT / "chapters").rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
 PAGES = sorted(path for path in (ROOT / "book").rglob("*.md") if "_static" not in path.parts)
 
 
