@@ -13,9 +13,9 @@ ARTEFACTS = sorted(path.parent for path in wm.runs.data_folder().glob(f"*/{wm.ru
 
 
 def test_at_least_ten_thousand_real_steps_are_shipped_in_at_most_ten_megabytes():
-    shipped = wm.episodes.load("humanoid-random")
+    shipped = wm.episodes.load("humanoid-mixed")
     assert shipped.n_steps >= 10_000
-    assert sum(path.stat().st_size for path in (wm.runs.data_folder() / "humanoid-random").iterdir()) <= 10_000_000
+    assert sum(path.stat().st_size for path in (wm.runs.data_folder() / "humanoid-mixed").iterdir()) <= 10_000_000
 
 
 @pytest.mark.parametrize("folder", ARTEFACTS, ids=lambda folder: folder.name)
@@ -31,7 +31,7 @@ def test_every_shipped_file_is_in_a_manifest_that_says_how_it_was_made(folder):
 
 
 def test_the_shipped_experience_is_gathered_again_bit_for_bit_by_the_command_in_its_manifest(tmp_path, capsys):
-    shipped = wm.runs.read_manifest(wm.runs.find("humanoid-random"))
+    shipped = wm.runs.read_manifest(wm.runs.find("humanoid-mixed"))
     words = shlex.split(shipped["command"])
     words[words.index("--out") + 1] = str(tmp_path / "again")
     assert words[0] == "wmlib"
@@ -43,7 +43,7 @@ def test_the_shipped_experience_is_gathered_again_bit_for_bit_by_the_command_in_
 
 def test_the_shipped_body_never_stands_again():
     """A sanity check of the numbers themselves: heights end outside the healthy range, and only there."""
-    shipped = wm.episodes.load("humanoid-random")
+    shipped = wm.episodes.load("humanoid-mixed")
     ended = shipped.body.terminated(shipped.physics)
     assert ended.sum() == len(shipped)
     assert np.array_equal(np.nonzero(ended)[0], np.cumsum(shipped.lengths + 1) - 1)

@@ -8,12 +8,13 @@ from pathlib import Path
 import wmlib
 
 FOLDER = Path(wmlib.__file__).parent
-WITHOUT_TENSORFLOW = ["scales", "runs", "body", "policies", "rollout", "episodes", "cli"]
+WITHOUT_TENSORFLOW = ["scales", "runs", "body", "policies", "rollout", "episodes", "evaluate", "cli"]
 # What each room may import from wmlib: the doors of the design page.
 DOORS = {
     "runs": set(), "scales": {"runs"}, "body": {"runs"}, "policies": {"body"}, "rollout": {"body", "policies", "runs"},
     "episodes": {"body", "policies", "rollout", "runs", "scales"}, "cli": {"body", "episodes", "policies", "runs", "scales"},
-    "__main__": {"cli"}, "__init__": {"body", "episodes", "policies", "rollout", "runs", "scales"},
+    "evaluate": {"body", "policies", "rollout", "runs", "scales"}, "plots": {"body", "evaluate"},
+    "__main__": {"cli"}, "__init__": {"body", "episodes", "evaluate", "plots", "policies", "rollout", "runs", "scales"},
 }  # fmt: skip
 
 

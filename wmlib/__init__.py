@@ -1,6 +1,21 @@
-"""wmlib: the small library of *Dreaming Up Human Physics*. `import wmlib as wm`, then `wm.body`, `wm.rollout`, ..."""
+"""wmlib: the small library of *Dreaming Up Human Physics*. `import wmlib as wm`, then `wm.body`, `wm.rollout`, ...
 
-from wmlib import body, episodes, policies, rollout, runs, scales
+A room is imported when it is first named, so that `import wmlib` is quick and a worker loads no more than it uses.
+"""
 
-__all__ = ["body", "episodes", "policies", "rollout", "runs", "scales"]
+import importlib
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from wmlib import body, episodes, evaluate, plots, policies, rollout, runs, scales
+
+__all__ = ["body", "episodes", "evaluate", "plots", "policies", "rollout", "runs", "scales"]
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> ModuleType:
+    """Imports a room of the library when it is first named."""
+    if name in __all__:
+        return importlib.import_module(f"wmlib.{name}")
+    raise AttributeError(f"wmlib has no room '{name}'; it has: {', '.join(__all__)}.")

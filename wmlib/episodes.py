@@ -298,7 +298,7 @@ def gather(
 
     Args:
         body: the body.
-        policy: `random`, `zero` or `hold`.
+        policy: a name in `policies.POLICIES`.
         steps: real steps, at least 1.
         seed: the run's seed; see `scales.run_seeds`.
         out: where to keep them, if anywhere. It is tried before anything is simulated.

@@ -1,4 +1,4 @@
-"""What acts without having learned: random and zero actions, a pose held by joint control, and a replay.
+"""What acts without having learned: random actions, random weights, zero action, a pose held by joint control, and a replay.
 
 A *policy* is a callable `(obs (N, obs_dim), state) -> (actions (N, a_dim), state)`. The state is `None`, an array with
 leading axis N, or a tuple of such arrays; a policy that needs one has a method `start(seeds (N,)) -> state`, and the
@@ -36,6 +36,51 @@ class RandomActions:
         """Draws one action a row."""
         uniform = np.array([rng.random(self.low.size) for rng in state])
         return self.low + (self.high - self.low) * uniform, state
+
+
+class RandomWeights:
+    """A linear controller with random weights, new in each episode: action = tanh(W [physics, 1]), in the action box.
+
+    What the 2018 paper calls a random policy. Unlike random actions, which cancel out from step to step, it pushes one way
+    for as long as the body stays where it is. The spread of the weights is drawn for each episode, log-uniform from
+    `gentle` to `strong`. Compared with random actions in chapter 2.
+    """
+
+    def __init__(self, body: Body, gentle: float = 0.01, strong: float = 1.0) -> None:
+        """Reads the action box and the sizes of the body."""
+        self.low, self.high = body.action_low.astype(float), body.action_high.astype(float)
+        self.physics_dim, self.spread = body.physics_dim, (gentle, strong)
+
+    def start(self, seeds: NDArray[np.int64]) -> Array:
+        """Weights and bias of each episode, (N, a_dim, physics_dim + 1)."""
+        weights = np.empty((len(seeds), self.low.size, self.physics_dim + 1))
+        for row, seed in enumerate(seeds.tolist()):
+            rng = np.random.default_rng([seed, 2])
+            spread = np.exp(rng.uniform(*np.log(self.spread)))
+            weights[row] = spread * rng.standard_normal(weights.shape[1:])
+        return weights
+
+    def __call__(self, obs: Array, state: Array) -> tuple[Array, Array]:
+        """Each row's own controller on its own physics."""
+        push = np.tanh((state[..., :-1] * obs[:, None, : self.physics_dim]).sum(axis=-1) + state[..., -1])
+        return (self.high + self.low) / 2 + (self.high - self.low) / 2 * push, state
+
+
+class Mixed:
+    """Random actions in episodes with an even seed, random weights in those with an odd one: the book's own experience."""
+
+    def __init__(self, body: Body) -> None:
+        """Makes both policies."""
+        self.actions, self.weights = RandomActions(body), RandomWeights(body)
+
+    def start(self, seeds: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.object_], Array]:
+        """Which of the two each episode follows, and the states of both."""
+        return seeds % 2 == 0, self.actions.start(seeds), self.weights.start(seeds)
+
+    def __call__(self, obs: Array, state: Any) -> tuple[Array, Any]:
+        """Each row's action by its own policy."""
+        even, generators, weights = state
+        return np.where(even[:, None], self.actions(obs, generators)[0], self.weights(obs, weights)[0]), state
 
 
 class Replay:
@@ -84,4 +129,6 @@ def hold_pose(body: Body, stiffness: float = 4.0, damping: float = 0.02) -> Poli
     return policy
 
 
-POLICIES: dict[str, Callable[[Body], Policy]] = {"random": RandomActions, "zero": zero_action, "hold": hold_pose}
+POLICIES: dict[str, Callable[[Body], Policy]] = {
+    "random": RandomActions, "weights": RandomWeights, "mixed": Mixed, "zero": zero_action, "hold": hold_pose,
+}  # fmt: skip

@@ -1,0 +1,150 @@
+"""Returns are added up as stated, intervals cover what they claim, and test seeds are opened once."""
+
+import numpy as np
+import pytest
+
+import wmlib as wm
+from wmlib import evaluate, plots
+from wmlib.evaluate import Score
+
+BODY = wm.body.get("humanoid")
+
+
+def fake(name, run, returns):
+    returns = np.asarray(returns, dtype=float)
+    return Score(name, run, returns, np.full(len(returns), 10.0), np.ones(len(returns), bool), {"alive": returns + 1, "control": -np.ones(len(returns))})
+
+
+def test_a_score_adds_up_the_episodes_of_its_own_seeds():
+    made = evaluate.score(BODY, wm.policies.zero_action(BODY), name="zero", run=2, episodes=6)
+    first = wm.scales.SELECTION_SEEDS.start + 2 * wm.scales.SEEDS_PER_RUN
+    played = wm.rollout.rollout(BODY, wm.policies.zero_action(BODY), range(first, first + 6))
+    assert made.returns.tolist() == [episode.episode_return for episode in played]
+    assert made.lengths.tolist() == [len(episode) for episode in played]
+    assert np.allclose(sum(made.terms.values()), made.returns)
+    assert made.real_steps == sum(len(episode) for episode in played)
+    assert made.fell.all()
+
+
+def test_another_split_or_run_is_played_on_other_episodes():
+    policy = wm.policies.zero_action(BODY)
+    starts = [evaluate.score(BODY, policy, name=f"starts {run} {split}", run=run, split=split, episodes=3).returns[0] for run in (0, 1) for split in evaluate.SPLITS]
+    assert len(set(starts)) == 4
+
+
+def test_test_seeds_give_the_same_policy_the_same_answer_and_refuse_another():
+    zero, held = wm.policies.zero_action(BODY), wm.policies.hold_pose(BODY)
+    once = evaluate.score(BODY, zero, name="mine", split="test", episodes=4)
+    assert np.array_equal(evaluate.score(BODY, zero, name="mine", split="test", episodes=4).returns, once.returns)
+    with pytest.raises(wm.runs.InputError, match=r"test seeds of 'mine', run 0, were opened already"):
+        evaluate.score(BODY, held, name="mine", split="test", episodes=4)
+    evaluate.score(BODY, held, name="mine", split="selection", episodes=4)
+
+
+def test_the_interquartile_mean_is_the_mean_of_the_middle_half():
+    assert evaluate.iqm([100.0, 1, 2, 3, 4, 5, 6, -100]) == pytest.approx(np.mean([2, 3, 4, 5]))
+    assert evaluate.iqm([7.0]) == 7.0
+    assert evaluate.iqm([1.0, 2.0, 6.0]) == 3.0
+
+
+def test_the_bootstrap_interval_of_a_mean_is_near_the_normal_one_and_covers_nine_times_in_ten():
+    rng = np.random.default_rng(0)
+    values = rng.normal(50, 10, 400)
+    low, high = evaluate.interval(values, np.mean)
+    assert (low, high) == pytest.approx((values.mean() - 1.96 * 0.5, values.mean() + 1.96 * 0.5), abs=0.2)
+    bounds = [evaluate.interval(rng.normal(0, 1, 20), resamples=200, seed=k) for k in range(200)]
+    assert 0.85 < np.mean([low < 0 < high for low, high in bounds]) <= 1
+
+
+def test_one_run_has_no_interval():
+    assert np.isnan(evaluate.interval([3.0])).all()
+    assert "one run" in str(evaluate.scorecard([fake("alone", 0, [1, 2])]))
+
+
+def test_the_unit_is_the_run_episodes_are_averaged_first():
+    card = evaluate.scorecard([fake("a", 0, [0, 2, 4]), fake("a", 1, [10, 12, 14])])
+    assert card["a"].episode_return[0] == 7.0
+    assert card["a"].episode_return[1:] == (2.0, 12.0)
+    assert card["a"].runs == 2
+    assert card["a"].reward_per_step == pytest.approx(0.7)
+
+
+def test_the_scorecard_keeps_the_order_of_names_and_reads_as_text_and_as_an_escaped_table():
+    card = evaluate.scorecard([fake("<b>", 0, [1]), fake("a", 0, [2])])
+    assert [row.name for row in card.rows] == ["<b>", "a"]
+    assert "&lt;b&gt;" in card._repr_html_()
+    assert '<th scope="row">' in card._repr_html_()
+    lines = str(card).splitlines()
+    assert len(lines) == 3
+    assert lines[0].split("  ")[0] == "policy"
+
+
+MISTAKES = {
+    "an unknown split": (lambda: evaluate.score(BODY, None, name="x", split="training"), r"no split 'training'.*selection, test"),
+    "no episodes": (lambda: evaluate.score(BODY, None, name="x", episodes=0), r"0 episodes were asked for"),
+    "an empty scorecard": (lambda: evaluate.scorecard([]), r"at least one score"),
+    "a run counted twice": (lambda: evaluate.scorecard([fake("a", 0, [1]), fake("a", 0, [1])]), r"'a' has the same run twice"),
+    "a name that is not there": (lambda: evaluate.scorecard([fake("a", 0, [1])])["b"], r"no 'b' in this scorecard; there are: a"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_gets_one_line(mistake):
+    act, message = MISTAKES[mistake]
+    with pytest.raises(wm.runs.InputError, match=message):
+        act()
+
+
+def test_survival_is_the_share_of_episodes_longer_than_each_step():
+    assert evaluate.survival(np.array([1, 3, 3, 10]), 4).tolist() == [1.0, 0.75, 0.75, 0.25, 0.25]
+
+
+# The palette. Simulated colour blindness after Machado, Oliveira & Fernandes (2009), severity 1.
+SIMULATED = {
+    "protan": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "deutan": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    "tritan": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+}
+
+
+def linear(colour):
+    value = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
+
+
+def lab(rgb):
+    """CIE L*a*b* of a linear sRGB colour."""
+    to_xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+    x, y, z = np.cbrt(np.clip(to_xyz @ np.clip(rgb, 0, 1) / [0.9505, 1.0, 1.089], 0.008856, None))
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+def test_every_colour_stands_out_from_a_white_page_as_wcag_asks_of_graphics():
+    for name, colour in plots.COLOURS.items():
+        luminance = float(np.array([0.2126, 0.7152, 0.0722]) @ linear(colour))
+        assert 1.05 / (luminance + 0.05) >= 4.5, name
+
+
+@pytest.mark.parametrize("blindness", [None, *SIMULATED])
+def test_the_four_main_colours_stay_apart_for_colour_blind_readers(blindness):
+    matrix = np.eye(3) if blindness is None else np.array(SIMULATED[blindness])
+    names = ["reality", "model", "dream", "random"]
+    seen = {name: lab(matrix @ linear(plots.COLOURS[name])) for name in names}
+    for i, one in enumerate(names):
+        for other in names[i + 1 :]:
+            apart = np.linalg.norm(seen[one] - seen[other])
+            assert apart >= 15 or plots.STYLES[one] != plots.STYLES[other], (one, other, apart)
+
+
+def test_every_plot_draws_something():
+    scores = [fake("random", 0, [1, 2, 3]), fake("zero", 0, [4, 5, 6]), fake("zero", 1, [5, 6, 7])]
+    card = evaluate.scorecard(scores)
+    drawing, axes = plots.figure(2, 2)
+    plots.plot_survival(axes[0, 0], scores)
+    plots.plot_histograms(axes[0, 1], {"random": np.arange(9.0), "zero": np.arange(5.0)}, "number")
+    plots.plot_scorecard(axes[1, 0], card)
+    plots.plot_terms(axes[1, 1], card)
+    for each in (drawing, plots.plot_map("V")):
+        each.canvas.draw()
+        assert np.asarray(each.canvas.buffer_rgba())[..., :3].std() > 1
+        plots.plt.close(each)
