@@ -57,6 +57,7 @@ ACCEPTED = [
     "The action box is ±0.4 wide; an episode is cut off after 1,000 steps.",
     "No chapter takes more than 3 minutes or 1.5 GB on 2 cores.",
     "% a comment: 4.71\nText.",
+    "::::{grid} 1 1 3 3\n:gutter: 3\nText.\n::::",
     "---\ntitle: 12\n---\nText.",
     "![A picture](plot-17.png)",
     "(section-4-2)=\n## A heading",
@@ -80,6 +81,7 @@ REJECTED = [
     ("Line one\n`code` and 5,195 after it", "5,195"),
     ("It needs 2.75 GB.", "2.75 GB"),
     ("about 1.5 times", "1.5 times"),
+    (":::{dropdown} It took 12.5 s\nText.\n:::", "12.5 s"),
 ]
 
 

@@ -43,7 +43,7 @@ FACTS = {
     "10,000 real steps": "size of the small scale",
     "250,000 real steps": "size of the large scale",
     "25 minutes": "most that the gate may take",
-    "2.5 GB": "what the locked environment takes on disk",
+    "3 GB": "what the repository and its locked environment take on disk",
     "360 pixels": "narrowest screen that the pages are made for",
 }
 """What may be typed as digits, and why it does not change from run to run. A bare number here is not excused before a unit
@@ -57,8 +57,9 @@ BANNED = {
 # Fenced blocks that hold no prose. Every other directive (note, exercise, admonition, figure, table) is read.
 _NOT_PROSE = re.compile(r"^(math|code|code-block|code-cell|literalinclude|raw|mermaid|bibliography|toctree|tableofcontents|include|"
                         r"eval-rst|auto\w+|only|contents)$")
+_TITLED = re.compile(r"^(admonition|dropdown|card|grid-item-card|tab-item|exercise|solution|table|topic|sidebar|margin|epigraph)$")
 _NAMES = (r"Python|MuJoCo|Gymnasium|Keras|TensorFlow|NumPy|JAX|Jupyter Book|JupyterLab|Debian|Ubuntu|macOS|Windows|Apache|Apache-|"
-          r"CC BY|CC BY-SA|BSD|WebGL|version|versions|HTTP")
+          r"CC BY|CC BY-SA|Creative Commons Attribution|BSD|WebGL|version|versions|HTTP")
 _REFERENCES = (r"chapters?|figures?|figs?\.|tables?|sections?|equations?|eqs?\.|exercises?|parts?|pages?|p\.|pp\.|vol\.|volume|no\.|seeds?|"
                r"appendix|lecture|lesson|week|level|item|items|line|lines")
 _NUMBER = r"\d+(?:[.,]\d+)*"
@@ -115,7 +116,7 @@ def _without_blocks(markdown: str) -> str:
             prose = bool(name and not _NOT_PROSE.match(name[1]))
             fences.append((fence[1], prose))
             in_options = True
-            line = name[2] if name and prose and name[1] not in ("figure", "image", "list-table") else ""
+            line = name[2] if name and _TITLED.match(name[1]) else ""
         elif not reading:
             line = ""
         elif in_options and re.match(r"\s*:[\w-]+:", line):
