@@ -1,0 +1,27 @@
+"""`python -m tools lab`: opens the chapters in JupyterLab, at the scale of `WM_SCALE` (default small). Further arguments go to JupyterLab."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def main(argv: list[str]) -> int:
+    """Runs JupyterLab at the root of the repository, with the first chapter open; returns its exit code."""
+    environment = {**os.environ, "WM_SCALE": os.environ.get("WM_SCALE") or "small"}
+    chapters = sorted((ROOT / "chapters").glob("*.ipynb"))
+    first = ["--LabApp.default_url=/lab/tree/" + chapters[0].relative_to(ROOT).as_posix()] if chapters else []
+    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={ROOT}", *first, *argv]
+    print(f"JupyterLab opens in your browser, at scale {environment['WM_SCALE']}. Ctrl-C here ends it.", flush=True)
+    try:
+        return subprocess.run(command, cwd=ROOT, env=environment).returncode
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,87 @@
+"""`python -m tools vendor`: fetches the vendored browser files again, by npm package name, and checks them against pinned hashes.
+
+The files are committed, so that building and reading the book need no network. `--check` only compares what is committed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+STATIC = Path(__file__).resolve().parent.parent / "book" / "_static"
+
+
+@dataclass(frozen=True)
+class Package:
+    """One npm package at one version, the hash of its archive, and which of its files go where under `book/_static`."""
+
+    name: str
+    sha256: str
+    files: dict[str, tuple[str, str]]  # path in the archive -> (path under book/_static, sha256)
+
+
+# SVG output needs no font files, so it works from file://. The full build, because the small one fetches
+# extensions such as \boldsymbol when a page first uses them.
+PACKAGES = (
+    Package("mathjax@3.2.2", "1b9c0a1c44df864e915690558e72adb9cc5203360daefd385084ced3b6c64c09", {
+        "package/es5/tex-svg-full.js": ("mathjax/tex-svg-full.js", "a4354ff94fd868aea0cc6eaaa79a57fda0588646fc46ee3700a349ee0a11cbe6"),
+        "package/LICENSE": ("mathjax/LICENSE", "cfc7749b96f63bd31c3c42b5c471bf756814053e847c10f3eb003417bc523d30"),
+    }),
+)
+
+
+def digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def altered() -> list[str]:
+    """The vendored files that are missing or differ from what was pinned."""
+    pinned = [target for package in PACKAGES for target in package.files.values()]
+    return [name for name, sha256 in pinned if not (STATIC / name).is_file() or digest((STATIC / name).read_bytes()) != sha256]
+
+
+def fetch(package: Package) -> None:
+    """Replaces the committed files of one package by those of its archive, all or none."""
+    npm = shutil.which("npm")
+    if npm is None:
+        sys.exit("Fetching needs npm (it comes with Node.js); building and reading the book do not.")
+    with tempfile.TemporaryDirectory() as folder:
+        if subprocess.run([npm, "pack", package.name, "--silent"], cwd=folder, stdout=subprocess.DEVNULL).returncode:
+            sys.exit(f"npm could not fetch {package.name}. Nothing was changed.")
+        archive = next(Path(folder).glob("*.tgz"))
+        if digest(archive.read_bytes()) != package.sha256:
+            sys.exit(f"The archive of {package.name} is not the pinned one. Nothing was changed.")
+        contents: dict[str, bytes] = {}
+        with tarfile.open(archive) as tar:
+            for member, (name, sha256) in package.files.items():
+                file = tar.extractfile(member)
+                contents[name] = file.read() if file else b""
+                if digest(contents[name]) != sha256:
+                    sys.exit(f"{member} of {package.name} is not the pinned one. Nothing was changed.")
+    for name, data in contents.items():
+        (STATIC / name).parent.mkdir(parents=True, exist_ok=True)
+        (STATIC / name).write_bytes(data)
+        print(f"book/_static/{name}: {len(data):,} bytes of {package.name}")
+
+
+def main(argv: list[str]) -> int:
+    """Fetches every package, or with --check only says which committed files differ from the pinned ones."""
+    if set(argv) - {"--check"}:
+        print("usage: python -m tools vendor [--check]", file=sys.stderr)
+        return 2
+    if "--check" not in argv:
+        for package in PACKAGES:
+            fetch(package)
+    for name in altered():
+        print(f"book/_static/{name} is missing or is not the pinned file: run python -m tools vendor", file=sys.stderr)
+    return int(bool(altered()))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
