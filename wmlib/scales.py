@@ -20,7 +20,7 @@ class Scale:
     Attributes:
         name: `smoke`, `small` or `large`.
         real_steps: environment steps that gathering may take.
-        eval_episodes: real episodes behind each reported mean.
+        eval_episodes: real episodes behind the mean of one run.
     """
 
     name: str
@@ -32,7 +32,7 @@ SCALES = {
     scale.name: scale
     for scale in (
         Scale("smoke", real_steps=400, eval_episodes=8),
-        Scale("small", real_steps=10_000, eval_episodes=200),
+        Scale("small", real_steps=10_000, eval_episodes=100),
         Scale("large", real_steps=250_000, eval_episodes=1_000),
     )
 }
