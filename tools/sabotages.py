@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,13 +97,9 @@ def _replace(name: str, old: str, new: str) -> Change:
     return on
 
 
-def _out_of_the_contents(root: Path) -> None:
-    """Takes the first chapter out of the table of contents."""
-    contents = root / "_toc.yml"
-    lines = contents.read_text(encoding="utf-8").splitlines(keepends=True)
-    kept = [line for line in lines if chapter(root).stem not in line]
-    assert len(kept) < len(lines), "the first chapter is not in _toc.yml"
-    contents.write_text("".join(kept), encoding="utf-8")
+def _forgotten_chapter(root: Path) -> None:
+    """Adds a chapter that the table of contents does not name."""
+    shutil.copy(chapter(root), root / "chapters" / "99_forgotten.ipynb")
 
 
 FIRST = r"chapters/\w+\.ipynb"
@@ -143,8 +140,8 @@ SABOTAGES = {
         _append("", '\n<link rel="stylesheet" href="https://cdn.example.org/a.css">\n'), "site", r"cdn\.example\.org/a\.css"),
     "an external picture": Sabotage(
         _append("", "\n![A humanoid stands on a plane and does not fall](https://cdn.example.org/a.png)\n"), "site", r"cdn\.example\.org/a\.png"),
-    "an empty alt text on a page": Sabotage(_append("", '\n<img src="_static/no.png" alt="">\n'), "site", r"(?i)\balt\b"),
-    "a chapter missing from the contents": Sabotage(_out_of_the_contents, "site", r"_toc\.yml"),
+    "an empty alt text on a page": Sabotage(_append("", '\n<img src="../_static/favicon.svg" alt="">\n'), "site", r"favicon\.svg has no alt text"),
+    "a chapter missing from the contents": Sabotage(_forgotten_chapter, "site", r"99_forgotten\.ipynb is not in _toc\.yml"),
     "an off-by-one in the windows": Sabotage(
         _replace("wmlib/episodes.py", "self.action[step_row]", "self.action[step_row - 1]"), "units", r"FAILED tests/test_episodes\.py"),
     "TensorFlow behind body's door": Sabotage(
