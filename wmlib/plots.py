@@ -130,7 +130,7 @@ def plot_map(here: str = "") -> Figure:
     """The map of the agent: V sees, M predicts, C acts; the chapter's own part is filled.
 
     Args:
-        here: any of the letters `V`, `M`, `C`, and `D` for the dream.
+        here: any of the letters `V`, `M`, `C`, `B` for the body, and `D` for the dream.
     """
     plt.rcParams.update(STYLE)
     drawing, axes = plt.subplots(figsize=(WIDTH, 2.4))
@@ -138,7 +138,7 @@ def plot_map(here: str = "") -> Figure:
     axes.axis("off")
 
     def box(letter: str, x: float, y: float, text: str, shade: str) -> None:
-        filled = letter != "" and letter in here
+        filled = letter in here
         label: dict[str, Any] = {"boxstyle": "round,pad=0.45", "facecolor": shade if filled else "white", "edgecolor": shade, "linewidth": 2}
         axes.text(x, y, text, ha="center", va="center", color="white" if filled else shade, weight="bold" if filled else "normal", bbox=label)
 
@@ -147,7 +147,7 @@ def plot_map(here: str = "") -> Figure:
         axes.annotate("", end, start, arrowprops=shape)
         axes.text(*at, text, ha="center", va="center", color=shade, fontsize=9)
 
-    box("", 1.0, 1.3, "body", "#444444")
+    box("B", 1.0, 1.3, "body", "#444444")
     box("V", 3.5, 1.3, "V  sees", REALITY)
     box("M", 6.2, 2.3, "M  predicts", MODEL)
     box("C", 8.8, 1.3, "C  acts", HOLD)
