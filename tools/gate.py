@@ -105,13 +105,13 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def run_step(step: Step, say: Callable[[str], None], limit: float = BUDGET) -> Outcome:
-    """Runs one step to its log, with a sign of life now and then."""
+def run_step(step: Step, say: Callable[[str], None], *extra: str, limit: float = BUDGET) -> Outcome:
+    """Runs one step, with `extra` arguments, to its log, with a sign of life now and then."""
     step.report.unlink(missing_ok=True)
     started = time.monotonic()
     with step.log.open("wb") as log:
-        process = subprocess.Popen([sys.executable, *step.arguments], cwd=ROOT, env=environment(os.environ), stdin=subprocess.DEVNULL,
-                                   stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+        process = subprocess.Popen([sys.executable, *step.arguments, *extra], cwd=ROOT, env=environment(os.environ),
+                                   stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
         try:
             while process.poll() is None:
                 try:
@@ -174,7 +174,7 @@ def main(argv: list[str]) -> int:
     names = [step.name for step in STEPS]
     parser = argparse.ArgumentParser(prog="python -m tools test", description="The gate: every check of the book.")
     parser.add_argument("--only", nargs="+", metavar="STEP", choices=names, help="run these steps only")
-    parser.add_argument("--fail-fast", action="store_true", help="stop at the first step that fails")
+    parser.add_argument("--fail-fast", action="store_true", help="stop at the first test, or step, that fails")
     parser.add_argument("--list", action="store_true", help="list the steps and stop there")
     options = parser.parse_args(argv)
     if options.list:
@@ -191,7 +191,10 @@ def main(argv: list[str]) -> int:
     outcomes: list[Outcome] = []
     for number, step in enumerate(chosen, start=1):
         say(f"[{number} of {len(chosen)}, {sum(outcome.seconds for outcome in outcomes):.0f} s] {step.name}: {step.what}")
-        outcomes.append(run_step(step, say))
+        if step.name == "sabotage" and not all(outcome.ok for outcome in outcomes):
+            say("      not run: sabotaging what already fails proves nothing")
+            break
+        outcomes.append(run_step(step, say, *(["-x"] if options.fail_fast and "pytest" in step.arguments else [])))
         if not outcomes[-1].ok:
             say(f"      {step.name} FAILED. The end of {step.log.relative_to(ROOT)}:")
             say("\n".join(f"      | {line}" for line in step.log.read_text(errors="replace").splitlines()[-60:]))

@@ -27,7 +27,7 @@ CHAPTERS = ROOT / "chapters"
 CONTRACT = frozenset({"keep_output", "nbval-check-output"})
 # Any other tag is refused: a misspelt one would switch a check off in silence, and nbval-skip, raises-exception, skip-execution,
 # nbval-ignore-output and remove-cell hide code from the reader or from the gate.
-TAGS = CONTRACT | {"hide-input", "hide-cell", "hide-output", "remove-input"}
+TAGS = CONTRACT | {"hide-input", "hide-cell", "hide-output", "remove-input", "exercise", "check", "solution"}
 MOST_LINES, SETUP_LINES, MOST_CONTRACTS, SHORTEST_ALT = 40, 10, 8, 30
 PUT_RIGHT = "run `python -m tools.notebooks` to put the file in its committed form"
 Cell = dict[str, Any]
@@ -73,7 +73,7 @@ def _code(cell: Cell, first: bool) -> Iterator[str]:
         yield f"the setup cell has {lines} lines, and {SETUP_LINES} is the most"
     if first and not ("print" in text and "scale" in text and "seed" in text):
         yield "the first code cell is the setup: it must print the scale and the seed"
-    if re.match(r"#\s*solution", text, re.I) and not tags(cell) & {"hide-cell", "hide-input"}:
+    if (re.match(r"#\s*solution", text, re.I) or "solution" in tags(cell)) and not tags(cell) & {"hide-cell", "hide-input"}:
         yield "a solution must be hidden: tag the cell hide-cell"
     try:
         tree = ast.parse(text)

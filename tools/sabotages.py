@@ -65,10 +65,11 @@ def _figure(cells: list[Cell]) -> dict[str, Any]:
 
 
 def _add(text: str, kind: str = "code") -> Change:
+    """Adds a cell behind the setup cell."""
     cell: Cell = {"cell_type": kind, "id": "sabotage", "metadata": {}, "source": text}
     if kind == "code":
         cell |= {"outputs": [], "execution_count": None}
-    return _notebook(lambda cells: cells.append(cell))
+    return _notebook(lambda cells: cells.insert(1 + next(i for i, c in enumerate(cells) if c["cell_type"] == "code"), cell))
 
 
 def _other_digit(cells: list[Cell]) -> None:
