@@ -1,6 +1,6 @@
 """The second lane: `python -m tools deep`. What is too dear for every push, item by item, with a summary that is committed.
 
-    sabotage: NAME     the sabotage, through the whole gate of a copy (tools/sabotages.py); `none` is the honest copy
+    sabotage: NAME     a sabotage that `make test` leaves to this lane (tools/sabotages.py); `none` is an honest copy, through every step
     twice: CHAPTER     every cell run twice in a row in a fresh kernel at smoke scale
     small: CHAPTER     the chapter at small scale: seconds, memory, and the same contract outputs as at smoke
     tests: FILE        the tests marked `deep` in that file
@@ -41,9 +41,8 @@ SMALL_SECONDS, SMALL_BYTES, BOOK_SECONDS = 180, 1.5e9, 30 * 60  # what the book 
 TWICE_SECONDS = 2 * 30 + 15  # 30 s a run at smoke scale, and the kernel's start
 LIBRARY = ("wmlib/*.py", "requirements.lock")
 COVERED_BY_STEP = {  # what catches a sabotage, besides the gate itself
-    "notebooks": ("tools/notebooks.py", "tools/prose.py", "tests/test_notebooks.py"),
     "chapters": ("tools/kernel_watch.py",),
-    "book": ("tools/book.py",),
+    "book": ("tools/book.py", "tools/execution.py"),
     "site": ("tools/book.py", "tests/test_site.py"),
 }
 MEMORY = """
@@ -137,8 +136,9 @@ def items() -> dict[str, Item]:
     gate = ("tools/gate.py", "tests/test_gate.py")
     found["sabotage: none"] = Item(lambda: _pytest("tests/test_gate.py::test_the_whole_gate_passes_an_honest_copy"), gate)
     for name, sabotage in SABOTAGES.items():
-        test = f"tests/test_gate.py::test_the_whole_gate_catches[{name}]"
-        found[f"sabotage: {name}"] = Item(lambda test=test: _pytest(test), (*gate, *COVERED_BY_STEP.get(sabotage.step, ())))  # type: ignore[misc]
+        if not sabotage.sampled:
+            test = f"tests/test_gate.py::test_the_gate_catches[{name}]"
+            found[f"sabotage: {name}"] = Item(lambda test=test: _pytest(test), (*gate, *COVERED_BY_STEP.get(sabotage.step, ())))  # type: ignore[misc]
     return found
 
 

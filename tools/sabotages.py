@@ -1,6 +1,7 @@
 """What the gate must catch: each sabotage changes a copy of the repository, and names the step that must fail and what it must say.
 
-`tests/test_gate.py` makes them; `make deep` makes them all. `python -m tools.sabotages` lists them.
+`tests/test_gate.py` makes them: the cheap ones and one or two of each expensive kind in `make test`, the others in `make deep`.
+`python -m tools.sabotages` lists them.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 
 from tools.notebooks import CONTRACT, Cell, tags
 
+CHEAP = ("lint", "notebooks", "types")  # steps of seconds
 Change = Callable[[Path], object]
 
 
@@ -25,6 +27,12 @@ class Sabotage:
     change: Change
     step: str
     says: str
+    always: bool = False
+
+    @property
+    def sampled(self) -> bool:
+        """Whether every run of the gate makes it; the others are left to the second lane."""
+        return self.always or self.step in CHEAP
 
 
 def chapter(root: Path) -> Path:
@@ -128,12 +136,12 @@ SABOTAGES = {
         _notebook(lambda cells: _figure(cells)["figure"].pop("caption")), "notebooks", rf"{FIRST}, cell \d+.*has no caption"),
     "an empty alt text of a figure": Sabotage(
         _notebook(lambda cells: _figure(cells)["image"].update(alt="")), "notebooks", rf"{FIRST}, cell \d+.*no alt text"),
-    "a stale contract output": Sabotage(_notebook(_other_digit), "chapters", rf"(?s)Cell outputs differ.*{FIRST}::Cell \d+"),
+    "a stale contract output": Sabotage(_notebook(_other_digit), "chapters", rf"(?s)Cell outputs differ.*{FIRST}::Cell \d+", always=True),
     "a cell that raises": Sabotage(_add("1 / 0"), "chapters", rf"(?s)ZeroDivisionError.*{FIRST}::Cell \d+"),
-    "a dead kernel": Sabotage(_add('__import__("os")._exit(1)'), "chapters", rf"(?s)The kernel died.*{FIRST}::Cell \d+"),
+    "a dead kernel": Sabotage(_add('__import__("os")._exit(1)'), "chapters", rf"(?s)The kernel died.*{FIRST}::Cell \d+", always=True),
     "a link to a missing anchor": Sabotage(_append("", "\n[away](#no-such-anchor)\n"), "book", r"no-such-anchor"),
     "a link to a missing page": Sabotage(_append("", "\n[away](no-such-page.md)\n"), "book", r"no-such-page"),
-    "a broken anchor in raw HTML": Sabotage(_append("", '\n<a href="#no-such-place">away</a>\n'), "site", r"no-such-place"),
+    "a broken anchor in raw HTML": Sabotage(_append("", '\n<a href="#no-such-place">away</a>\n'), "site", r"no-such-place", always=True),
     "a broken link in raw HTML": Sabotage(_append("", '\n<a href="no-such-file.html">away</a>\n'), "site", r"no-such-file"),
     "an external script": Sabotage(
         _append("", '\n<script src="https://cdn.example.org/a.js"></script>\n'), "site", r"cdn\.example\.org/a\.js"),
