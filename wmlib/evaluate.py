@@ -155,14 +155,14 @@ class Scorecard:
 
     def _cells(self) -> tuple[list[str], list[list[str]]]:
         terms = list(dict.fromkeys(term for row in self.rows for term in row.terms))
-        head = ["policy", "runs x episodes", "return", "95% interval", "steps", "95% interval", *terms, "reward/step"]
+        head = ["policy", "runs", "return", "steps", *terms, "reward/step"]
 
-        def bounds(low: float, high: float) -> str:
-            return "one run" if np.isnan(low) else f"{low:.1f} to {high:.1f}"
+        def ranged(middle: float, low: float, high: float) -> str:
+            return f"{middle:.1f} [{'one run' if np.isnan(low) else f'{low:.1f}, {high:.1f}'}]"
 
         body = [
-            [row.name, f"{row.runs} x {row.episodes}", f"{row.episode_return[0]:.1f}", bounds(*row.episode_return[1:]), f"{row.steps[0]:.1f}",
-             bounds(*row.steps[1:]), *(f"{row.terms[term]:.1f}" if term in row.terms else "-" for term in terms), f"{row.reward_per_step:.2f}"]
+            [row.name, f"{row.runs} x {row.episodes}", ranged(*row.episode_return), ranged(*row.steps),
+             *(f"{row.terms[term]:.1f}" if term in row.terms else "-" for term in terms), f"{row.reward_per_step:.2f}"]
             for row in self.rows
         ]  # fmt: skip
         return head, body
@@ -180,10 +180,12 @@ class Scorecard:
         """The table for notebooks and pages."""
         head, body = self._cells()
         top = "".join(f'<th scope="col">{html.escape(cell)}</th>' for cell in head)
-        lines = "".join(
-            f'<tr><th scope="row">{html.escape(line[0])}</th>' + "".join(f"<td>{html.escape(cell)}</td>" for cell in line[1:]) + "</tr>" for line in body
-        )
-        return f'<table class="scorecard"><thead><tr>{top}</tr></thead><tbody>{lines}</tbody></table>'
+        lines = ""
+        for first, *others in body:
+            cells = "".join(f"<td>{html.escape(cell).replace(' [', '<br><small>[').replace(']', ']</small>')}</td>" for cell in others)
+            lines += f'<tr><th scope="row">{html.escape(first)}</th>{cells}</tr>'
+        caption = "<caption>Middle of the runs, with its 95% interval; terms are mean sums over an episode</caption>"
+        return f'<table class="scorecard">{caption}<thead><tr>{top}</tr></thead><tbody>{lines}</tbody></table>'
 
 
 def scorecard(scores: Iterable[Score]) -> Scorecard:
@@ -208,7 +210,7 @@ def scorecard(scores: Iterable[Score]) -> Scorecard:
                 name, len(of_runs), min(len(one.returns) for one in of_runs),
                 episode_return=(iqm(returns), *interval(returns)),
                 steps=(iqm(steps), *interval(steps)),
-                reward_per_step=sum(one.returns.sum() for one in of_runs) / sum(one.real_steps for one in of_runs),
+                reward_per_step=float(sum(one.returns.sum() for one in of_runs) / sum(one.real_steps for one in of_runs)),
                 terms={term: float(np.mean([one.terms[term].mean() for one in of_runs])) for term in of_runs[0].terms},
             )
         )
