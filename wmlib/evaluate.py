@@ -155,7 +155,7 @@ class Scorecard:
 
     def _cells(self) -> tuple[list[str], list[list[str]]]:
         terms = list(dict.fromkeys(term for row in self.rows for term in row.terms))
-        head = ["policy", "runs", "return", "steps", *terms, "reward/step"]
+        head = ["policy", "runs", "return", "steps", *terms, "per step"]
 
         def ranged(middle: float, low: float, high: float) -> str:
             return f"{middle:.1f} [{'one run' if np.isnan(low) else f'{low:.1f}, {high:.1f}'}]"
