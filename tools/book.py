@@ -27,23 +27,31 @@ SCALES = ("smoke", "small", "large")
 PAGES = ("_config.yml", "_toc.yml", "book", "LICENSE", "LICENSE-TEXT", "CITATION.cff")
 
 
-def stage(root: Path, source: Path, executed: dict[str, bytes]) -> bool:
-    """Brings the folder that Sphinx reads up to date, touching only files that differ; returns whether any vanished."""
+def stage(root: Path, source: Path, executed: dict[str, bytes]) -> str:
+    """Brings the folder that Sphinx reads up to date, touching only files that differ.
+
+    Returns a hash of all that Sphinx does not notice by itself when it changes: every file but the documents, which documents
+    there are, the docstrings, the versions. Where it differs from the last build's, that build's pages are no use.
+    """
     wanted = dict(executed)
     for name in PAGES:
         for path in files_in(root / name) if (root / name).is_dir() else [root / name]:
             if not path.is_file():
                 raise BuildError(f"{name} is missing.")
             wanted[path.relative_to(root).as_posix()] = path.read_bytes()
-    for name, data in wanted.items():
+    sha = hashlib.sha256(sys.version.encode() + (root / "requirements.lock").read_bytes())
+    for path in files_in(root / "wmlib"):
+        sha.update(path.read_bytes())
+    for name, data in sorted(wanted.items()):
+        sha.update(name.encode() + (b"" if name.endswith((".md", ".ipynb")) else data))
         path = source / name
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.is_file() or path.read_bytes() != data:
             write_atomic(path, data)
-    vanished = [path for path in source.rglob("*") if path.is_file() and path.relative_to(source).as_posix() not in wanted]
-    for path in vanished:
-        path.unlink()
-    return bool(vanished)
+    for path in source.rglob("*"):
+        if path.is_file() and path.relative_to(source).as_posix() not in wanted:
+            path.unlink()
+    return sha.hexdigest()
 
 
 def _readable(said: str, source: Path) -> str:
@@ -52,7 +60,7 @@ def _readable(said: str, source: Path) -> str:
     return re.sub(r"\.ipynb:(\d+)(\d{4}): ", lambda place: f".ipynb, cell {place[1]}, line {int(place[2])}: ", plain)
 
 
-def typeset(root: Path, folder: Path, vanished: bool) -> None:
+def typeset(root: Path, folder: Path, now: str) -> None:
     """Runs Sphinx over the staged source and puts the result in `folder/html`.
 
     Raises:
@@ -61,9 +69,8 @@ def typeset(root: Path, folder: Path, vanished: bool) -> None:
     from jupyter_book.sphinx import build_sphinx  # type: ignore[import-untyped,unused-ignore]
 
     source, work, doctrees, html = folder / "source", folder / "work", folder / "doctrees", folder / "html"
-    # What Sphinx does not notice by itself: other versions of its extensions, or a page that is gone.
-    stamp, now = folder / "made-with", hashlib.sha256((root / "requirements.lock").read_bytes() + sys.version.encode()).hexdigest()
-    if vanished or not stamp.exists() or stamp.read_text() != now:
+    stamp = folder / "made-with"
+    if not stamp.exists() or stamp.read_text() != now:
         shutil.rmtree(work, ignore_errors=True)
         shutil.rmtree(doctrees, ignore_errors=True)
     stamp.unlink(missing_ok=True)  # until this run has ended well
@@ -137,8 +144,9 @@ def main(argv: list[str]) -> int:
         print(f"\nThe book was not built.\n{error}", file=sys.stderr, flush=True)
         return 1
     except KeyboardInterrupt:
-        print("\nStopped. Nothing half-written is left; chapters that had ended are kept.", file=sys.stderr)
-        return 130
+        print("\nStopped. Nothing half-written is left; chapters that had ended are kept.", file=sys.stderr, flush=True)
+        sys.stdout.flush()
+        os._exit(130)  # not through the end of Python, where a thread that was waiting for a kernel would be waited for
     print(f"The book is built ({time.monotonic() - started:.0f} s). Open {index}")
     return 0
 

@@ -13,6 +13,7 @@ import json
 import os
 import platform
 import re
+import signal
 import sys
 import threading
 import time
@@ -69,13 +70,28 @@ def files_in(folder: Path) -> Iterator[Path]:
 
 def surroundings(root: Path, scale: str) -> str:
     """A hash of all that every chapter depends on besides itself."""
-    sha = hashlib.sha256(f"3 {scale} {platform.python_version()} {platform.system()} {platform.machine()}".encode())
+    sha = hashlib.sha256(f"4 {scale} {platform.python_version()} {platform.system()} {platform.machine()}".encode())
     for path in (*files_in(root / "wmlib"), *files_in(root / "data"), root / "requirements.lock"):
         sha.update(f"\n{path.relative_to(root).as_posix()} {hashlib.sha256(path.read_bytes()).hexdigest()}".encode())
     return sha.hexdigest()
 
 
 # Execution.
+
+
+def tidy(outputs: list[Any]) -> list[Any]:
+    """A cell's outputs as a page shows them best: what is glued stands last, so that what was printed around it is one piece."""
+    glued = [output for output in outputs if "scrapbook" in output.get("metadata", {}) and "text/plain" not in output.data]
+    for output in glued:
+        for kind in (kind for kind in output.data if kind.endswith("text/plain")):  # np.float64(4.7) is a number in the text
+            output.data[kind] = re.sub(r"^np\.(?:float|int|uint)\d+\((.*)\)$", r"\1", output.data[kind])
+    shown: list[Any] = []
+    for output in (output for output in outputs if output not in glued):
+        if shown and output.output_type == "stream" and (shown[-1].output_type, shown[-1].get("name")) == ("stream", output.name):
+            shown[-1].text += output.text
+        else:
+            shown.append(output)
+    return shown + glued
 
 
 @dataclass
@@ -89,8 +105,7 @@ class Execution:
     cell: int = -1
     error: BaseException | None = None
     notebook: Any = None
-    _loop: asyncio.AbstractEventLoop = field(init=False)
-    _task: asyncio.Task[Any] = field(init=False)
+    _client: Any = None
 
     def __post_init__(self) -> None:
         """Reads the notebook."""
@@ -100,7 +115,7 @@ class Execution:
             raise BuildError(f"{self.path.name} is no notebook that can be read: {error}") from None
         self.cells = [i for i, cell in enumerate(self.notebook.cells) if cell.cell_type == "code" and cell.source.strip()]
 
-    def _client(self) -> Any:
+    def _new_client(self) -> Any:
         from jupyter_client.kernelspec import KernelSpec
         from jupyter_client.manager import AsyncKernelManager
         from nbclient import NotebookClient
@@ -128,17 +143,24 @@ class Execution:
         return {**quiet, **kept, "WM_SCALE": self.scale, "PYTHONPATH": path, "PYTHONHASHSEED": "0"}
 
     def _run(self) -> None:
-        async def run() -> None:
-            self._task = asyncio.current_task()  # type: ignore[assignment]
-            await self._client().async_execute(env=self._environment(), stderr=self.log)
-
-        self._loop = asyncio.SelectorEventLoop()  # zmq's on every system
+        loop = asyncio.SelectorEventLoop()  # zmq's on every system
         try:
-            self._loop.run_until_complete(run())
+            loop.run_until_complete(self._client.async_execute(env=self._environment(), stderr=self.log))
         except BaseException as error:  # handed to the main thread
             self.error = error
         finally:
-            self._loop.close()
+            loop.close()
+
+    def _kill_kernel(self) -> None:
+        """Ends the kernel and all it started, at once; the thread finds it dead."""
+        manager = self._client.km
+        process = getattr(getattr(manager, "provisioner", None), "process", None)
+        if process is not None:
+            if os.name == "posix":
+                os.killpg(process.pid, signal.SIGKILL)
+            else:
+                process.kill()
+            manager.cleanup_connection_file()
 
     def run(self, report: Progress) -> None:
         """Executes the notebook in place, reporting as it goes.
@@ -146,6 +168,7 @@ class Execution:
         Raises:
             BuildError: if a cell raises, takes too long, or the kernel dies.
         """
+        self._client = self._new_client()
         thread = threading.Thread(target=self._run, daemon=True)
         thread.start()
         try:
@@ -153,15 +176,13 @@ class Execution:
                 thread.join(0.5)
                 report.alive(sum(i < self.cell for i in self.cells), len(self.cells))
         except KeyboardInterrupt:
-            with contextlib.suppress(RuntimeError, AttributeError):
-                self._loop.call_soon_threadsafe(self._task.cancel)
-            thread.join(15)
+            with contextlib.suppress(OSError):
+                self._kill_kernel()
             raise
         if self.error is not None:
             raise BuildError(self._what_failed(self.error)) from None
-        for data in (output.data for i in self.cells for output in self.notebook.cells[i].outputs if "scrapbook" in output.get("metadata", {})):
-            for kind in (kind for kind in data if kind.endswith("text/plain")):  # a glued np.float64(4.7) is a number in the text
-                data[kind] = re.sub(r"^np\.(?:float|int|uint)\d+\((.*)\)$", r"\1", data[kind])
+        for i in self.cells:
+            self.notebook.cells[i].outputs = tidy(self.notebook.cells[i].outputs)
 
     def _what_failed(self, error: BaseException) -> str:
         from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError

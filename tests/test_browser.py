@@ -1,0 +1,151 @@
+"""The built site as a reader sees it: every page in headless Chromium, from the disk, with every request on record.
+
+It needs the system's Chromium and is skipped, by name, where there is none. WM_CHROMIUM names another.
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SITE = Path(os.environ.get("WM_SITE") or ROOT / "_build" / "smoke" / "html").resolve()
+NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+CHROMIUM = os.environ.get("WM_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
+QUIET = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking", "--disable-component-update",
+         "--disable-sync", "--disable-default-apps", "--no-first-run"]
+NARROW = {"width": 360, "height": 740}  # the narrowest screen that the pages are made for
+WIDE = {"width": 1280, "height": 900}
+PAGES = sorted(path.relative_to(SITE).as_posix() for path in SITE.rglob("*.html") if "_static" not in path.relative_to(SITE).parts)
+READ = [page for page in PAGES if page != "index.html"]  # index.html only sends one on
+
+pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if not PAGES:
+        pytest.fail(f"There is no built site in {SITE}: run `python -m tools book --scale smoke` first.", pytrace=False)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="module")
+def context(browser):
+    context = browser.new_context(viewport=WIDE, offline=True)
+    context.set_default_timeout(15_000)
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def reader(context):
+    """A tab, and what went wrong in it: requests that leave the disk or fail, and errors on the console."""
+    page, wrong = context.new_page(), []
+    page.set_viewport_size(WIDE)
+    page.on("request", lambda request: wrong.append(f"asks for {request.url}") if not request.url.startswith(("file:", "data:", "blob:")) else None)
+    page.on("requestfailed", lambda request: wrong.append(f"cannot get {request.url}: {request.failure}"))
+    page.on("console", lambda message: wrong.append(f"console: {message.text}") if message.type == "error" else None)
+    page.on("pageerror", lambda error: wrong.append(f"script error: {error}"))
+    page.wrong = wrong
+    yield page
+    page.close()
+
+
+def open_page(reader, page):
+    reader.goto((SITE / page).as_uri(), wait_until="load")
+    if reader.locator("span.math, div.math").count():
+        reader.wait_for_function("!!window.MathJax?.startup?.promise")
+        reader.evaluate("MathJax.startup.promise")
+
+
+def wider_than_the_screen(reader):
+    """By how many pixels the page is wider than its window, and the elements that stick out."""
+    return reader.evaluate("""() => {
+        const width = document.documentElement.clientWidth, most = document.scrollingElement.scrollWidth;
+        const hidden = e => { for (; e; e = e.parentElement) { const s = getComputedStyle(e);
+            if (s.position === 'fixed' || e.parentElement && /auto|scroll|hidden|clip/.test(getComputedStyle(e.parentElement).overflowX)
+                && e.parentElement !== document.body) return true; } return false; };
+        const out = [...document.querySelectorAll('body *')].filter(e => e.getBoundingClientRect().right > width + 1 && !hidden(e));
+        return [most - width, out.slice(0, 3).map(e => e.tagName.toLowerCase() + '.' + e.className)];
+    }""")
+
+
+@pytest.mark.parametrize("page", READ)
+def test_the_page_opens_without_network_or_errors_and_fits_a_narrow_screen(page, reader):
+    open_page(reader, page)
+    assert reader.locator("mjx-merror").count() == 0, "MathJax could not read an equation"
+    assert reader.locator("span.math, div.math").count() == 0 or reader.locator("mjx-container").count() > 0, "the mathematics is not typeset"
+    broken = reader.evaluate("[...document.images].filter(i => i.loading !== 'lazy' && !i.naturalWidth && i.offsetParent).map(i => i.src)")
+    assert broken == [], "pictures that do not show"
+    reader.set_viewport_size(NARROW)
+    beyond, what = wider_than_the_screen(reader)
+    assert beyond <= 0, f"{page} is {beyond} pixels wider than a screen of {NARROW['width']}: {what}"
+    assert reader.wrong == []
+
+
+def test_the_first_page_leads_into_the_book(reader):
+    reader.goto((SITE / "index.html").as_uri())
+    reader.wait_for_url("**/book/intro.html")
+    assert reader.locator("article h1").count() == 1
+
+
+def test_mathematics_is_typeset_and_equations_are_numbered(reader):
+    open_page(reader, "book/notation.html")
+    assert reader.locator("mjx-container svg").count() > 10
+    assert reader.locator(".eqno").first.inner_text().startswith("(1)")
+
+
+def test_search_finds_a_word_from_the_disk(reader):
+    reader.goto((SITE / "search.html").as_uri() + "?q=temperature")
+    reader.locator("#search-results li a").first.wait_for()
+    found = reader.locator("#search-results li a").all_inner_texts()
+    assert "Glossary" in found
+    assert reader.wrong == []
+
+
+def test_the_search_field_is_reachable_from_every_kind_of_page(reader):
+    open_page(reader, "book/intro.html")
+    reader.keyboard.press("Control+k")
+    reader.locator("input[type=search]:visible").first.fill("latent")
+    reader.keyboard.press("Enter")
+    reader.wait_for_url("**/search.html?q=latent*")
+
+
+def test_the_dark_mode_button_darkens_the_page_and_is_remembered(reader):
+    def brightness():
+        return reader.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).slice(0, 3).reduce((a, b) => +a + +b, 0)")
+
+    open_page(reader, "book/intro.html")
+    seen = {reader.evaluate("document.documentElement.dataset.theme"): brightness()}
+    for _ in range(3):
+        reader.locator("button.theme-switch-button:visible").first.click()
+        seen[reader.evaluate("document.documentElement.dataset.theme")] = brightness()
+        if len(seen) == 2 and reader.evaluate("document.documentElement.dataset.theme") == "dark":
+            break
+    assert seen["dark"] < 200 < 600 < seen["light"]
+    open_page(reader, "book/notation.html")
+    assert reader.evaluate("document.documentElement.dataset.theme") == "dark"
+    reader.evaluate("localStorage.clear()")
+
+
+def test_text_stands_out_from_its_ground_in_light_and_dark(reader):
+    """The contrast that WCAG asks for, 4.5 to 1, for running text, captions, links and muted text."""
+    open_page(reader, "book/intro.html")
+    for theme in ("light", "dark"):
+        reader.evaluate("theme => { document.documentElement.dataset.theme = theme; document.documentElement.dataset.mode = theme; }", theme)
+        contrasts = reader.evaluate("""() => {
+            const rgb = c => c.match(/[\\d.]+/g).map(Number);
+            const light = c => rgb(c).slice(0, 3).map(v => (v /= 255) <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
+                .reduce((sum, v, i) => sum + v * [.2126, .7152, .0722][i], 0);
+            const ground = e => { for (; e; e = e.parentElement) { const c = getComputedStyle(e).backgroundColor; if (!/, 0\\)$/.test(c)) return c; } return 'rgb(255, 255, 255)'; };
+            return ['article p', 'article h1', 'figcaption .caption-text', 'article p a', 'article code', 'nav.bd-links a'].map(s => {
+                const e = document.querySelector(s), a = light(getComputedStyle(e).color), b = light(ground(e));
+                return [s, (Math.max(a, b) + .05) / (Math.min(a, b) + .05)]; });
+        }""")
+        assert [(what, round(contrast, 2)) for what, contrast in contrasts if contrast < 4.5] == [], theme
