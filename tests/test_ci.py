@@ -1,5 +1,6 @@
 """What continuous integration runs: the same two commands as a reader, whatever the machine lacks."""
 
+import importlib.util
 import os
 import re
 import shutil
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+
+from tools.__main__ import COMMANDS, MODULES
 
 ROOT = Path(__file__).resolve().parent.parent
 NEEDED = ("bash", "dirname", "find", "env", "id")
@@ -86,3 +89,11 @@ def test_both_commands_run_on_every_push_and_the_tests_on_every_python():
     assert commands == {"test": [".ci/run"], "book": ["make book"]}
     assert workflow["jobs"]["test"]["strategy"]["matrix"]["python"] == ["3.11", "3.12", "3.13"]
     assert set(workflow[True]) == {"push", "pull_request"}  # YAML 1.1 reads `on` as true
+
+
+def test_every_command_of_the_makefile_has_its_module():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    called = set(re.findall(r"-m tools (\w+)", makefile))
+    assert called <= set(COMMANDS)
+    for command in set(COMMANDS) - {"env", "lock"}:
+        assert importlib.util.find_spec(f"tools.{MODULES.get(command, command)}"), f"python -m tools {command} runs no module"

@@ -13,17 +13,19 @@ COMMANDS = {
     "book": "execute every chapter and build the static site   [--scale smoke|small|large]",
     "test": "the gate: every test                              [--only STEP ...] [--list]",
     "deep": "the expensive full counts                         [--only ITEM ...] [--list]",
+    "notebooks": "put chapters in their committed form          [--run] [FILE ...]",
     "drift": "after an upgrade: what moved (parity, golden returns)",
     "lab": "open the chapters in JupyterLab",
     "bench": "the benchmarks, each a table of ratios            [NAME ...]",
     "vendor": "fetch the vendored browser files again",
     "lock": "resolve the dependencies again (needs uv)          [--upgrade]",
 }
+MODULES = {"test": "gate"}  # where the module is not named like the command
 
 
 def usage() -> str:
     """One line a command."""
-    return "usage: python -m tools COMMAND\n\n" + "\n".join(f"  {name:7} {what}" for name, what in COMMANDS.items())
+    return "usage: python -m tools COMMAND\n\n" + "\n".join(f"  {name:9} {what}" for name, what in COMMANDS.items())
 
 
 def main(argv: list[str]) -> int:
