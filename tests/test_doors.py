@@ -8,13 +8,15 @@ from pathlib import Path
 import wmlib
 
 FOLDER = Path(wmlib.__file__).parent
-WITHOUT_TENSORFLOW = ["scales", "runs", "body", "policies", "rollout", "episodes", "evaluate", "cli"]
+WITHOUT_TENSORFLOW = ["scales", "runs", "body", "policies", "rollout", "episodes", "evaluate", "classroom", "marking", "nbgrading", "grading", "cli"]
 # What each room may import from wmlib: the doors of the design page.
 DOORS = {
     "runs": set(), "scales": {"runs"}, "body": {"runs"}, "policies": {"body"}, "rollout": {"body", "policies", "runs"},
-    "episodes": {"body", "policies", "rollout", "runs", "scales"}, "cli": {"body", "episodes", "policies", "runs", "scales"},
+    "episodes": {"body", "policies", "rollout", "runs", "scales"}, "cli": {"body", "classroom", "episodes", "grading", "policies", "runs", "scales"},
     "evaluate": {"body", "policies", "rollout", "runs", "scales"}, "plots": {"body", "evaluate"},
-    "__main__": {"cli"}, "__init__": {"body", "episodes", "evaluate", "plots", "policies", "rollout", "runs", "scales"},
+    "classroom": {"nbgrading", "runs"}, "marking": {"runs"}, "nbgrading": {"runs"},
+    "grading": {"classroom", "marking", "nbgrading", "runs"},
+    "__main__": {"cli"}, "__init__": {"body", "classroom", "episodes", "evaluate", "grading", "marking", "nbgrading", "plots", "policies", "rollout", "runs", "scales"},
 }  # fmt: skip
 
 

@@ -21,6 +21,8 @@ from typing import Any
 
 from tools import prose
 from tools.gate import environment
+from wmlib import classroom
+from wmlib.runs import InputError
 
 ROOT = Path(__file__).resolve().parent.parent
 CHAPTERS = ROOT / "chapters"
@@ -157,6 +159,10 @@ def _whole(notebook: dict[str, Any]) -> Iterator[str]:
 def problems(notebook: dict[str, Any], name: str) -> list[str]:
     """Everything wrong with one chapter, each with its place and what to do."""
     found = [f"{name}: {problem}" for problem in _whole(notebook)]
+    try:
+        classroom.exercises([{**cell, "source": source(cell)} for cell in notebook.get("cells", [])], name)
+    except InputError as error:
+        found.append(str(error))
     first = True
     for number, cell in enumerate(notebook.get("cells", []), start=1):
         where = f"{name}, cell {number} ('{(source(cell).strip().splitlines() or [''])[0][:40]}')"

@@ -8,9 +8,22 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from wmlib import body, episodes, evaluate, plots, policies, rollout, runs, scales
+    from wmlib import (
+        body,
+        classroom,
+        episodes,
+        evaluate,
+        grading,
+        marking,
+        nbgrading,
+        plots,
+        policies,
+        rollout,
+        runs,
+        scales,
+    )
 
-__all__ = ["body", "episodes", "evaluate", "plots", "policies", "rollout", "runs", "scales"]
+__all__ = ["body", "classroom", "episodes", "evaluate", "grading", "marking", "nbgrading", "plots", "policies", "rollout", "runs", "scales"]
 __version__ = "0.1.0"
 
 

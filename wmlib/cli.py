@@ -12,10 +12,10 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from wmlib import body as bodies
-from wmlib import episodes, scales
+from wmlib import classroom, episodes, grading, scales
 from wmlib.policies import POLICIES
 from wmlib.runs import InputError, versions
 
@@ -56,6 +56,44 @@ def gather(options: argparse.Namespace) -> None:
     )
 
 
+def classroom_release(options: argparse.Namespace) -> None:
+    """Writes the students' copy of a chapter's exercises."""
+    print(f"The students' copy is {classroom.release(options.chapter, options.out)}")
+
+
+def classroom_grade(options: argparse.Namespace) -> None:
+    """Grades a folder of submissions."""
+    of = sum(exercise.points for exercise in classroom.assignment(options.chapter)[1])
+
+    def say(grade: grading.Grade) -> None:
+        print(f"  {grade.student:24} {grade.total:g} of {of:g}  {grade.remark}".rstrip(), flush=True)
+
+    grades = grading.grade(options.folder, options.chapter, options.out, options.seconds, say)
+    print(f"{len(grades)} graded: {options.out}/grades.csv, and a page for each in {options.out}/feedback/")
+
+
+def _classroom_stage(stages: Any) -> None:
+    """The two commands of a teacher."""
+    top = stages.add_parser("classroom", help="release and grade exercises", description="Students' copies of a chapter's exercises, and their grades.")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    command = commands.add_parser(
+        "release", help="write the students' copy", description="Write a chapter's exercises as a notebook without the solutions.",
+        epilog="example: wmlib classroom release chapters/01_why_dream.ipynb --out for_students",
+    )  # fmt: skip
+    command.add_argument("chapter", help="the chapter's notebook")
+    command.add_argument("--out", required=True, help="the folder that the copy goes to")
+    command.set_defaults(run=classroom_release)
+    command = commands.add_parser(
+        "grade", help="grade submissions", description="Grade a folder of submissions: grades.csv, and a page of feedback for each student.",
+        epilog="example: WM_COURSE_SEED=our-secret wmlib classroom grade handed_in --chapter chapters/01_why_dream.ipynb --out graded",
+    )  # fmt: skip
+    command.add_argument("folder", help="the submissions: NAME.ipynb, or folders NAME with a notebook in each")
+    command.add_argument("--chapter", required=True, help="the chapter's notebook, with the solutions")
+    command.add_argument("--out", required=True, help="the folder to make; it must not exist")
+    command.add_argument("--seconds", type=float, default=30.0, help="how long one cell may take (default: %(default)g)")
+    command.set_defaults(run=classroom_grade)
+
+
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong with a command line in one line."""
 
@@ -81,6 +119,7 @@ def parser() -> argparse.ArgumentParser:
     stage.add_argument("--threads", type=int, help="threads; changes no number (default: every core)")
     stage.add_argument("--out", required=True, help="the folder to make; it must not exist")
     stage.set_defaults(run=gather)
+    _classroom_stage(stages)
     return top
 
 

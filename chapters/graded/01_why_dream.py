@@ -21,8 +21,6 @@ def alive_share(answer, rng):
             "That is the mean of each step's share: sum both over the steps first, then divide.": np.mean(alive / episode.reward),
             "At a fall the last step pays no bonus: sum the term itself.": 5 * len(episode) / episode.episode_return,
         }
-        if episode.terminated is False:
-            slips.popitem()
         yield Case(what, share, lambda episode=episode: answer(episode), "Sum both over the steps, then divide.", slips)
 
 
