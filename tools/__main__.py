@@ -48,7 +48,7 @@ def main(argv: list[str]) -> int:
     binaries = os.pathsep.join([str(python.parent), os.environ.get("PATH", "")])
     environment = {**os.environ, "PYTHONPATH": path, "PATH": binaries, "IPYTHONDIR": str(env.ROOT / "_build" / "ipython")}
     try:
-        module = {"test": "gate"}.get(command, command)
+        module = MODULES.get(command, command)
         return subprocess.run([str(python), "-m", f"tools.{module}", *rest], cwd=env.ROOT, env=environment).returncode
     except KeyboardInterrupt:
         return 130
