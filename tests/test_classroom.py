@@ -19,7 +19,6 @@ from wmlib.runs import InputError
 CHAPTERS = Path(__file__).resolve().parent.parent / "chapters"
 FIRST = CHAPTERS / "01_why_dream.ipynb"
 WITH_EXERCISES = [path for path in sorted(CHAPTERS.glob("*.ipynb")) if '"exercise": {' in path.read_text(encoding="utf-8")]
-needs_nbgrader = pytest.mark.skipif(importlib.util.find_spec("nbgrader") is None, reason="nbgrader is not in this environment yet")
 
 RIGHT = 'def alive_share(episode):\n    return episode.terms["alive"].sum() / episode.episode_return\n'
 PARTLY = "def alive_share(episode):\n    return 5 * len(episode) / episode.episode_return\n"
@@ -113,7 +112,6 @@ def test_the_code_that_an_exercise_needs_is_found(codes, kept, tmp_path):
     assert not any(piece in setup for piece in ("math", "other", "print", "x = ", "unused")), setup
 
 
-@needs_nbgrader
 def test_the_whole_round(copy, tmp_path, monkeypatch):
     handed, out = tmp_path / "handed in", tmp_path / "graded"
     handed.mkdir()
@@ -196,10 +194,10 @@ def test_a_broken_exercise_is_named_in_one_line(name, tmp_path):
     (["release", "text.ipynb", "--out", "out"], "text.ipynb is not a Jupyter notebook"),
     (["release", "plain.ipynb", "--out", "out"], "plain.ipynb has no exercises"),
     (["release", str(FIRST), "--out", "text.ipynb"], "Cannot write in text.ipynb"),
-    pytest.param(["grade", "nowhere", "--chapter", str(FIRST), "--out", "out"], "There is no folder nowhere", marks=needs_nbgrader),
-    pytest.param(["grade", "empty", "--chapter", str(FIRST), "--out", "out"], "empty is empty: expected a notebook", marks=needs_nbgrader),
-    pytest.param(["grade", "empty", "--chapter", "mine.ipynb", "--out", "out"], "mine.py is missing: it says what is marked", marks=needs_nbgrader),
-    pytest.param(["grade", "empty", "--chapter", str(FIRST), "--out", "out", "--seconds", "0"], "expected a number above 0", marks=needs_nbgrader),
+    (["grade", "nowhere", "--chapter", str(FIRST), "--out", "out"], "There is no folder nowhere"),
+    (["grade", "empty", "--chapter", str(FIRST), "--out", "out"], "empty is empty: expected a notebook"),
+    (["grade", "empty", "--chapter", "mine.ipynb", "--out", "out"], "mine.py is missing: it says what is marked"),
+    (["grade", "empty", "--chapter", str(FIRST), "--out", "out", "--seconds", "0"], "expected a number above 0"),
 ])  # fmt: skip
 def test_a_wrong_command_gets_one_line_and_leaves_no_file(words, message, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
