@@ -26,7 +26,7 @@ Array = NDArray[np.float64]
 Actions = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 Frame = Mapping[str, Array]
-"""What is read from the simulator after a step: name of the `MjData` field -> (N, ...)."""
+"""What is read from the simulator after a step, by the name of the `MjData` field, each (N, ...)."""
 
 
 @dataclass(frozen=True, eq=False)
