@@ -59,7 +59,7 @@ _NOT_PROSE = re.compile(r"^(math|code|code-block|code-cell|literalinclude|raw|me
                         r"eval-rst|auto\w+|only|contents)$")
 _TITLED = re.compile(r"^(admonition|dropdown|card|grid-item-card|tab-item|exercise|solution|table|topic|sidebar|margin|epigraph)$")
 _NAMES = (r"Python|MuJoCo|Gymnasium|Keras|TensorFlow|NumPy|JAX|Jupyter Book|JupyterLab|Debian|Ubuntu|macOS|Windows|Apache|Apache-|"
-          r"CC BY|CC BY-SA|Creative Commons Attribution|BSD|WebGL|version|versions|HTTP")
+          r"CC BY|CC BY-SA|Creative Commons Attribution|BSD|OFL|Open Font License|SIL|WebGL|version|versions|HTTP")
 _REFERENCES = (r"chapters?|figures?|figs?\.|tables?|sections?|equations?|eqs?\.|exercises?|parts?|pages?|p\.|pp\.|vol\.|volume|no\.|seeds?|"
                r"appendix|lecture|lesson|week|level|item|items|line|lines")
 _NUMBER = r"\d+(?:[.,]\d+)*"
