@@ -149,3 +149,20 @@ def test_text_stands_out_from_its_ground_in_light_and_dark(reader):
                 return [s, (Math.max(a, b) + .05) / (Math.min(a, b) + .05)]; });
         }""")
         assert [(what, round(contrast, 2)) for what, contrast in contrasts if contrast < 4.5] == [], theme
+
+
+@pytest.mark.parametrize("page", [page for page in READ if page.startswith("chapters/")])
+def test_a_quiz_is_answered_with_the_keyboard_alone_and_each_question_has_one_right_choice(page, reader):
+    open_page(reader, page)
+    questions = reader.locator("div.quiz")
+    assert 2 <= questions.count() <= 3, "a chapter has two or three questions"
+    for question in questions.all():
+        assert question.locator("details.quiz-right").count() == 1
+        assert question.locator("details.quiz-wrong").count() >= 1
+        first = question.locator("details").first
+        first.locator("summary").focus()
+        assert not first.locator("p").first.is_visible()
+        reader.keyboard.press("Enter")
+        assert first.locator("p").first.is_visible(), "Enter opens the feedback of a choice"
+        reader.keyboard.press("Tab")
+        assert question.locator("details summary").nth(1).evaluate("e => e === document.activeElement"), "Tab leads to the next choice"
