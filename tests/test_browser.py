@@ -134,9 +134,10 @@ def test_the_dark_mode_button_darkens_the_page_and_is_remembered(reader):
     reader.evaluate("localStorage.clear()")
 
 
-def test_text_stands_out_from_its_ground_in_light_and_dark(reader):
-    """The contrast that WCAG asks for, 4.5 to 1, for running text, captions, links and muted text."""
-    open_page(reader, "book/intro.html")
+@pytest.mark.parametrize("page", ["book/intro.html", "chapters/01_why_dream.html"])
+def test_text_stands_out_from_its_ground_in_light_and_dark(page, reader):
+    """The contrast that WCAG asks for, 4.5 to 1, for running text, captions, links, muted text, code and tables."""
+    open_page(reader, page)
     for theme in ("light", "dark"):
         reader.evaluate("theme => { document.documentElement.dataset.theme = theme; document.documentElement.dataset.mode = theme; }", theme)
         contrasts = reader.evaluate("""() => {
@@ -144,7 +145,9 @@ def test_text_stands_out_from_its_ground_in_light_and_dark(reader):
             const light = c => rgb(c).slice(0, 3).map(v => (v /= 255) <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
                 .reduce((sum, v, i) => sum + v * [.2126, .7152, .0722][i], 0);
             const ground = e => { for (; e; e = e.parentElement) { const c = getComputedStyle(e).backgroundColor; if (!/, 0\\)$/.test(c)) return c; } return 'rgb(255, 255, 255)'; };
-            return ['article p', 'article h1', 'figcaption .caption-text', 'article p a', 'article code', 'nav.bd-links a'].map(s => {
+            return ['article p', 'article h1', 'figcaption .caption-text', 'article p a', 'article code', 'nav.bd-links a',
+                    'div.cell_input span.k', 'div.cell_output pre', 'table.scorecard td', 'table.scorecard small', 'table.scorecard caption',
+                    'div.quiz summary'].filter(s => document.querySelector(s)).map(s => {
                 const e = document.querySelector(s), a = light(getComputedStyle(e).color), b = light(ground(e));
                 return [s, (Math.max(a, b) + .05) / (Math.min(a, b) + .05)]; });
         }""")
