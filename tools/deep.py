@@ -99,7 +99,7 @@ def _run(path: Path, scale: str, times: int) -> Figures:
     client = NotebookClient(notebook, timeout=3 * SMALL_SECONDS, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}})
     started = time.monotonic()
     try:
-        client.execute(env={**environment(os.environ), "WM_SCALE": scale})
+        client.execute(env={**environment(os.environ), "WM_SCALE": scale}, stderr=subprocess.DEVNULL)
     except (CellExecutionError, DeadKernelError, TimeoutError) as error:
         raise BrokenPromiseError(f"{path.name} at {scale} scale, each cell run {times} time(s):\n{error}") from None
     seconds = time.monotonic() - started

@@ -14,6 +14,7 @@ import ast
 import json
 import os
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -206,7 +207,7 @@ def main(argv: list[str]) -> int:
             from nbclient import NotebookClient
 
             client = NotebookClient(notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}})
-            client.execute(env=environment(os.environ))
+            client.execute(env=environment(os.environ), stderr=subprocess.DEVNULL)
         tidy(notebook)
         after = nbformat.writes(notebook) + "\n"  # type: ignore[no-untyped-call,unused-ignore]
         if after != before:
