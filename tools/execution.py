@@ -170,15 +170,21 @@ class Execution:
         """
         self._client = self._new_client()
         thread = threading.Thread(target=self._run, daemon=True)
+        stop = threading.Event()  # an exception raised by the signal could be lost in a finalizer; a flag cannot
+        if by_default := signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, lambda *_: stop.set())
         thread.start()
         try:
             while thread.is_alive():
                 thread.join(0.5)
                 report.alive(sum(i < self.cell for i in self.cells), len(self.cells))
-        except KeyboardInterrupt:
-            with contextlib.suppress(OSError):
-                self._kill_kernel()
-            raise
+                if stop.is_set():
+                    with contextlib.suppress(OSError):
+                        self._kill_kernel()
+                    raise KeyboardInterrupt
+        finally:
+            if by_default:
+                signal.signal(signal.SIGINT, signal.default_int_handler)
         if self.error is not None:
             raise BuildError(self._what_failed(self.error)) from None
         for i in self.cells:
