@@ -1,6 +1,7 @@
-"""`python -m tools vendor`: fetches the vendored browser files again, by npm package name, and checks them against pinned hashes.
+"""`python -m tools vendor`: makes the vendored browser files again from npm packages, and checks them against pinned hashes.
 
-The files are committed, so that building and reading the book need no network. `--check` only compares what is committed.
+MathJax is copied; of three.js, what the viewer uses is bundled into one classic script by esbuild, both at the versions
+of `tools/three/package-lock.json`. The files are committed, so that building and reading the book need no network. `--check` only compares what is committed.
 """
 
 from __future__ import annotations
@@ -14,7 +15,11 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-STATIC = Path(__file__).resolve().parent.parent / "book" / "_static"
+ROOT = Path(__file__).resolve().parent.parent
+STATIC = ROOT / "book" / "_static"
+THREE, BUNDLE = ROOT / "tools" / "three", ROOT / "wmlib" / "web" / "three.js"
+BUNDLE_SHA256 = "cda85d7f688dda5c597cb1e3b4e44b70ca23eb909aa91810ffa170452d38019f"
+ESBUILD = "entry.js --bundle --minify --format=iife --global-name=WMThree --legal-comments=inline --target=es2022 --log-level=warning --outfile=three.js"
 
 
 @dataclass(frozen=True)
@@ -42,17 +47,38 @@ def digest(data: bytes) -> str:
 
 def altered() -> list[str]:
     """The vendored files that are missing or differ from what was pinned."""
-    pinned = [target for package in PACKAGES for target in package.files.values()]
-    return [name for name, sha256 in pinned if not (STATIC / name).is_file() or digest((STATIC / name).read_bytes()) != sha256]
+    pinned = [(STATIC / name, sha256) for package in PACKAGES for name, sha256 in package.files.values()] + [(BUNDLE, BUNDLE_SHA256)]
+    return [path.relative_to(ROOT).as_posix() for path, sha256 in pinned if not path.is_file() or digest(path.read_bytes()) != sha256]
+
+
+def npm() -> str:
+    """The npm command, or one line that says what it is for."""
+    found = shutil.which("npm")
+    if found is None:
+        sys.exit("Fetching needs npm (it comes with Node.js); building and reading the book do not.")
+    return found
+
+
+def bundle() -> None:
+    """Makes the one script of three.js again from its locked packages."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for path in THREE.iterdir():
+            shutil.copy(path, folder)
+        esbuild = folder / "node_modules" / ".bin" / "esbuild"
+        if subprocess.run([npm(), "ci", "--silent", "--ignore-scripts"], cwd=folder).returncode or subprocess.run([esbuild, *ESBUILD.split()], cwd=folder).returncode:
+            sys.exit("three.js could not be fetched and bundled. Nothing was changed.")
+        data = (folder / "three.js").read_bytes()
+    if digest(data) != BUNDLE_SHA256:
+        sys.exit(f"The bundle of three.js has sha256 {digest(data)}, not the pinned one. Nothing was changed.")
+    BUNDLE.write_bytes(data)
+    print(f"{BUNDLE.relative_to(ROOT).as_posix()}: {len(data):,} bytes of three.js")
 
 
 def fetch(package: Package) -> None:
     """Replaces the committed files of one package by those of its archive, all or none."""
-    npm = shutil.which("npm")
-    if npm is None:
-        sys.exit("Fetching needs npm (it comes with Node.js); building and reading the book do not.")
     with tempfile.TemporaryDirectory() as folder:
-        if subprocess.run([npm, "pack", package.name, "--silent"], cwd=folder, stdout=subprocess.DEVNULL).returncode:
+        if subprocess.run([npm(), "pack", package.name, "--silent"], cwd=folder, stdout=subprocess.DEVNULL).returncode:
             sys.exit(f"npm could not fetch {package.name}. Nothing was changed.")
         archive = next(Path(folder).glob("*.tgz"))
         if digest(archive.read_bytes()) != package.sha256:
@@ -78,8 +104,9 @@ def main(argv: list[str]) -> int:
     if "--check" not in argv:
         for package in PACKAGES:
             fetch(package)
+        bundle()
     for name in altered():
-        print(f"book/_static/{name} is missing or is not the pinned file: run python -m tools vendor", file=sys.stderr)
+        print(f"{name} is missing or is not the pinned file: run python -m tools vendor", file=sys.stderr)
     return int(bool(altered()))
 
 

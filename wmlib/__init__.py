@@ -16,14 +16,18 @@ if TYPE_CHECKING:
         grading,
         marking,
         nbgrading,
+        palette,
         plots,
         policies,
         rollout,
         runs,
         scales,
+        viewer,
     )
 
-__all__ = ["body", "classroom", "episodes", "evaluate", "grading", "marking", "nbgrading", "plots", "policies", "rollout", "runs", "scales"]
+__all__ = [
+    "body", "classroom", "episodes", "evaluate", "grading", "marking", "nbgrading", "palette", "plots", "policies", "rollout", "runs", "scales", "viewer",
+]  # fmt: skip
 __version__ = "0.1.0"
 
 

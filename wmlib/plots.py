@@ -1,7 +1,6 @@
-"""Figures that take arrays, in one palette that colour-blind readers can tell apart.
+"""Figures that take arrays, in the book's one palette.
 
-Reality is dark orange, the model blue, the dream violet, random actions grey, everywhere in the book. Lines differ in
-style as well as in colour, so that nothing hangs on colour alone.
+Lines differ in style as well as in colour, so that nothing hangs on colour alone.
 """
 
 from __future__ import annotations
@@ -19,12 +18,10 @@ from matplotlib.patches import Circle, Polygon
 
 from wmlib.body import Array, Body
 from wmlib.evaluate import Score, Scorecard, survival
+from wmlib.palette import DREAM, HOLD, MODEL, REALITY, colour
 
-REALITY, MODEL, DREAM, RANDOM, HOLD = "#b34700", "#0a6fc2", "#8338b5", "#767676", "#00775a"
-COLOURS = {"reality": REALITY, "model": MODEL, "dream": DREAM, "random": RANDOM, "zero": "#1f1f1f", "hold": HOLD}
 STYLES = {"reality": "-", "model": "--", "dream": "-.", "random": ":", "zero": "--", "hold": "-"}
 TERMS = {"alive": "#9a9a9a", "forward": "#0a6fc2", "control": "#b34700", "contact": "#d9b300"}
-_SPARE = ("#a0326a", "#8a6d00", "#4b5a8c")
 WIDTH = 7.2
 STYLE: dict[Any, Any] = {
     "font.size": 10, "axes.titlesize": 10, "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False,
@@ -36,11 +33,6 @@ def figure(columns: int = 1, rows: int = 1, height: float = 3.0, **options: Any)
     """A figure in the book's style, and its axes (as `plt.subplots` gives them). Height in inches, for each row."""
     plt.rcParams.update(STYLE)
     return plt.subplots(rows, columns, figsize=(WIDTH, height * rows), **options)
-
-
-def colour(name: str) -> str:
-    """The colour of a name in the palette; another name always gets the same one of a few spare colours."""
-    return COLOURS.get(name, _SPARE[sum(name.encode()) % len(_SPARE)])
 
 
 def plot_survival(axes: Axes, scores: Sequence[Score], steps: int | None = None) -> None:
