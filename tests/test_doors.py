@@ -8,15 +8,15 @@ from pathlib import Path
 import wmlib
 
 FOLDER = Path(wmlib.__file__).parent
-WITHOUT_TENSORFLOW = ["scales", "runs", "body", "policies", "rollout", "episodes", "evaluate", "classroom", "marking", "nbgrading", "grading", "cli"]
+WITHOUT_TENSORFLOW = ["scales", "runs", "body", "policies", "rollout", "episodes", "evaluate", "classroom", "marking", "nbgrading", "grading", "cli", "viewer"]
 # What each room may import from wmlib: the doors of the design page.
 DOORS = {
     "runs": set(), "scales": {"runs"}, "body": {"runs"}, "policies": {"body"}, "rollout": {"body", "policies", "runs"},
     "episodes": {"body", "policies", "rollout", "runs", "scales"}, "cli": {"body", "classroom", "episodes", "grading", "policies", "runs", "scales"},
-    "evaluate": {"body", "policies", "rollout", "runs", "scales"}, "plots": {"body", "evaluate"},
+    "evaluate": {"body", "policies", "rollout", "runs", "scales"}, "palette": set(), "plots": {"body", "evaluate", "palette"}, "viewer": {"body", "palette", "runs"},
     "classroom": {"nbgrading", "runs"}, "marking": {"runs"}, "nbgrading": {"runs"},
     "grading": {"classroom", "marking", "nbgrading", "runs"},
-    "__main__": {"cli"}, "__init__": {"body", "classroom", "episodes", "evaluate", "grading", "marking", "nbgrading", "plots", "policies", "rollout", "runs", "scales"},
+    "__main__": {"cli"}, "__init__": {"body", "classroom", "episodes", "evaluate", "grading", "marking", "nbgrading", "palette", "plots", "policies", "rollout", "runs", "scales", "viewer"},
 }  # fmt: skip
 
 

@@ -30,6 +30,7 @@ from wmlib.runs import write_atomic
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "_build"
 CELL_TIMEOUT = 900  # seconds
+SHARED_SCRIPT = re.compile(r'<script class="wm-shared">.*?</script>', re.DOTALL)
 QUIET_SECONDS = 15  # between two signs of life where the output is no terminal
 
 
@@ -70,7 +71,7 @@ def files_in(folder: Path) -> Iterator[Path]:
 
 def surroundings(root: Path, scale: str) -> str:
     """A hash of all that every chapter depends on besides itself."""
-    sha = hashlib.sha256(f"4 {scale} {platform.python_version()} {platform.system()} {platform.machine()}".encode())
+    sha = hashlib.sha256(f"5 {scale} {platform.python_version()} {platform.system()} {platform.machine()}".encode())
     for path in (*files_in(root / "wmlib"), *files_in(root / "data"), root / "requirements.lock"):
         sha.update(f"\n{path.relative_to(root).as_posix()} {hashlib.sha256(path.read_bytes()).hexdigest()}".encode())
     return sha.hexdigest()
@@ -80,7 +81,13 @@ def surroundings(root: Path, scale: str) -> str:
 
 
 def tidy(outputs: list[Any]) -> list[Any]:
-    """A cell's outputs as a page shows them best: what is glued stands last, so that what was printed around it is one piece."""
+    """A cell's outputs as a page shows them best: what is glued stands last, so that what was printed around it is one piece.
+
+    The script that the viewers of a notebook share is taken out: the site serves it once for all pages.
+    """
+    for data in (output.data for output in outputs if "data" in output):
+        for kind in (kind for kind in data if kind.endswith("text/html")):
+            data[kind] = SHARED_SCRIPT.sub("", data[kind])
     glued = [output for output in outputs if "scrapbook" in output.get("metadata", {}) and "text/plain" not in output.data]
     for output in glued:
         for kind in (kind for kind in output.data if kind.endswith("text/plain")):  # np.float64(4.7) is a number in the text

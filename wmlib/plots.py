@@ -9,14 +9,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
-import mujoco
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from matplotlib.patches import Circle, Polygon
 
-from wmlib.body import Array, Body
+from wmlib.body import Array
 from wmlib.evaluate import Score, Scorecard, survival
 from wmlib.palette import DREAM, HOLD, MODEL, REALITY, colour
 
@@ -80,42 +77,6 @@ def plot_terms(axes: Axes, card: Scorecard, per_step: bool = False) -> None:
     axes.set(yticks=range(len(card.rows)), yticklabels=[row.name for row in card.rows], xlabel=f"reward in {'a step' if per_step else 'an episode'}")
     axes.invert_yaxis()
     axes.legend(ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1.0), fontsize=9)
-
-
-def plot_poses(axes: Axes, body: Body, qpos: Array, shade: str = REALITY, spacing: float = 0.0) -> None:
-    """A film strip: the body seen from its left side at each of the given poses (F, nq), the older ones fainter.
-
-    Args:
-        axes: where to draw, in metres; x is forward, z is up.
-        body: the body.
-        qpos: (F, nq); a few poses of a trajectory.
-        shade: the colour.
-        spacing: metres by which each pose is moved to the right of the one before, so that they do not hide each other.
-    """
-    data = mujoco.MjData(body.model)
-    for frame, pose in enumerate(qpos):
-        data.qpos[:] = pose
-        mujoco.mj_kinematics(body.model, data)
-        strength = 0.3 + 0.7 * (frame + 1) / len(qpos)
-        mixed = strength * np.array(to_rgb(shade)) + 1 - strength
-        for geom in np.argsort(-data.geom_xpos[:, 1]):  # far parts first
-            if body.model.geom_type[geom] == mujoco.mjtGeom.mjGEOM_PLANE:
-                continue
-            radius, half = body.model.geom_size[geom, 0], 0.0
-            if body.model.geom_type[geom] == mujoco.mjtGeom.mjGEOM_CAPSULE:
-                half = float(body.model.geom_size[geom, 1])
-            centre = data.geom_xpos[geom, [0, 2]] + [frame * spacing, 0.0]
-            along = data.geom_xmat[geom].reshape(3, 3)[[0, 2], 2] * half
-            across = np.array([-along[1], along[0]]) / max(float(np.linalg.norm(along)), 1e-9) * radius
-            ends = centre + along, centre - along
-            hull = np.array([ends[0] + across, ends[0] - across, ends[1] - across, ends[1] + across])
-            for part in (Polygon(hull), *(Circle((float(end[0]), float(end[1])), radius) for end in ends)):
-                part.set(facecolor=mixed, edgecolor=mixed, linewidth=0.5)
-                axes.add_patch(part)
-    axes.axhline(0, color="#444444", linewidth=1)
-    axes.set(aspect="equal", xlim=(qpos[0, 0] - 1.0, qpos[-1, 0] + 1.2 + spacing * (len(qpos) - 1)), ylim=(-0.1, 1.8), yticks=[0, 1], ylabel="metres")
-    axes.spines["bottom"].set_visible(False)
-    axes.set_xticks([])
 
 
 def plot_map(here: str = "") -> Figure:

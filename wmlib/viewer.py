@@ -11,7 +11,7 @@ import base64
 import functools
 import html
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -198,7 +198,7 @@ def _scene(body: Body, poses: Mapping[str, Array], mode: str) -> dict[str, Any]:
         mujoco.mj_kinematics(body.model, data)
         offsets.append([-float(data.xpos[1, 0]), (t - (n - 1) / 2) * apart - float(data.xpos[1, 1]), 0.0])
     azimuth = np.radians(-28.0 if mode == "side" and body.free_joint else -62.0)
-    room = max(top * 1.25, (apart * (n - 1) + width) * _HEIGHT / _WIDTH)
+    room = max(top * 1.18, (apart * (n - 1) + width) * _HEIGHT / _WIDTH)
     view = {"target": [0.0, 0.0, round(top * 0.46, 3)], "centre": [0.0, 0.0, 0.0], "distance": round(float(room / _FIELD) + width / 3, 3),
             "azimuth": float(azimuth), "elevation": float(np.radians(14)), "top": round(top, 3)}  # fmt: skip
     tracks = [{"name": name, "colour": colour(name) if name != "zero" else "#4d4d4d", "qpos": _packed(qpos), "offset": offset} for (name, qpos), offset in zip(poses.items(), offsets, strict=True)]
@@ -297,8 +297,3 @@ def _cell() -> str | None:
         return str(message["metadata"]["cellId"])
     except (ImportError, AttributeError, KeyError, TypeError):
         return None
-
-
-def scripts() -> Sequence[Path]:
-    """The files of the shared script, in order: what a site serves once for all its pages."""
-    return [WEB / name for name in SCRIPTS]

@@ -2,3 +2,15 @@
 if (location.protocol === "file:" && typeof DOCUMENTATION_OPTIONS !== "undefined") {
   DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
 }
+
+// The viewers of a page share one script (wmlib/web); a page without a viewer does not load it.
+document.addEventListener("DOMContentLoaded", () => {
+  if (!document.querySelector(".wm-viewer")) return;
+  const here = document.querySelector("script[src*='_static/book.js']").src;
+  for (const name of ["three.js", "viewer.js"]) {
+    const script = document.createElement("script");
+    script.src = new URL(name, here).href;
+    script.async = false; // in this order
+    document.head.append(script);
+  }
+});

@@ -118,8 +118,8 @@
   class Solid {
     constructor(scene) {
       this.world = new T.Scene();
-      this.world.add(new T.HemisphereLight(0xffffff, 0x8a7f78, 2.4));
-      const sun = new T.DirectionalLight(0xffffff, 2.2);
+      this.world.add(new T.HemisphereLight(0xffffff, 0x9a908a, 2.9));
+      const sun = new T.DirectionalLight(0xffffff, 2.6);
       sun.position.set(-2, -4, 6);
       this.world.add(sun);
       const shapes = scene.model.geoms.map(geometry);
