@@ -1,42 +1,27 @@
 """The built site as a reader sees it: every page in headless Chromium, from the disk, with every request on record.
 
-It needs the system's Chromium and is skipped, by name, where there is none. WM_CHROMIUM names another.
+It needs the system's Chromium (see conftest.py) and is skipped, by name, where there is none.
 """
 
 import os
-import shutil
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 SITE = Path(os.environ.get("WM_SITE") or ROOT / "_build" / "smoke" / "html").resolve()
-NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
-CHROMIUM = os.environ.get("WM_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
-QUIET = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking", "--disable-component-update",
-         "--disable-sync", "--disable-default-apps", "--no-first-run"]
 NARROW = {"width": 360, "height": 740}  # the narrowest screen that the pages are made for
 WIDE = {"width": 1280, "height": 900}
 PAGES = sorted(path.relative_to(SITE).as_posix() for path in SITE.rglob("*.html") if "_static" not in path.relative_to(SITE).parts)
 READ = [page for page in PAGES if page != "index.html"]  # index.html only sends one on
 
-pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if not PAGES:
-        pytest.fail(f"There is no built site in {SITE}: run `python -m tools book --scale smoke` first.", pytrace=False)
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield chromium
-        chromium.close()
+pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(scope="module")
 def context(browser):
+    if not PAGES:
+        pytest.fail(f"There is no built site in {SITE}: run `python -m tools book --scale smoke` first.", pytrace=False)
     context = browser.new_context(viewport=WIDE, offline=True)
     context.set_default_timeout(15_000)
     yield context
@@ -169,3 +154,21 @@ def test_a_quiz_is_answered_with_the_keyboard_alone_and_each_question_has_one_ri
         assert first.locator("p").first.is_visible(), "Enter opens the feedback of a choice"
         reader.keyboard.press("Tab")
         assert question.locator("details summary").nth(1).evaluate("e => e === document.activeElement"), "Tab leads to the next choice"
+
+
+@pytest.mark.parametrize("page", ["book/intro.html", *(page for page in READ if page.startswith("chapters/"))])
+def test_every_viewer_of_the_page_draws_moves_and_weighs_little(page, reader):
+    open_page(reader, page)
+    places = reader.locator(".wm-viewer")
+    assert places.count() >= 1, "the page has a body that moves"
+    for place in places.all():
+        place.scroll_into_view_if_needed()
+        reader.wait_for_function("place => place.viewer?.draws > 1 && place.viewer.frame > 0", arg=place.element_handle())
+        assert not place.locator(".wm-still").is_visible()
+        drawn = place.evaluate("""place => { const c = place.querySelector('canvas');
+            return new Set(new Uint32Array(c.getContext('2d').getImageData(0, 0, c.width, c.height).data.buffer)).size; }""")
+        assert drawn > 50, "the scene is blank"
+        kilobytes = len(place.evaluate("place => place.querySelector('script').outerHTML + place.querySelector('.wm-still').outerHTML")) / 1000
+        frames = place.evaluate("place => place.viewer.scene.tracks.reduce((sum, track) => sum + track.n, 0)")
+        assert kilobytes < 20 + 0.2 * frames
+    assert reader.wrong == []

@@ -198,8 +198,8 @@ def _scene(body: Body, poses: Mapping[str, Array], mode: str) -> dict[str, Any]:
         mujoco.mj_kinematics(body.model, data)
         offsets.append([-float(data.xpos[1, 0]), (t - (n - 1) / 2) * apart - float(data.xpos[1, 1]), 0.0])
     azimuth = np.radians(-28.0 if mode == "side" and body.free_joint else -62.0)
-    room = max(top * 1.18, (apart * (n - 1) + width) * _HEIGHT / _WIDTH)
-    view = {"target": [0.0, 0.0, round(top * 0.46, 3)], "centre": [0.0, 0.0, 0.0], "distance": round(float(room / _FIELD) + width / 3, 3),
+    room = max(top * (1.4 if mode == "side" else 1.18), (apart * (n - 1) + width) * _HEIGHT / _WIDTH)
+    view = {"target": [0.0, 0.0, round(top * (0.55 if mode == "side" else 0.46), 3)], "centre": [0.0, 0.0, 0.0], "distance": round(float(room / _FIELD) + width / 3, 3),
             "azimuth": float(azimuth), "elevation": float(np.radians(14)), "top": round(top, 3)}  # fmt: skip
     tracks = [{"name": name, "colour": colour(name) if name != "zero" else "#4d4d4d", "qpos": _packed(qpos), "offset": offset} for (name, qpos), offset in zip(poses.items(), offsets, strict=True)]
     return {"dt": body.dt, "nq": int(body.model.nq), "model": _tree(body.model), "tracks": tracks, "view": view, "ghost": mode == "ghost", "names": mode == "side"}

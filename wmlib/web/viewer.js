@@ -68,6 +68,7 @@
     for (const key of ["dt", "nq", "model", "tracks", "view", "strip", "label", "ghost"]) {
       if (!(key in scene)) throw new Error(`'${key}' is missing`);
     }
+    if (!scene.tracks.length) throw new Error("there is no track");
     for (const track of scene.tracks) {
       track.qpos = floats(track.qpos);
       track.n = track.qpos.length / scene.nq;
@@ -563,7 +564,7 @@
     }
   }
 
-  const api = { mount, lost: 0, pose, get painter() { return renderer() ? "3d" : "2d"; } };
+  const api = { mount, renderer, lost: 0, get painter() { return renderer() ? "3d" : "2d"; } };
   window.wmViewer = api;
   document.head.append(make("style", {}, STYLE));
   const watch = new MutationObserver(redraw);
