@@ -166,7 +166,7 @@ def look(browser, folder):
 def pixels(page, i=0):
     """The scene as drawn now, (pixels, 4)."""
     drawn = page.evaluate("i => { const v = document.querySelectorAll('.wm-viewer')[i].viewer; v.dirty = true; v.draw(); return v.canvas.toDataURL(); }", i)
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(drawn.split(",")[1])))).reshape(-1, 4)
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(drawn.split(",")[1]))), dtype=int).reshape(-1, 4)
 
 
 def pause(page):
@@ -198,8 +198,8 @@ def test_the_scene_is_not_blank_frames_differ_and_a_ghost_shows_two_bodies(draw,
     pause(page)
     first = pixels(page)
     assert (first[:, 3] > 0).mean() > 0.05
-    orange = lambda seen: ((seen[:, 0].astype(int) > seen[:, 2] + 60) & (seen[:, 3] > 128)).sum()  # noqa: E731
-    violet = lambda seen: ((seen[:, 2].astype(int) > seen[:, 0] + 20) & (seen[:, 3] > 128)).sum()  # noqa: E731
+    orange = lambda seen: ((seen[:, 0] > seen[:, 2] + 60) & (seen[:, 3] > 128)).sum()
+    violet = lambda seen: ((seen[:, 2] > seen[:, 1] + 40) & (seen[:, 3] > 128)).sum()
     assert orange(first) > 300
     assert violet(first) > 300
     page.evaluate("document.querySelector('.wm-viewer').viewer.show(80)")

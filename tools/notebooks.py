@@ -91,7 +91,14 @@ def _code(cell: Cell, first: bool) -> Iterator[str]:
             yield f"it imports {', '.join(late)}: imports other than wmlib's stand in the setup cell"
     figure = cell.get("metadata", {}).get("mystnb", {})
     if makes_figure(tree) or "figure" in figure:
-        yield from _figure(figure.get("figure", {}), str(figure.get("image", {}).get("alt", "")))
+        yield from _figure(figure.get("figure", {}), _label(tree) or str(figure.get("image", {}).get("alt", "")))
+
+
+def _label(tree: ast.AST) -> str:
+    """The label that a cell gives to a viewer: it is the alt text of the still picture."""
+    shows = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "wm.viewer.show"]
+    labels = [key.value.value for node in shows for key in node.keywords if key.arg == "label" and isinstance(key.value, ast.Constant)]
+    return str(labels[0]) if labels else ""
 
 
 def _figure(figure: dict[str, str], alt: str) -> Iterator[str]:
@@ -100,7 +107,7 @@ def _figure(figure: dict[str, str], alt: str) -> Iterator[str]:
         if not str(figure.get(key, "")).strip():
             yield f"it makes a figure and has no {key}: add {wanted} as metadata mystnb.figure.{key}"
     if len(alt.strip()) < SHORTEST_ALT or len(alt.split()) < 4:
-        yield f"its figure has no alt text of at least {SHORTEST_ALT} characters: say what is seen, in metadata mystnb.image.alt"
+        yield f"its figure has no alt text of at least {SHORTEST_ALT} characters: say what is seen, in metadata mystnb.image.alt or in the viewer's label"
     elif alt.strip() == str(figure.get("caption", "")).strip():
         yield "the alt text repeats the caption: the caption says what it means, the alt text what is seen"
     for what, text in (("caption", str(figure.get("caption", ""))), ("alt text", alt)):

@@ -23,7 +23,7 @@ from wmlib.body import Array, Body
 from wmlib.palette import colour
 from wmlib.runs import InputError
 
-MAX_FRAMES, MAX_TRACKS, MAX_LETTERS = 5_000, 8, 60
+MAX_FRAMES, MAX_TRACKS, MAX_LETTERS, MAX_LABEL = 5_000, 8, 60, 400
 MODES = ("single", "ghost", "side")
 WEB = Path(__file__).parent / "web"
 SCRIPTS = ("three.js", "viewer.js")
@@ -83,7 +83,7 @@ def show(
             default `single` for one track and `ghost` for more.
         strip: quantities plotted under the scene, name -> values (T,) or {track: values}. Values of steps, one shorter
             than the frames, are shown at the frame they begin at.
-        label: what a screen reader says first; one line.
+        label: what is to be seen, for readers who cannot see it: a sentence.
         still: the frame of the still picture; by default two fifths into the longest track.
 
     Raises:
@@ -103,15 +103,15 @@ def show(
     at = frames * 2 // 5 if still is None else still
     if not 0 <= at < frames:
         raise InputError(f"Frame {at} was asked for as the still picture; expected 0 to {frames - 1}.")
-    scene = _scene(body, poses, mode) | {"strip": _strips(strip or {}, poses), "label": _name(label, "The label")}
+    scene = _scene(body, poses, mode) | {"strip": _strips(strip or {}, poses), "label": _name(label, "The label", MAX_LABEL)}
     text = f"{label + ': ' if label else ''}{body.name}, {', '.join(poses)}, {frames} frames of {body.dt:g} s"
     return Viewer(scene, _picture(body, scene, poses, at), text)
 
 
-def _name(name: Any, what: str = "The name of a trajectory") -> str:
+def _name(name: Any, what: str = "The name of a trajectory", most: int = MAX_LETTERS) -> str:
     """A short text, or a line that says so."""
-    if not isinstance(name, str) or len(name) > MAX_LETTERS:
-        raise InputError(f"{what} is {name!r:.80}; expected a text of at most {MAX_LETTERS} letters.")
+    if not isinstance(name, str) or len(name) > most:
+        raise InputError(f"{what} is {name!r:.80}; expected a text of at most {most} letters.")
     return name
 
 
