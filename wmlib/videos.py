@@ -106,12 +106,25 @@ def _drawn(folder: Path, name: str) -> bytes:
     paths = [str(Path(__file__).resolve().parent.parent), os.environ.get("PYTHONPATH", "")]
     for kind in kinds:
         surroundings = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))} | ({"MUJOCO_GL": kind} if kind else {})
-        ran = subprocess.run([sys.executable, "-m", "wmlib.videos", str(folder / name)], env=surroundings, stdin=subprocess.DEVNULL, capture_output=True, text=True)
-        if ran.returncode == 0:
+        code, said = _render(folder / name, surroundings)
+        if code == 0:
             return (folder / name).read_bytes()
         if (folder / "opened").exists():
-            raise OSError(f"The video could not be drawn: {(ran.stderr.strip().splitlines() or ['the renderer ended'])[-1]}")
+            raise OSError(f"The video could not be drawn: {(said.strip().splitlines() or ['the renderer ended'])[-1]}")
     raise InputError(NO_OPENGL.format("tried: " + (", ".join(kinds) or "this system's own")))
+
+
+def _render(path: Path, surroundings: Mapping[str, str]) -> tuple[int, str]:
+    """Runs the renderer's process; gives its exit code and what it said. It never outlives this call."""
+    command = [sys.executable, "-m", "wmlib.videos", str(path)]
+    with subprocess.Popen(command, env=surroundings, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            _, said = process.communicate()
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
+    return process.returncode, said
 
 
 # The renderer's process.
