@@ -8,15 +8,16 @@ from pathlib import Path
 import wmlib
 
 FOLDER = Path(wmlib.__file__).parent
-WITHOUT_TENSORFLOW = ["scales", "runs", "body", "policies", "rollout", "episodes", "evaluate", "classroom", "marking", "nbgrading", "grading", "cli", "viewer"]
+WITHOUT_TENSORFLOW = ["scales", "runs", "body", "policies", "rollout", "episodes", "evaluate", "classroom", "marking", "nbgrading", "grading", "cli", "viewer", "videos"]
 # What each room may import from wmlib: the doors of the design page.
 DOORS = {
     "runs": set(), "scales": {"runs"}, "body": {"runs"}, "policies": {"body"}, "rollout": {"body", "policies", "runs"},
-    "episodes": {"body", "policies", "rollout", "runs", "scales"}, "cli": {"body", "classroom", "episodes", "grading", "policies", "runs", "scales"},
+    "episodes": {"body", "policies", "rollout", "runs", "scales"}, "cli": {"body", "classroom", "episodes", "grading", "policies", "rollout", "runs", "scales", "videos"},
     "evaluate": {"body", "policies", "rollout", "runs", "scales"}, "palette": set(), "plots": {"body", "evaluate", "palette"}, "viewer": {"body", "palette", "runs"},
+    "videos": {"body", "palette", "runs", "viewer"},
     "classroom": {"nbgrading", "runs"}, "marking": {"runs"}, "nbgrading": {"runs"},
     "grading": {"classroom", "marking", "nbgrading", "runs"},
-    "__main__": {"cli"}, "__init__": {"body", "classroom", "episodes", "evaluate", "grading", "marking", "nbgrading", "palette", "plots", "policies", "rollout", "runs", "scales", "viewer"},
+    "__main__": {"cli"}, "__init__": {"body", "classroom", "episodes", "evaluate", "grading", "marking", "nbgrading", "palette", "plots", "policies", "rollout", "runs", "scales", "videos", "viewer"},
 }  # fmt: skip
 
 

@@ -22,11 +22,12 @@ if TYPE_CHECKING:
         rollout,
         runs,
         scales,
+        videos,
         viewer,
     )
 
 __all__ = [
-    "body", "classroom", "episodes", "evaluate", "grading", "marking", "nbgrading", "palette", "plots", "policies", "rollout", "runs", "scales", "viewer",
+    "body", "classroom", "episodes", "evaluate", "grading", "marking", "nbgrading", "palette", "plots", "policies", "rollout", "runs", "scales", "videos", "viewer",
 ]  # fmt: skip
 __version__ = "0.1.0"
 
