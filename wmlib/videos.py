@@ -68,7 +68,7 @@ def write(
     """
     path, body = Path(path), bodies.get(body) if isinstance(body, str) else body
     named = dict(tracks) if isinstance(tracks, Mapping) else {"reality": tracks}
-    poses = {viewer._name(name): viewer._poses(body, name, track) for name, track in named.items()}
+    poses = {viewer.checked_name(name): viewer.poses_of(body, name, track) for name, track in named.items()}
     if not 1 <= len(poses) <= viewer.MAX_TRACKS:
         raise InputError(f"A video of {len(poses)} trajectories was asked for; expected 1 to {viewer.MAX_TRACKS}.")
     if path.suffix.lower() not in SUFFIXES:
