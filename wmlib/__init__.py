@@ -11,19 +11,50 @@ if TYPE_CHECKING:
     from wmlib import (
         body,
         classroom,
+        ensemble,
         episodes,
         evaluate,
         grading,
+        heldout,
         marking,
+        mdn,
+        mdnrnn,
         nbgrading,
+        nets,
         plots,
         policies,
         rollout,
         runs,
         scales,
+        training,
+        vae,
+        weights,
+        world,
     )
 
-__all__ = ["body", "classroom", "episodes", "evaluate", "grading", "marking", "nbgrading", "plots", "policies", "rollout", "runs", "scales"]
+__all__ = [
+    "body",
+    "classroom",
+    "ensemble",
+    "episodes",
+    "evaluate",
+    "grading",
+    "heldout",
+    "marking",
+    "mdn",
+    "mdnrnn",
+    "nbgrading",
+    "nets",
+    "plots",
+    "policies",
+    "rollout",
+    "runs",
+    "scales",
+    "training",
+    "vae",
+    "weights",
+    "world",
+]
 __version__ = "0.1.0"
 
 
