@@ -66,7 +66,7 @@ def shapes(config: MdnRnnConfig, z_dim: int, a_dim: int) -> dict[str, tuple[int,
     """Names and shapes of the weights of an M."""
     h, k = config.h_dim, config.n_mix
     lstm: dict[str, tuple[int, ...]] = {"lstm.kernel": (z_dim + a_dim, 4 * h), "lstm.recurrent": (h, 4 * h), "lstm.bias": (4 * h,)}
-    return lstm | nets.dense_shapes("mixture", h, k * (2 * z_dim + 1) if config.joint else 3 * k * z_dim) | nets.dense_shapes("reward_done", h, 2)
+    return lstm | nets.dense_shapes("mixture", h, 2 * k * z_dim + k * (1 if config.joint else z_dim)) | nets.dense_shapes("reward_done", h, 2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,6 +119,15 @@ class MdnRnn:
         """The same M with other weights."""
         return dataclasses.replace(self, params=params)
 
+    @property
+    def n_logits(self) -> int:
+        """Logits of components: K, or K for each number of the code."""
+        return self.config.n_mix * (1 if self.config.joint else self.z_dim)
+
+    def log_pi_shape(self, *lead: int) -> tuple[int, ...]:
+        """Shape of the mixture's log_pi with these leading axes, for `mdn.noise`."""
+        return (*lead, self.config.n_mix) if self.config.joint else (*lead, self.config.n_mix, self.z_dim)
+
     def start(self, *batch: int) -> tuple[Floats, Floats]:
         """Memory before the first step: zeros, h and c each (*batch, h_dim)."""
         zeros = np.zeros((*batch, self.config.h_dim), dtype=np.float32)
@@ -144,13 +153,14 @@ class MdnRnn:
             the predictions, leading axes (B, T), and h after each step (B, T, h_dim).
         """
         # One multiplication for the inputs of all steps; only the recurrent part must wait its turn.
-        inputs = ops.unstack(self._inputs(z, action), axis=1)  # a slice each would have a gradient of full size
+        # Unstacked along the first axis: a slice for each step would have a gradient of the whole array's size.
+        inputs = ops.unstack(self._inputs(ops.swapaxes(z, 0, 1), ops.swapaxes(action, 0, 1)), axis=0)
         state = state or self._zeros(z)
         hidden = []
         for t, at_t in enumerate(inputs):
             state = self._cell(at_t, _emptied(state, reset, t))
             hidden.append(state[0])
-        h = ops.stack(hidden, axis=1)
+        h = ops.swapaxes(ops.stack(hidden, axis=0), 0, 1)
         return self.heads(h, z), h
 
     def rollout(self, z: Tensor, action: Tensor, own: Tensor, reset: Tensor | None = None, noise: Noise | None = None) -> tuple[Prediction, Tensor]:
@@ -198,19 +208,15 @@ class MdnRnn:
     def heads(self, h: Tensor, z: Tensor) -> Prediction:
         """Predictions from h[t+1] (..., h_dim); z[t] (..., Z) is where changes start."""
         k, lead = self.config.n_mix, tuple(ops.shape(h)[:-1])
-        out = nets.dense(self.params, "mixture", h)
-        if self.config.joint:
-            logits, parts = out[..., :k], ops.reshape(out[..., k:], (*lead, 2, k, self.z_dim))
-            mu, log_sigma = parts[..., 0, :, :], parts[..., 1, :, :]
-            scale, z_from = self.change_scale, ops.expand_dims(z, -2)
-        else:
-            parts = ops.reshape(out, (*lead, 3, self.z_dim, k))
-            logits, mu, log_sigma = parts[..., 0, :, :], parts[..., 1, :, :], parts[..., 2, :, :]
-            scale, z_from = self.change_scale[:, None], ops.expand_dims(z, -1)
-        mu = mu * scale + (z_from if self.config.predict_change else 0.0)
-        log_sigma = ops.clip(log_sigma, *LOG_SIGMA) + np.log(scale)
+        n = k * self.z_dim
+        logits, mu, log_sigma = ops.split(nets.dense(self.params, "mixture", h), [self.n_logits, self.n_logits + n], axis=-1)
+        mu = ops.reshape(mu, (*lead, k, self.z_dim)) * self.change_scale
+        if self.config.predict_change:
+            mu = mu + ops.expand_dims(z, -2)
+        log_sigma = ops.clip(ops.reshape(log_sigma, (*lead, k, self.z_dim)), *LOG_SIGMA) + np.log(self.change_scale)
+        log_pi = ops.log_softmax(logits, axis=-1) if self.config.joint else ops.log_softmax(ops.reshape(logits, (*lead, k, self.z_dim)), axis=-2)
         rd = nets.dense(self.params, "reward_done", h)
-        return Prediction(Mixture(ops.log_softmax(logits, axis=-1), mu, log_sigma), rd[..., 0] * self.reward_stats[1] + self.reward_stats[0], rd[..., 1])
+        return Prediction(Mixture(log_pi, mu, log_sigma), rd[..., 0] * self.reward_stats[1] + self.reward_stats[0], rd[..., 1])
 
     # Training.
 
@@ -258,8 +264,7 @@ class MdnRnn:
                 own[:, 0] = False
                 batch["own"] = own.astype(np.float32)
                 if self.config.own == "sample":
-                    log_pi = (n_rows, n_steps, self.config.n_mix) if self.config.joint else (n_rows, n_steps, self.z_dim, self.config.n_mix)
-                    batch |= mdn.noise(rng, log_pi, rows["mu"].shape)._asdict()
+                    batch |= mdn.noise(rng, self.log_pi_shape(n_rows, n_steps), rows["mu"].shape)._asdict()
             return batch
 
         return draw
