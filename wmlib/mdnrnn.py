@@ -281,11 +281,17 @@ class MdnRnn:
 
 
 def initial(config: MdnRnnConfig, z_dim: int, a_dim: int, seed: int) -> Params:
-    """Random weights: the forget gate begins open (bias 1), the heads near 0, so that M begins with 'nothing changes'."""
+    """Random weights. The forget gate begins open (bias 1), and the heads near 0, so that M begins with 'nothing changes'.
+
+    The components begin side by side, from -1 to 1 usual changes: equal ones would get equal gradients, and never part.
+    """
     params = nets.initial(shapes(config, z_dim, a_dim), seed)
     params["lstm.bias"][config.h_dim : 2 * config.h_dim] = 1.0
     params["mixture.kernel"] *= np.float32(0.1)
-    params["mixture.bias"] += np.random.default_rng([seed, 1]).normal(0, 0.1, params["mixture.bias"].shape).astype(np.float32)  # or components never part
+    n = config.n_mix * z_dim
+    side = np.random.default_rng([seed, 1]).choice([-1.0, 1.0], size=z_dim) if config.joint else np.ones(z_dim)
+    apart = np.linspace(-1, 1, config.n_mix) if config.n_mix > 1 else np.zeros(1)
+    params["mixture.bias"][-2 * n : -n] = np.outer(apart, side).ravel()  # the part of mu
     return params
 
 
