@@ -28,6 +28,8 @@ State = tuple[Tensor, Tensor]
 """M's memory: h and c, each (..., h_dim)."""
 LOG_SIGMA = (-6.0, 3.0)
 """M's log sigma, in units of the usual change of z, is held in here."""
+TRAINED_ON = "vae"
+"""Under this name M's file holds the fingerprint of the V that it was trained on."""
 STATS = ("action_center", "action_scale", "change_scale", "reward_stats")
 
 
@@ -350,7 +352,7 @@ def restore(body: Body, z_dim: int, data: bytes, name: str) -> MdnRnn:
         InputError: in one line, whatever does not fit this body, this code or this library.
     """
     found, about = weights.header(data, name)
-    config = weights.config(MdnRnnConfig, about, name)
+    config = weights.config(MdnRnnConfig, {key: value for key, value in about.items() if key != TRAINED_ON}, name)
     expected = shapes(config, z_dim, body.a_dim)
     of_stats = dict(zip(STATS, ((body.a_dim,), (body.a_dim,), (z_dim,), (2,)), strict=True))
     weights.check_shapes(found, expected | {f"stats.{stat}": shape for stat, shape in of_stats.items()}, name)
