@@ -87,10 +87,11 @@ class Ensemble:
         low, high = body.action_low, body.action_high
 
         def std(values: Array) -> Floats:
-            return np.maximum(values.std(axis=0), STD_FLOOR).astype(np.float32)
+            return np.asarray(np.maximum(values.std(axis=0), STD_FLOOR), dtype=np.float32)
 
         return cls(
-            config, data["physics"].mean(axis=0).astype(np.float32), std(data["physics"]), std(data["change"]), (low + high) / 2, (high - low) / 2,
+            config, data["physics"].mean(axis=0).astype(np.float32), std(data["physics"]), std(data["change"]),
+            ((low + high) / 2).astype(np.float32), ((high - low) / 2).astype(np.float32),
             np.array([data["reward"].mean(), max(data["reward"].std(), STD_FLOOR)], dtype=np.float32),
             nets.initial(shapes(config, body.physics_dim, body.a_dim), seed),
         )  # fmt: skip
