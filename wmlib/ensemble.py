@@ -168,6 +168,26 @@ class Ensemble:
         """Weights and statistics as named float32 arrays."""
         return {**nets.to_numpy(self.params), **{f"stats.{name}": np.asarray(getattr(self, name), dtype=np.float32) for name in STATS}}
 
+    def about(self) -> dict[str, Any]:
+        """The configuration as plain values."""
+        return dataclasses.asdict(self.config)
+
+
+def restore(body: Body, data: bytes, name: str) -> Ensemble:
+    """An ensemble from the bytes of `weights.to_bytes(ensemble.arrays(), ensemble.about())`, after names and shapes were checked.
+
+    Raises:
+        InputError: in one line, whatever does not fit this body or this library.
+    """
+    found, about = weights.header(data, name)
+    config = weights.config(EnsembleConfig, about, name)
+    expected = shapes(config, body.physics_dim, body.a_dim)
+    sizes = (body.physics_dim,) * 3 + (body.a_dim,) * 2 + (2,)
+    weights.check_shapes(found, expected | {f"stats.{stat}": (size,) for stat, size in zip(STATS, sizes, strict=True)}, name)
+    arrays = weights.from_bytes(data, name)
+    mean, std, change_std, center, scale, reward = (arrays[f"stats.{stat}"] for stat in STATS)
+    return Ensemble(config, mean, std, change_std, center, scale, reward, {key: arrays[key] for key in expected})
+
 
 def _transitions(episodes: Episodes) -> dict[str, Array]:
     """Every real step: physics (N, S), action (N, a_dim), change (N, S), reward (N,)."""
