@@ -119,7 +119,7 @@ def test_without_opengl_one_line_names_the_packages(kind, tmp_path, monkeypatch,
     assert main(["video", "--out", str(tmp_path / "a.gif")]) == 2
     said = capsys.readouterr().err
     assert said.count("\n") == 1
-    assert f"(tried: {kind})" in said
+    assert f"({kind}: " in said
     assert "install libosmesa6, or libegl1 libgl1 libgl1-mesa-dri" in said
     assert list(tmp_path.iterdir()) == []
 

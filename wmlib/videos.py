@@ -104,14 +104,21 @@ def _drawn(folder: Path, name: str) -> bytes:
     given = os.environ.get("MUJOCO_GL")
     kinds = [given] if given else ["egl", "osmesa"] if sys.platform == "linux" else [""]
     paths = [str(Path(__file__).resolve().parent.parent), os.environ.get("PYTHONPATH", "")]
+    reasons = []
     for kind in kinds:
-        surroundings = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))} | ({"MUJOCO_GL": kind} if kind else {})
+        surroundings = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))} | ({"MUJOCO_GL": kind, "PYOPENGL_PLATFORM": kind} if kind else {})
         code, said = _render(folder / name, surroundings)
         if code == 0:
             return (folder / name).read_bytes()
         if (folder / "opened").exists():
-            raise OSError(f"The video could not be drawn: {(said.strip().splitlines() or ['the renderer ended'])[-1]}")
-    raise InputError(NO_OPENGL.format("tried: " + (", ".join(kinds) or "this system's own")))
+            raise OSError(f"The video could not be drawn: {_last(said)}")
+        reasons.append(f"{kind or 'this system'}: {_last(said)}")
+    raise InputError(NO_OPENGL.format("; ".join(reasons)))
+
+
+def _last(said: str) -> str:
+    """The last line of what the renderer's process said."""
+    return (said.strip().splitlines() or ["the renderer ended"])[-1]
 
 
 def _render(path: Path, surroundings: Mapping[str, str]) -> tuple[int, str]:
@@ -165,7 +172,8 @@ def _painter(model: Any, order: Mapping[str, Any], panels: Array) -> Callable[[i
         for name, tint, qpos in zip(order["names"], order["colours"], panels, strict=True):
             model.geom_rgba[moving, :3] = [int(tint[i : i + 2], 16) / 255 for i in (1, 3, 5)]
             data.qpos[:] = qpos[frame]
-            mujoco.mj_forward(model, data)
+            for place in (mujoco.mj_kinematics, mujoco.mj_comPos, mujoco.mj_camlight):  # all that drawing needs
+                place(model, data)
             camera.lookat[:] = [data.xpos[1, 0], data.xpos[1, 1], 0.48 * high[2]]
             renderer.update_scene(data, camera)
             picture = Image.fromarray(renderer.render())
