@@ -7,6 +7,7 @@ one line on standard error.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import shlex
 import signal
 import sys
@@ -54,6 +55,100 @@ def gather(options: argparse.Namespace) -> None:
         f"{len(gathered):,} episodes, {gathered.n_steps:,} real steps in {seconds:.1f} s; "
         f"mean return {gathered.returns.mean():.1f}, mean length {gathered.lengths.mean():.1f}. Kept in {options.out}"
     )
+
+
+def train_vae(options: argparse.Namespace) -> None:
+    """Trains V on stored episodes."""
+    from wmlib import stages, training, vae  # TensorFlow comes with them
+
+    config = vae.VaeConfig(view=options.view, z_dim=options.z_dim, beta=options.beta, kl_floor=options.kl_floor)
+    recipe = training.Recipe(
+        epochs=options.epochs, batch_size=options.batch_size, learning_rate=options.learning_rate, final_learning_rate=options.learning_rate / 100,
+        seed=options.seed,
+    )  # fmt: skip
+    print(f"Training V on {options.data}, view {options.view}, z_dim {options.z_dim}, into {options.out}", flush=True)
+    stages.train_vae(options.data, options.out, config, recipe, command=options.line, say=_say)
+    print(f"V is in {options.out}")
+
+
+def train_mdnrnn(options: argparse.Namespace) -> None:
+    """Trains M on stored episodes as V codes them."""
+    from wmlib import mdnrnn, stages, training
+
+    config = mdnrnn.MdnRnnConfig(h_dim=options.h_dim, n_mix=options.n_mix, joint=options.joint, predict_change=not options.predict_state)
+    recipe = training.Recipe(
+        epochs=options.epochs, batch_size=options.batch_size, learning_rate=options.learning_rate, final_learning_rate=options.learning_rate / 10,
+        seed=options.seed, jit=False,  # XLA would compile for a minute, and be no faster
+    )  # fmt: skip
+    rate = options.learning_rate / 2
+    own = dataclasses.replace(recipe, epochs=options.own_epochs, learning_rate=rate, final_learning_rate=rate / 50)
+    print(f"Training M on {options.data} as {options.vae} codes it, into {options.out}", flush=True)
+    stages.train_mdnrnn(
+        options.vae, options.data, options.out, config, recipe, length=options.length, own=own if options.own_epochs else None, own_steps=options.own_steps,
+        snapshots=options.snapshots, command=options.line, say=_say,
+    )  # fmt: skip
+    print(f"The world is in {options.out}")
+
+
+def measure(options: argparse.Namespace) -> None:
+    """Prints the held-out table of a world."""
+    from wmlib import heldout, world
+
+    print(heldout.report(world.load(options.world), episodes.load(options.data), seed=options.seed))
+
+
+def _say(line: str) -> None:
+    print(f"  {line}", flush=True)
+
+
+def _learning_stages(stages: Any) -> None:
+    """Training V and M, and measuring them."""
+    command = stages.add_parser(
+        "train-vae", help="train V", description="Train V on stored episodes. Stopped, the same command goes on where it was.",
+        epilog="example: wmlib train-vae --data runs/experience --out runs/vae",
+    )  # fmt: skip
+    command.add_argument("--data", required=True, help="folder of `wmlib gather`, or a name in data/")
+    command.add_argument("--out", required=True, help="the folder to make; checkpoints are in OUT.run/ until then")
+    command.add_argument("--view", default="physics", help="what V sees: physics, full (default: %(default)s)")
+    command.add_argument("--z-dim", type=int, default=32, help="numbers in a code (default: %(default)s)")
+    command.add_argument("--beta", type=float, default=0.003, help="weight of the KL term (default: %(default)s)")
+    command.add_argument("--kl-floor", type=float, default=0.0, help="nats of KL a number that cost nothing (default: %(default)s)")
+    _recipe(command, epochs=20, batch_size=512, learning_rate=2e-3)
+    command.set_defaults(run=train_vae)
+    command = stages.add_parser(
+        "train-mdnrnn", help="train M, and make a world",
+        description="Train M on stored episodes as V codes them, and keep both as a world. Stopped, the same command goes on where it was.",
+        epilog="example: wmlib train-mdnrnn --vae runs/vae --data runs/experience --out runs/world",
+    )  # fmt: skip
+    command.add_argument("--vae", required=True, help="folder of `wmlib train-vae`, or a world")
+    command.add_argument("--data", required=True, help="folder of `wmlib gather`, or a name in data/")
+    command.add_argument("--out", required=True, help="the folder to make; checkpoints are in OUT.run/ until then")
+    command.add_argument("--h-dim", type=int, default=256, help="numbers in M's memory h (default: %(default)s)")
+    command.add_argument("--n-mix", type=int, default=5, help="components of the mixture (default: %(default)s)")
+    command.add_argument("--joint", action="store_true", help="one mixture over the whole code, rather than one for each number")
+    command.add_argument("--predict-state", action="store_true", help="predict the next code itself, rather than its change")
+    command.add_argument("--length", type=int, default=32, help="steps in a row of the training data (default: %(default)s)")
+    command.add_argument("--own-epochs", type=int, default=0, help="epochs on M's own rollouts, after the others (default: %(default)s)")
+    command.add_argument("--own-steps", type=int, default=10, help="steps of these rollouts (default: %(default)s)")
+    command.add_argument("--snapshots", type=int, nargs="*", default=[], metavar="EPOCH", help="keep M after these epochs too, in OUT-epochs")
+    _recipe(command, epochs=25, batch_size=64, learning_rate=1e-3)
+    command.set_defaults(run=train_mdnrnn)
+    command = stages.add_parser(
+        "measure", help="measure a world on held-out episodes", description="Print how well a world predicts episodes that it never saw.",
+        epilog="example: wmlib gather --policy mixed --steps 20000 --seed 1 --out runs/heldout; wmlib measure --world humanoid --data runs/heldout",
+    )  # fmt: skip
+    command.add_argument("--world", required=True, help="a world's folder, or its name in data/")
+    command.add_argument("--data", required=True, help="held-out episodes: a folder of `wmlib gather`")
+    command.add_argument("--seed", type=int, default=0, help="of the sampling (default: %(default)s)")
+    command.set_defaults(run=measure)
+
+
+def _recipe(command: argparse.ArgumentParser, *, epochs: int, batch_size: int, learning_rate: float) -> None:
+    """How to train, the same words for every stage."""
+    command.add_argument("--epochs", type=int, default=epochs, help="passes over the data (default: %(default)s)")
+    command.add_argument("--batch-size", type=int, default=batch_size, help="rows in a batch (default: %(default)s)")
+    command.add_argument("--learning-rate", type=float, default=learning_rate, help="of Adam, at the start (default: %(default)s)")
+    command.add_argument("--seed", type=int, default=0, help="of first weights, order and noise (default: %(default)s)")
 
 
 def classroom_release(options: argparse.Namespace) -> None:
@@ -119,6 +214,7 @@ def parser() -> argparse.ArgumentParser:
     stage.add_argument("--threads", type=int, help="threads; changes no number (default: every core)")
     stage.add_argument("--out", required=True, help="the folder to make; it must not exist")
     stage.set_defaults(run=gather)
+    _learning_stages(stages)
     _classroom_stage(stages)
     return top
 
@@ -126,6 +222,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one stage; returns the exit code."""
     options = parser().parse_args(arguments)
+    options.line = shlex.join(["wmlib", *(sys.argv[1:] if arguments is None else arguments)])
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill tidies up as Ctrl-C does
     try:
         options.run(options)

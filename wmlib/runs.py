@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import json
 import os
 import platform
@@ -24,7 +25,7 @@ from numpy.typing import NDArray
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
-DISTRIBUTIONS = ("wmlib", "numpy", "gymnasium", "mujoco")
+DISTRIBUTIONS = ("wmlib", "numpy", "gymnasium", "mujoco", "keras", "tensorflow-cpu", "tensorflow", "safetensors")
 
 
 class InputError(ValueError):
@@ -167,11 +168,11 @@ def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     np.savez(path, allow_pickle=False, **arrays)
 
 
-def read_arrays(folder: Path, name: str, manifest: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
-    """Reads the arrays of one `.npz` file of an artefact, after checking its size and sha256 against the manifest.
+def read_checked(folder: Path, name: str, manifest: Mapping[str, Any]) -> bytes:
+    """The bytes of one file of an artefact, after checking its size and sha256 against the manifest.
 
     Raises:
-        InputError: if the file is missing, truncated, altered, or holds pickled objects.
+        InputError: if the file is missing, truncated or altered.
     """
     path = folder / name
     listed = manifest["files"].get(name)
@@ -180,10 +181,21 @@ def read_arrays(folder: Path, name: str, manifest: Mapping[str, Any]) -> dict[st
     size = path.stat().st_size
     if size != listed.get("bytes"):
         raise InputError(f"{path} has {size} bytes; its manifest says {listed.get('bytes')}: it is truncated or altered. Restore it with git, or make it again.")
-    if sha256(path.read_bytes()) != listed.get("sha256"):
+    data = path.read_bytes()
+    if sha256(data) != listed.get("sha256"):
         raise InputError(f"{path} does not match the sha256 in its manifest: it was altered or damaged. Restore it with git, or make it again.")
+    return data
+
+
+def read_arrays(folder: Path, name: str, manifest: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+    """Reads the arrays of one `.npz` file of an artefact, after checking its size and sha256 against the manifest.
+
+    Raises:
+        InputError: if the file is missing, truncated, altered, or holds pickled objects.
+    """
+    data = read_checked(folder, name, manifest)
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with np.load(io.BytesIO(data), allow_pickle=False) as file:
             return {key: file[key] for key in file.files}
     except (OSError, ValueError, EOFError, KeyError) as error:
-        raise InputError(f"{path} cannot be read as plain arrays ({error}). Pickled objects are refused: store numbers only.") from None
+        raise InputError(f"{folder / name} cannot be read as plain arrays ({error}). Pickled objects are refused: store numbers only.") from None

@@ -1,0 +1,134 @@
+"""How well does a world predict? Measured on real episodes that it never saw: through V, and k steps ahead through M.
+
+Everything is in standard deviations of the body's numbers, as V's statistics have them, and beside what costs nothing: the
+mean for V, 'nothing changes' (copy-last) for M. Built in chapters 3 and 4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wmlib.body import Array
+from wmlib.episodes import Episodes
+from wmlib.runs import InputError
+from wmlib.vae import Vae
+from wmlib.world import World
+
+Dreamer = Callable[[Array, NDArray[Any], NDArray[Any]], Array]
+"""`(obs (B, T+1, ...), before (B, T, a_dim), action (B, k, a_dim)) -> what follows (B, k, D)`, D at least `physics_dim`."""
+
+
+def seen(model: Vae, episodes: Episodes) -> Array:
+    """What V sees of every state, (n_steps + E, ...): the full observations if its view needs them.
+
+    Raises:
+        InputError: if it needs them and they are not there.
+    """
+    if model.x_dim == episodes.body.physics_dim:
+        return episodes.physics
+    if episodes.obs is None:
+        raise InputError("This V sees full observations, and these episodes hold only the physical state. Give it episodes.replayed().")
+    return episodes.obs
+
+
+def r2(model: Vae, episodes: Episodes, rng: np.random.Generator | None = None) -> dict[str, Array]:
+    """Share of the variance that survives V, for each number of each named part of its view: 1 - error / variance.
+
+    Args:
+        model: V.
+        episodes: held-out episodes.
+        rng: to sample the codes; their means if None.
+
+    Returns:
+        name of the part -> (its numbers,), on all states. The variance is about the training mean, floored as V's statistics are.
+    """
+    truth = seen(model, episodes)[:, : model.x_dim]
+    error = np.square((model.reconstruct(truth, rng) - truth) / model.std).mean(axis=0)
+    variance = np.square((truth - model.mean) / model.std).mean(axis=0)
+    values = np.where(variance > 0, 1 - error / np.maximum(variance, 1e-12), np.nan)
+    return {name: values[part] for name, part in episodes.body.obs_slices.items() if part.stop <= model.x_dim}
+
+
+@dataclass(frozen=True, eq=False)
+class OpenLoop:
+    """Errors k steps ahead: row k - 1 is k steps after the last thing seen.
+
+    Attributes:
+        model: (K, S); mean squared error of each number of the physical state, in standard deviations.
+        copy: (K, S); the same for 'nothing changes'.
+        survivors: (K,); starts whose episode still went on.
+    """
+
+    model: Array
+    copy: Array
+    survivors: NDArray[np.int64]
+
+    def error(self, part: slice = slice(None)) -> Array:
+        """Root mean square error of the model over some numbers, (K,), in standard deviations."""
+        return np.asarray(np.sqrt(self.model[:, part].mean(axis=1)))
+
+    def copy_error(self, part: slice = slice(None)) -> Array:
+        """The same of 'nothing changes', (K,)."""
+        return np.asarray(np.sqrt(self.copy[:, part].mean(axis=1)))
+
+    def ratio(self, part: slice = slice(None)) -> Array:
+        """Error over that of 'nothing changes', (K,): below 1 the model knows something."""
+        return self.error(part) / self.copy_error(part)
+
+
+def open_loop(model: Vae, episodes: Episodes, dream: Dreamer, *, horizon: int = 25, watched: int = 4, stride: int = 4) -> OpenLoop:
+    """Watches some real steps, then dreams on with the real actions, and compares with what really followed.
+
+    Args:
+        model: V, whose statistics are the unit, and whose view `dream` gets.
+        episodes: held-out episodes.
+        dream: such as `lambda *seen: world.dream(*seen, rng=rng)`.
+        horizon: steps K to dream.
+        watched: real steps before the dream, that M's memory is filled with.
+        stride: steps from one start to the next in an episode.
+    """
+    windows = episodes.windows(watched + horizon, states=seen(model, episodes), stride=stride)
+    alive = windows.mask[:, watched:] > 0  # (W, K)
+    keep = alive[:, 0]
+    states, action, alive = windows.states[keep], windows.action[keep], alive[keep]
+    size = episodes.body.physics_dim
+    truth, last = states[:, watched + 1 :, :size], states[:, watched : watched + 1, :size]
+    dreamed = dream(states[:, : watched + 1], action[:, :watched], action[:, watched:])[..., :size]
+
+    def mse(prediction: Array) -> Array:
+        squared = np.square((prediction - truth) / model.std[:size])
+        n = np.maximum(alive.sum(axis=0), 1)
+        return np.asarray(np.where(alive[..., None], squared, 0.0).sum(axis=0) / n[:, None])
+
+    return OpenLoop(mse(dreamed), mse(np.broadcast_to(last, truth.shape)), alive.sum(axis=0))
+
+
+def report(world: World, episodes: Episodes, *, seed: int = 0, horizon: int = 25) -> str:
+    """The held-out table of a world as text: R^2 of each part through V, KL, and errors k steps ahead beside copy-last."""
+    body, v = world.body, world.vae
+    rng = np.random.default_rng([seed, 3])
+    lines = [f"{len(episodes)} held-out episodes, {episodes.n_steps:,} steps; units: standard deviations of the training data", "", "V            R^2, z sampled   R^2, z = mu   worst number"]
+    sampled, mean = r2(v, episodes, rng), r2(v, episodes)
+    lines += [f"{name:12} {sampled[name].mean():15.4f} {mean[name].mean():13.4f} {sampled[name].min():14.4f}" for name in sampled]
+    kl = v.kl(seen(v, episodes))
+    lines += [f"KL {kl.sum():.1f} nats over {v.z_dim} numbers of z; {int((kl > 0.1).sum())} of them active (above 0.1 nats)", ""]
+    runs = {
+        "M, sampled": open_loop(v, episodes, lambda *seen: world.dream(*seen, rng=rng), horizon=horizon),
+        "M, mean": open_loop(v, episodes, lambda *seen: world.dream(*seen, rng=rng, sample=False), horizon=horizon),
+    }
+    first = next(iter(runs.values()))
+    parts = {"all": slice(0, body.physics_dim), "qpos": body.obs_slices["qpos"], "qvel": body.obs_slices["qvel"]}
+    for part, numbers in parts.items():
+        lines.append(f"{part:5}  k  survivors  copy-last" + "".join(f"{name:>14}{'ratio':>8}" for name in runs))
+        for k in [k for k in (1, 2, 3, 5, 10, 15, 20, 25, 50) if k <= horizon]:
+            cells = "".join(f"{run.error(numbers)[k - 1]:14.3f}{run.ratio(numbers)[k - 1]:8.2f}" for run in runs.values())
+            lines.append(f"{'':5} {k:2} {first.survivors[k - 1]:10} {first.copy_error(numbers)[k - 1]:10.3f}{cells}")
+    for name, run in runs.items():
+        below = int((run.ratio() < 1).sum())
+        lines.append(f"{name}: below copy-last at {below} of {horizon} k" + (f"; at k = 10 {run.ratio()[9]:.2f} of it" if horizon >= 10 else ""))
+    return "\n".join(lines)

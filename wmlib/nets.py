@@ -1,0 +1,110 @@
+"""The few parts that V, M and the ensemble are made of: named weights, dense layers, gradients, compiled functions.
+
+A network here is a plain function of a dictionary of named arrays and of its input, written in `keras.ops`, so that the
+same lines run on NumPy arrays, inside a gradient, and compiled. Keras is imported here first, quietly: TensorFlow by
+default, JAX where `KERAS_BACKEND=jax` says so. Built in chapters 3 and 4.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow greets on standard error otherwise
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # its rounding depends on the processor; XLA does the heavy work anyway
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+
+import keras
+import numpy as np
+from keras import ops
+from numpy.typing import NDArray
+
+Tensor = Any
+"""A backend's array. Every function of `keras.ops` also takes NumPy arrays."""
+Params = dict[str, Any]
+"""Named weights: `encoder.0.kernel`, `encoder.0.bias`, ..."""
+Loss = Callable[[Params, Mapping[str, Any]], tuple[Tensor, dict[str, Tensor]]]
+"""`(params, batch) -> (loss to descend, named pieces to print)`."""
+
+
+def silu(x: Tensor) -> Tensor:
+    """x sigmoid(x): smooth, and never flat."""
+    return x * ops.sigmoid(x)
+
+
+def dense(params: Mapping[str, Any], name: str, x: Tensor) -> Tensor:
+    """x W + b of the layer `name`: (..., n_in) -> (..., n_out)."""
+    return ops.matmul(x, params[f"{name}.kernel"]) + params[f"{name}.bias"]
+
+
+def mlp(params: Mapping[str, Any], name: str, x: Tensor, n_layers: int) -> Tensor:
+    """Dense layers `name.0`, `name.1`, ... with silu between them, none after the last."""
+    for layer in range(n_layers):
+        x = dense(params, f"{name}.{layer}", silu(x) if layer else x)
+    return x
+
+
+def dense_shapes(name: str, n_in: int, n_out: int) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of a dense layer's weights."""
+    return {f"{name}.kernel": (n_in, n_out), f"{name}.bias": (n_out,)}
+
+
+def mlp_shapes(name: str, sizes: Sequence[int]) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the weights of dense layers through these sizes, input first."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for layer, (n_in, n_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+        shapes |= dense_shapes(f"{name}.{layer}", n_in, n_out)
+    return shapes
+
+
+def initial(shapes: Mapping[str, tuple[int, ...]], seed: int) -> Params:
+    """Random float32 weights: kernels normal with variance 1 / n_in, biases 0. The same seed gives the same weights."""
+    rng = np.random.default_rng([seed, 0])
+    params: Params = {}
+    for name, shape in shapes.items():
+        spread = 0.0 if name.endswith("bias") else 1 / np.sqrt(shape[-2])
+        params[name] = (spread * rng.standard_normal(shape)).astype(np.float32)
+    return params
+
+
+def n_params(params: Mapping[str, Any]) -> int:
+    """How many numbers there are in all."""
+    return sum(int(np.prod(ops.shape(value))) for value in params.values())
+
+
+def to_tensors(arrays: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Arrays as tensors of the backend."""
+    return {name: ops.convert_to_tensor(value) for name, value in arrays.items()}
+
+
+def to_numpy(tensors: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+    """Tensors as NumPy arrays of their own memory."""
+    return {name: np.array(ops.convert_to_numpy(value)) for name, value in tensors.items()}
+
+
+def gradient(loss: Loss, params: Params, batch: Mapping[str, Any]) -> tuple[Tensor, dict[str, Tensor], Params]:
+    """The loss, its pieces, and its gradient by every weight."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        (total, pieces), grads = jax.value_and_grad(loss, has_aux=True)(params, batch)
+        return total, pieces, grads
+    import tensorflow as tf
+
+    params = to_tensors(params)
+    with tf.GradientTape() as tape:
+        tape.watch(params)
+        total, pieces = loss(params, batch)
+    return total, pieces, tape.gradient(total, params)
+
+
+def compiled(function: Callable[..., Any], *, jit: bool = True) -> Callable[..., Any]:
+    """The function as one compiled call; with `jit` through XLA (JAX always). Same shapes, no new compilation."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.jit(function)  # type: ignore[no-any-return,unused-ignore]
+    import tensorflow as tf
+
+    return tf.function(function, jit_compile=jit, autograph=False)  # type: ignore[no-any-return,unused-ignore]

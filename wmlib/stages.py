@@ -1,0 +1,223 @@
+"""The long trainings, as the command line runs them: V on stored episodes, then M on V's codes, each in a run folder that resumes.
+
+While OUT is being made, `OUT.run/` beside it holds checkpoints; the same command goes on from them, after whatever end, and comes to
+the same bits. When all is done OUT appears, whole, and `OUT.run/` goes.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wmlib import episodes, heldout, mdnrnn, runs, training, world
+from wmlib.episodes import Episodes
+from wmlib.mdnrnn import MdnRnn, MdnRnnConfig
+from wmlib.runs import InputError
+from wmlib.training import Recipe, Trained
+from wmlib.vae import Vae, VaeConfig
+from wmlib.world import World
+
+CHECKPOINT_STEPS = 200
+VALIDATION_EPISODES = 200
+Say = Callable[[str], None]
+
+
+@contextmanager
+def run_folder(out: str | Path) -> Iterator[Path]:
+    """`OUT.run/`, held so that no other process trains in it; removed once OUT is there.
+
+    Raises:
+        InputError: if OUT exists already, cannot be made, or is being made by another process.
+    """
+    out = Path(out)
+    if out.exists() or out.is_symlink():
+        raise InputError(f"{out} exists already. Nothing was overwritten: remove it, or give another --out.")
+    folder = out.with_name(f"{out.name}.run")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with training.locked(folder):
+            yield folder
+    except (PermissionError, FileExistsError, NotADirectoryError) as error:
+        raise InputError(f"Cannot write in {folder}: {error.strerror}. Give an --out in a folder that you may write.") from None
+    if out.exists():
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class _Clock:
+    """Seconds spent in all sessions of a run, kept beside its checkpoints."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path, self.started = folder / "seconds", time.monotonic()
+        try:
+            self.before = float(self.path.read_text())
+        except (OSError, ValueError):
+            self.before = 0.0
+
+    @property
+    def seconds(self) -> float:
+        return self.before + time.monotonic() - self.started
+
+    def say(self, through: Say) -> Say:
+        """Prints a line and keeps the time."""
+
+        def say(line: str) -> None:
+            runs.write_atomic(self.path, str(self.seconds).encode())
+            through(line)
+
+        return say
+
+
+def _fitted(trained: Trained, folder: Path) -> Trained:
+    """The training, if it came to its end.
+
+    Raises:
+        InputError: if the loss was not finite; the last good weights stay in the run folder.
+    """
+    if trained.stopped:
+        raise InputError(f"{trained.stopped} They are in {folder}.")
+    return trained
+
+
+def _experience(artefact: str | Path) -> tuple[Episodes, dict[str, Any]]:
+    """Stored episodes, and how the manifest of what is trained on them names them."""
+    manifest = runs.read_manifest(runs.find(artefact))
+    about = {key: manifest.get(key) for key in ("command", "policy", "seed", "episodes", "real_steps")}
+    return episodes.load(artefact), {**about, "sha256": manifest["files"][episodes.FILE]["sha256"]}
+
+
+def rounded(log: Sequence[dict[str, float]]) -> list[dict[str, float]]:
+    """A log for a manifest: six digits."""
+    return [{key: float(f"{value:.6g}") for key, value in row.items()} for row in log]
+
+
+def fit_vae(data: Episodes, config: VaeConfig, recipe: Recipe, *, folder: Path | None = None, say: Say | None = print) -> tuple[Vae, Trained]:
+    """Trains V on every state of these episodes, and measures R^2 (codes sampled) after each epoch on one in twenty of them, held out."""
+    model, x, validate = begin_vae(data, config, recipe)
+    trained = training.fit(
+        model.loss, model.params, {"x": x}, recipe, prepare=model.prepare, validate=validate, folder=folder, checkpoint_every=CHECKPOINT_STEPS, say=say
+    )
+    return model.using(trained.params), trained
+
+
+def begin_vae(data: Episodes, config: VaeConfig, recipe: Recipe) -> tuple[Vae, Any, Callable[..., dict[str, float]]]:
+    """A V with random weights, its standardised training data, and what measures it."""
+    if config.view == "full" and data.obs is None:
+        data = data.replayed()
+    train, held = _parts(data)
+    obs = train.physics if config.view == "physics" else train.obs
+    assert obs is not None
+    model = Vae.create(data.body, obs, config, seed=recipe.seed)
+
+    def validate(params: Any) -> dict[str, float]:
+        found = heldout.r2(model.using(params), held, np.random.default_rng([recipe.seed, 3]))
+        return {f"r2_{name}": float(np.mean(values)) for name, values in found.items()}
+
+    return model, model.standardize(obs), validate
+
+
+def _parts(data: Episodes) -> tuple[Episodes, Episodes]:
+    """What is trained on, and one episode in twenty (at most `VALIDATION_EPISODES`) that each epoch is measured on."""
+    held = np.arange(0, len(data), 20)[:VALIDATION_EPISODES]
+    rest = np.setdiff1d(np.arange(len(data)), held)
+    return (data.select(rest) if len(rest) else data), data.select(held)
+
+
+def fit_mdnrnn(
+    v: Vae, data: Episodes, config: MdnRnnConfig, recipe: Recipe, *, length: int = 32, own_steps: int = 0,
+    start: MdnRnn | None = None, snapshots: Sequence[int] = (), folder: Path | None = None, say: Say | None = print,
+) -> tuple[MdnRnn, Trained]:  # fmt: skip
+    """Trains M on V's codes of these episodes; with `own_steps` on its own rollouts of that length, usually from a `start` trained without.
+
+    After each epoch it is measured on held-out episodes: `ahead_10` is its error 10 steps ahead over that of 'nothing changes'.
+    """
+    train, held = _parts(data)
+    rows = mdnrnn.sequences(v, train, length, heldout.seen(v, train))
+    model = start or MdnRnn.create(data.body, rows, config, seed=recipe.seed)
+
+    def validate(params: Any) -> dict[str, float]:
+        rng = np.random.default_rng([recipe.seed, 4])
+        dreaming = World(data.body, v, model.using(params))
+        found = heldout.open_loop(v, held, lambda *seen: dreaming.dream(*seen, rng=rng), horizon=10)
+        return {"ahead_1": float(found.ratio()[0]), "ahead_10": float(found.ratio()[-1])}
+
+    trained = training.fit(
+        model.loss, model.params, rows, recipe, prepare=model.prepare(own_steps), validate=validate, snapshots=snapshots, folder=folder,
+        checkpoint_every=CHECKPOINT_STEPS, say=say,
+    )  # fmt: skip
+    return model.using(trained.params), trained
+
+
+def train_vae(data: str, out: str, config: VaeConfig, recipe: Recipe, *, command: str = "", say: Say = print) -> Vae:
+    """Trains V on stored episodes and writes it to `out`.
+
+    Raises:
+        InputError: in one line, whatever is wrong with what was given.
+    """
+    with run_folder(out) as folder:
+        stored, about = _experience(data)
+        clock = _Clock(folder)
+        model, trained = fit_vae(stored, config, recipe, folder=folder, say=clock.say(say))
+        _fitted(trained, folder)
+        world.save_vae(stored.body, model, out, seconds=clock.seconds, seed=recipe.seed, command=command, experience=about, log={"vae": rounded(trained.log)})
+    return model
+
+
+def train_mdnrnn(
+    vae: str, data: str, out: str, config: MdnRnnConfig, recipe: Recipe, *, length: int = 32, own: Recipe | None = None, own_steps: int = 10,
+    snapshots: Sequence[int] = (), command: str = "", say: Say = print,
+) -> World:  # fmt: skip
+    """Trains M on stored episodes as a V codes them, and writes both as a world to `out`.
+
+    Args:
+        vae: artefact of V.
+        data: artefact of episodes.
+        out: the folder to make.
+        config: sizes and options of M.
+        recipe: of the training with true codes as inputs.
+        length: steps of a row; see `mdnrnn.sequences`.
+        own: of the training on M's own rollouts that follows; none by default.
+        own_steps: length of these rollouts.
+        snapshots: epochs of the first training after which M is kept too, in a second artefact `OUT-epochs`.
+        command: the command line, for the manifest.
+        say: gets one line an epoch.
+
+    Raises:
+        InputError: in one line, whatever is wrong with what was given.
+    """
+    epochs_out = Path(out).with_name(f"{Path(out).name}-epochs")
+    if snapshots and epochs_out.exists():
+        raise InputError(f"{epochs_out} exists already. Nothing was overwritten: remove it, or give another --out.")
+    with run_folder(out) as folder:
+        v, manifest = world.load_vae(vae), runs.read_manifest(runs.find(vae))
+        stored, about = _experience(data)
+        if manifest.get("body") != stored.body.name:
+            raise InputError(f"{vae} is a V of '{manifest.get('body')}', and {data} holds episodes of '{stored.body.name}'; expected the same body.")
+        if v.x_dim > stored.body.physics_dim:
+            stored = stored.replayed()
+        clock = _Clock(folder)
+        stages = [(recipe, 0)] + ([(own, own_steps)] if own else [])
+        model, logs, first = None, {}, None
+        for stage, steps in stages:
+            name = f"mdnrnn, own {steps} steps" if steps else "mdnrnn"
+            (folder / name).mkdir(exist_ok=True)
+            say(f"{name}: {stage.epochs} epochs")
+            model, trained = fit_mdnrnn(
+                v, stored, config, stage, length=length, own_steps=steps, start=model, snapshots=() if steps else snapshots,
+                folder=folder / name, say=clock.say(say),
+            )  # fmt: skip
+            logs[name] = rounded(_fitted(trained, folder).log)
+            first = first or trained
+        assert model is not None and first is not None
+        made = World(stored.body, v, model)
+        facts = {"seed": recipe.seed, "command": command, "experience": about}
+        if snapshots:
+            world.save_epochs(made, first.snapshots, epochs_out, seconds=clock.seconds, **facts)
+        log = {**manifest.get("log", {}), **logs}
+        made.save(out, seconds=clock.seconds, **facts, vae_made_by={key: manifest.get(key) for key in ("command", "seed", "seconds")}, log=log)
+    return made
