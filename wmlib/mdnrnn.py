@@ -28,6 +28,8 @@ State = tuple[Tensor, Tensor]
 """M's memory: h and c, each (..., h_dim)."""
 LOG_SIGMA = (-6.0, 3.0)
 """M's log sigma, in units of the usual change of z, is held in here."""
+TRAINED_ON = "vae"
+"""Under this name M's file holds the fingerprint of the V that it was trained on."""
 STATS = ("action_center", "action_scale", "change_scale", "reward_stats")
 
 
@@ -281,11 +283,17 @@ class MdnRnn:
 
 
 def initial(config: MdnRnnConfig, z_dim: int, a_dim: int, seed: int) -> Params:
-    """Random weights: the forget gate begins open (bias 1), the heads near 0, so that M begins with 'nothing changes'."""
+    """Random weights. The forget gate begins open (bias 1), and the heads near 0, so that M begins with 'nothing changes'.
+
+    The components begin side by side, from -1 to 1 usual changes: equal ones would get equal gradients, and never part.
+    """
     params = nets.initial(shapes(config, z_dim, a_dim), seed)
     params["lstm.bias"][config.h_dim : 2 * config.h_dim] = 1.0
     params["mixture.kernel"] *= np.float32(0.1)
-    params["mixture.bias"] += np.random.default_rng([seed, 1]).normal(0, 0.1, params["mixture.bias"].shape).astype(np.float32)  # or components never part
+    n = config.n_mix * z_dim
+    side = np.random.default_rng([seed, 1]).choice([-1.0, 1.0], size=z_dim) if config.joint else np.ones(z_dim)
+    apart = np.linspace(-1, 1, config.n_mix) if config.n_mix > 1 else np.zeros(1)
+    params["mixture.bias"][-2 * n : -n] = np.outer(apart, side).ravel()  # the part of mu
     return params
 
 
@@ -344,7 +352,7 @@ def restore(body: Body, z_dim: int, data: bytes, name: str) -> MdnRnn:
         InputError: in one line, whatever does not fit this body, this code or this library.
     """
     found, about = weights.header(data, name)
-    config = weights.config(MdnRnnConfig, about, name)
+    config = weights.config(MdnRnnConfig, {key: value for key, value in about.items() if key != TRAINED_ON}, name)
     expected = shapes(config, z_dim, body.a_dim)
     of_stats = dict(zip(STATS, ((body.a_dim,), (body.a_dim,), (z_dim,), (2,)), strict=True))
     weights.check_shapes(found, expected | {f"stats.{stat}": shape for stat, shape in of_stats.items()}, name)
