@@ -45,6 +45,7 @@ class MdnRnnConfig:
         reward_weight: weight of the reward's squared error in the loss.
         done_weight: weight of the done head's cross-entropy in the loss.
         own: what M feeds itself with in its own rollouts: `mean` or `sample` of its mixture.
+        own_weight: weight in the loss of the error along them.
     """
 
     h_dim: int = 256
@@ -54,6 +55,7 @@ class MdnRnnConfig:
     reward_weight: float = 1.0
     done_weight: float = 1.0
     own: str = "mean"
+    own_weight: float = 1.0
 
 
 class Prediction(NamedTuple):
@@ -232,19 +234,24 @@ class MdnRnn:
 
         Returns:
             nll + reward_weight * reward + done_weight * done. `nll`: nats a step of z_next under the mixture; `reward`: half the squared error, in
-            standard deviations; `done`: cross-entropy in nats. Each is a mean over the valid steps. Equation (4.5); built in chapter 4.
+            standard deviations; `done`: cross-entropy in nats. Own rollouts add own_weight * `own`: half the squared error of the predicted mean, in
+            usual changes, however far the rollout has come. (The density stays that of one step: a likelihood of codes many steps ahead would
+            widen it, and spoil sampling.) Each is a mean over the valid steps. Equation (4.5); built in chapter 4.
         """
         model, mask = self.using(params), batch["mask"]
-        if "own" in batch:
-            noise = Noise(batch["gumbel"], batch["eps"]) if "eps" in batch else None
-            predicted, _ = model.rollout(batch["z"], batch["action"], batch["own"], batch["reset"], noise)
-        else:
-            predicted, _ = model.sequence(batch["z"], batch["action"], reset=batch["reset"])
+        predicted, _ = model.sequence(batch["z"], batch["action"], reset=batch["reset"])
         nll = mdn.nll(predicted.mixture, batch["z_next"], mask)
         reward = mdn.masked_mean(0.5 * ops.square((predicted.reward - batch["reward"]) / self.reward_stats[1]), mask)
         done = mdn.masked_mean(ops.softplus(predicted.done_logit) - batch["done"] * predicted.done_logit, mask)
         total = nll + self.config.reward_weight * reward + self.config.done_weight * done
-        return total, {"nll": nll, "reward": reward, "done": done}
+        pieces = {"nll": nll, "reward": reward, "done": done}
+        if "own" in batch:
+            noise = Noise(batch["gumbel"], batch["eps"]) if "eps" in batch else None
+            ahead, _ = model.rollout(batch["z"], batch["action"], batch["own"], batch["reset"], noise)
+            error = (mdn.mean(ahead.mixture) - batch["z_next"]) / self.change_scale
+            pieces["own"] = mdn.masked_mean(0.5 * ops.sum(ops.square(error), axis=-1), mask)
+            total = total + self.config.own_weight * pieces["own"]
+        return total, pieces
 
     def prepare(self, own_steps: int = 0) -> Any:
         """For `training.fit`: draws z and z_next anew from (mu, std) in each batch, and says where M feeds itself.
