@@ -19,6 +19,10 @@ from wmlib.runs import InputError
 from wmlib.vae import Vae
 from wmlib.world import World
 
+STILL = 1e-6
+"""Variance, in V's units, below which a number counts as one that never moves: rounding leaves a constant some 1e-20."""
+ACTIVE = 0.1
+"""Nats of KL above which a number of z counts as active."""
 Dreamer = Callable[[Array, NDArray[Any], NDArray[Any]], Array]
 """`(obs (B, T+1, ...), before (B, T, a_dim), action (B, k, a_dim)) -> what follows (B, k, D)`, D at least `physics_dim`."""
 
@@ -45,12 +49,13 @@ def r2(model: Vae, episodes: Episodes, rng: np.random.Generator | None = None) -
         rng: to sample the codes; their means if None.
 
     Returns:
-        name of the part -> (its numbers,), on all states. The variance is about the training mean, floored as V's statistics are.
+        name of the part -> (its numbers,), on all states; NaN for a number that never moves. The variance is about the training mean,
+        floored as V's statistics are.
     """
     truth = seen(model, episodes)[:, : model.x_dim]
     error = np.square((model.reconstruct(truth, rng) - truth) / model.std).mean(axis=0)
     variance = np.square((truth - model.mean) / model.std).mean(axis=0)
-    values = np.where(variance > 0, 1 - error / np.maximum(variance, 1e-12), np.nan)
+    values = np.where(variance > STILL, 1 - error / np.maximum(variance, STILL), np.nan)
     return {name: values[part] for name, part in episodes.body.obs_slices.items() if part.stop <= model.x_dim}
 
 
@@ -126,15 +131,20 @@ def _starts(episodes: Episodes, states: Array, watched: int, horizon: int, strid
     return states[state_from + np.minimum(offset, length)], action, offset[:, watched:-1] < length
 
 
+def vae_report(model: Vae, episodes: Episodes, rng: np.random.Generator) -> str:
+    """The held-out table of a V as text: R^2 of each part, codes sampled and not, and KL."""
+    lines = [f"{len(episodes)} held-out episodes, {episodes.n_steps:,} steps; units: standard deviations of the training data", "", "V            R^2, z sampled   R^2, z = mu   worst number"]
+    sampled, mean = r2(model, episodes, rng), r2(model, episodes)
+    lines += [f"{name:12} {np.nanmean(sampled[name]):15.4f} {np.nanmean(mean[name]):13.4f} {np.nanmin(sampled[name]):14.4f}" for name in sampled]
+    kl = model.kl(seen(model, episodes))
+    return "\n".join([*lines, f"KL {kl.sum():.1f} nats over {model.z_dim} numbers of z; {int((kl > ACTIVE).sum())} of them active (above {ACTIVE:g} nats)"])
+
+
 def report(world: World, episodes: Episodes, *, seed: int = 0, horizon: int = 25) -> str:
     """The held-out table of a world as text: R^2 of each part through V, KL, and errors k steps ahead beside copy-last."""
     body, v = world.body, world.vae
     rng = np.random.default_rng([seed, 3])
-    lines = [f"{len(episodes)} held-out episodes, {episodes.n_steps:,} steps; units: standard deviations of the training data", "", "V            R^2, z sampled   R^2, z = mu   worst number"]
-    sampled, mean = r2(v, episodes, rng), r2(v, episodes)
-    lines += [f"{name:12} {sampled[name].mean():15.4f} {mean[name].mean():13.4f} {sampled[name].min():14.4f}" for name in sampled]
-    kl = v.kl(seen(v, episodes))
-    lines += [f"KL {kl.sum():.1f} nats over {v.z_dim} numbers of z; {int((kl > 0.1).sum())} of them active (above 0.1 nats)", ""]
+    lines = [vae_report(v, episodes, rng), ""]
     runs = {
         "M, sampled": open_loop(v, episodes, lambda *seen: world.dream(*seen, rng=rng), horizon=horizon),
         "M, mean": open_loop(v, episodes, lambda *seen: world.dream(*seen, rng=rng, sample=False), horizon=horizon),

@@ -114,7 +114,7 @@ def begin_vae(data: Episodes, config: VaeConfig, recipe: Recipe) -> tuple[Vae, A
 
     def validate(params: Any) -> dict[str, float]:
         found = heldout.r2(model.using(params), held, np.random.default_rng([recipe.seed, 3]))
-        return {f"r2_{name}": float(np.mean(values)) for name, values in found.items()}
+        return {f"r2_{name}": float(np.nanmean(values)) for name, values in found.items()}
 
     return model, model.standardize(obs), validate
 
