@@ -92,10 +92,7 @@ def open_loop(model: Vae, episodes: Episodes, dream: Dreamer, *, horizon: int = 
         watched: real steps before the dream, that M's memory is filled with.
         stride: steps from one start to the next in an episode.
     """
-    windows = episodes.windows(watched + horizon, states=seen(model, episodes), stride=stride)
-    alive = windows.mask[:, watched:] > 0  # (W, K)
-    keep = alive[:, 0]
-    states, action, alive = windows.states[keep], windows.action[keep], alive[keep]
+    states, action, alive = _starts(episodes, seen(model, episodes), watched, horizon, stride)
     size = episodes.body.physics_dim
     truth, last = states[:, watched + 1 :, :size], states[:, watched : watched + 1, :size]
     dreamed = dream(states[:, : watched + 1], action[:, :watched], action[:, watched:])[..., :size]
@@ -106,6 +103,27 @@ def open_loop(model: Vae, episodes: Episodes, dream: Dreamer, *, horizon: int = 
         return np.asarray(np.where(alive[..., None], squared, 0.0).sum(axis=0) / n[:, None])
 
     return OpenLoop(mse(dreamed), mse(np.broadcast_to(last, truth.shape)), alive.sum(axis=0))
+
+
+def _starts(episodes: Episodes, states: Array, watched: int, horizon: int, stride: int) -> tuple[Array, NDArray[Any], NDArray[np.bool_]]:
+    """Every start with `watched` steps before it and at least one after: states (W, watched + horizon + 1, D), actions, alive (W, horizon).
+
+    Past an episode's end its last state stands still, and `alive` is false.
+
+    Raises:
+        InputError: if no episode is long enough.
+    """
+    n_starts = np.maximum(0, -(-(episodes.lengths - watched) // stride))
+    if not n_starts.any():
+        raise InputError(f"No episode has more than {watched} steps; give longer ones, or watch fewer.")
+    episode = np.repeat(np.arange(len(episodes)), n_starts)
+    first = (np.arange(len(episode)) - np.repeat(np.cumsum(n_starts) - n_starts, n_starts)) * stride
+    offset = first[:, None] + np.arange(watched + horizon + 1)
+    length = episodes.lengths[episode][:, None]
+    state_from = (np.cumsum(episodes.lengths + 1) - episodes.lengths - 1)[episode][:, None]
+    step_from = (np.cumsum(episodes.lengths) - episodes.lengths)[episode][:, None]
+    action = episodes.action[step_from + np.minimum(offset[:, :-1], length - 1)]
+    return states[state_from + np.minimum(offset, length)], action, offset[:, watched:-1] < length
 
 
 def report(world: World, episodes: Episodes, *, seed: int = 0, horizon: int = 25) -> str:

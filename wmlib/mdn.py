@@ -93,10 +93,10 @@ def sample(mixture: Mixture, tau: float | Tensor, noise: Noise) -> Tensor:
     draw without a division, so that 0 is allowed. Built in chapter 4.
     """
     tau = ops.convert_to_tensor(tau, dtype="float32")
-    axis = -1 if mixture.joint else -2
-    chosen = ops.argmax(mixture.log_pi + tau * noise.gumbel, axis=axis)
-    one_hot = ops.one_hot(chosen, mixture.mu.shape[-2], axis=axis, dtype="float32")
+    scores = mixture.log_pi + tau * noise.gumbel
     if mixture.joint:
-        one_hot = ops.expand_dims(one_hot, -1)
+        scores = ops.expand_dims(scores, -1)
+    chosen = ops.cast(ops.argmax(scores, axis=-2, keepdims=True), "int32")  # (..., 1, Z), or (..., 1, 1) if joint
+    one_hot = ops.cast(ops.equal(chosen, ops.arange(mixture.mu.shape[-2], dtype="int32")[:, None]), "float32")
     mu, log_sigma = (ops.sum(one_hot * part, axis=-2) for part in (mixture.mu, mixture.log_sigma))
     return mu + ops.exp(ops.clip(log_sigma, -LOG_SIGMA, LOG_SIGMA)) * ops.sqrt(tau) * noise.eps

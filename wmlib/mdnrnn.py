@@ -28,6 +28,8 @@ State = tuple[Tensor, Tensor]
 """M's memory: h and c, each (..., h_dim)."""
 LOG_SIGMA = (-6.0, 3.0)
 """M's log sigma, in units of the usual change of z, is held in here."""
+TRAINED_ON = "vae"
+"""Under this name M's file holds the fingerprint of the V that it was trained on."""
 STATS = ("action_center", "action_scale", "change_scale", "reward_stats")
 
 
@@ -43,6 +45,7 @@ class MdnRnnConfig:
         reward_weight: weight of the reward's squared error in the loss.
         done_weight: weight of the done head's cross-entropy in the loss.
         own: what M feeds itself with in its own rollouts: `mean` or `sample` of its mixture.
+        own_weight: weight in the loss of the error along them.
     """
 
     h_dim: int = 256
@@ -52,6 +55,7 @@ class MdnRnnConfig:
     reward_weight: float = 1.0
     done_weight: float = 1.0
     own: str = "mean"
+    own_weight: float = 1.0
 
 
 class Prediction(NamedTuple):
@@ -230,19 +234,24 @@ class MdnRnn:
 
         Returns:
             nll + reward_weight * reward + done_weight * done. `nll`: nats a step of z_next under the mixture; `reward`: half the squared error, in
-            standard deviations; `done`: cross-entropy in nats. Each is a mean over the valid steps. Equation (4.5); built in chapter 4.
+            standard deviations; `done`: cross-entropy in nats. Own rollouts add own_weight * `own`: half the squared error of the predicted mean, in
+            usual changes, however far the rollout has come. (The density stays that of one step: a likelihood of codes many steps ahead would
+            widen it, and spoil sampling.) Each is a mean over the valid steps. Equation (4.5); built in chapter 4.
         """
         model, mask = self.using(params), batch["mask"]
-        if "own" in batch:
-            noise = Noise(batch["gumbel"], batch["eps"]) if "eps" in batch else None
-            predicted, _ = model.rollout(batch["z"], batch["action"], batch["own"], batch["reset"], noise)
-        else:
-            predicted, _ = model.sequence(batch["z"], batch["action"], reset=batch["reset"])
+        predicted, _ = model.sequence(batch["z"], batch["action"], reset=batch["reset"])
         nll = mdn.nll(predicted.mixture, batch["z_next"], mask)
         reward = mdn.masked_mean(0.5 * ops.square((predicted.reward - batch["reward"]) / self.reward_stats[1]), mask)
         done = mdn.masked_mean(ops.softplus(predicted.done_logit) - batch["done"] * predicted.done_logit, mask)
         total = nll + self.config.reward_weight * reward + self.config.done_weight * done
-        return total, {"nll": nll, "reward": reward, "done": done}
+        pieces = {"nll": nll, "reward": reward, "done": done}
+        if "own" in batch:
+            noise = Noise(batch["gumbel"], batch["eps"]) if "eps" in batch else None
+            ahead, _ = model.rollout(batch["z"], batch["action"], batch["own"], batch["reset"], noise)
+            error = (mdn.mean(ahead.mixture) - batch["z_next"]) / self.change_scale
+            pieces["own"] = mdn.masked_mean(0.5 * ops.sum(ops.square(error), axis=-1), mask)
+            total = total + self.config.own_weight * pieces["own"]
+        return total, pieces
 
     def prepare(self, own_steps: int = 0) -> Any:
         """For `training.fit`: draws z and z_next anew from (mu, std) in each batch, and says where M feeds itself.
@@ -281,11 +290,17 @@ class MdnRnn:
 
 
 def initial(config: MdnRnnConfig, z_dim: int, a_dim: int, seed: int) -> Params:
-    """Random weights: the forget gate begins open (bias 1), the heads near 0, so that M begins with 'nothing changes'."""
+    """Random weights. The forget gate begins open (bias 1), and the heads near 0, so that M begins with 'nothing changes'.
+
+    The components begin side by side, from -1 to 1 usual changes: equal ones would get equal gradients, and never part.
+    """
     params = nets.initial(shapes(config, z_dim, a_dim), seed)
     params["lstm.bias"][config.h_dim : 2 * config.h_dim] = 1.0
     params["mixture.kernel"] *= np.float32(0.1)
-    params["mixture.bias"] += np.random.default_rng([seed, 1]).normal(0, 0.1, params["mixture.bias"].shape).astype(np.float32)  # or components never part
+    n = config.n_mix * z_dim
+    side = np.random.default_rng([seed, 1]).choice([-1.0, 1.0], size=z_dim) if config.joint else np.ones(z_dim)
+    apart = np.linspace(-1, 1, config.n_mix) if config.n_mix > 1 else np.zeros(1)
+    params["mixture.bias"][-2 * n : -n] = np.outer(apart, side).ravel()  # the part of mu
     return params
 
 
@@ -344,7 +359,7 @@ def restore(body: Body, z_dim: int, data: bytes, name: str) -> MdnRnn:
         InputError: in one line, whatever does not fit this body, this code or this library.
     """
     found, about = weights.header(data, name)
-    config = weights.config(MdnRnnConfig, about, name)
+    config = weights.config(MdnRnnConfig, {key: value for key, value in about.items() if key != TRAINED_ON}, name)
     expected = shapes(config, z_dim, body.a_dim)
     of_stats = dict(zip(STATS, ((body.a_dim,), (body.a_dim,), (z_dim,), (2,)), strict=True))
     weights.check_shapes(found, expected | {f"stats.{stat}": shape for stat, shape in of_stats.items()}, name)

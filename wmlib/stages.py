@@ -20,7 +20,7 @@ from wmlib.episodes import Episodes
 from wmlib.mdnrnn import MdnRnn, MdnRnnConfig
 from wmlib.runs import InputError
 from wmlib.training import Recipe, Trained
-from wmlib.vae import Vae, VaeConfig
+from wmlib.vae import Vae, VaeConfig, view_slice
 from wmlib.world import World
 
 CHECKPOINT_STEPS = 200
@@ -107,11 +107,9 @@ def fit_vae(data: Episodes, config: VaeConfig, recipe: Recipe, *, folder: Path |
 
 def begin_vae(data: Episodes, config: VaeConfig, recipe: Recipe) -> tuple[Vae, Any, Callable[..., dict[str, float]]]:
     """A V with random weights, its standardised training data, and what measures it."""
-    if config.view == "full" and data.obs is None:
-        data = data.replayed()
-    train, held = _parts(data)
-    obs = train.physics if config.view == "physics" else train.obs
-    assert obs is not None
+    wide = view_slice(data.body, config.view).stop > data.body.physics_dim
+    train, held = _parts(data.replayed() if wide and data.obs is None else data)
+    obs = train.obs if wide and train.obs is not None else train.physics
     model = Vae.create(data.body, obs, config, seed=recipe.seed)
 
     def validate(params: Any) -> dict[str, float]:

@@ -154,6 +154,7 @@ def fit(
     per_epoch = n_rows // batch_size
     n_steps = recipe.epochs * per_epoch
     about = {"recipe": dataclasses.asdict(recipe), "data": weights.fingerprint(data), "start": weights.fingerprint(nets.to_numpy(params)), "snapshots": sorted(snapshots)}
+    params = {key: params[key] for key in sorted(params)}  # sums over the weights are made in this order, whence ever they come
     run = _resume(folder, about) or _begin(params, snapshots)
     step = adam_step(loss, recipe)
     tensors = [nets.to_tensors(getattr(run, part)) for part in PARTS]
@@ -228,9 +229,13 @@ def _resume(folder: Path | None, about: Mapping[str, Any]) -> Trained | None:
     Raises:
         InputError: if it is damaged, or another one.
     """
-    if folder is None or not (folder / CHECKPOINT).is_file():
+    if folder is None:
         return None
+    for half in folder.glob(f".{CHECKPOINT}.*"):  # a save that was killed
+        half.unlink()
     path = folder / CHECKPOINT
+    if not path.is_file():
+        return None
     data = path.read_bytes()
     _, found = weights.header(data, path)
     arrays = weights.from_bytes(data, path)

@@ -33,7 +33,7 @@ def to_bytes(arrays: Mapping[str, NDArray[Any]], about: Mapping[str, Any] | None
     """Arrays, and a JSON object about them, as the bytes of a safetensors file. The same input gives the same bytes."""
     # One key only: safetensors keeps its metadata in no certain order.
     plain = {name: np.array(arrays[name], order="C") for name in sorted(arrays)}  # a copy: a view would be stored with its parent's order
-    return save(plain, metadata={ABOUT: json.dumps(about or {}, sort_keys=True)})
+    return save(plain, metadata={ABOUT: json.dumps(about or {})})
 
 
 def header(data: bytes, name: str | Path) -> tuple[dict[str, Entry], dict[str, Any]]:
@@ -60,9 +60,10 @@ def from_bytes(data: bytes, name: str | Path) -> Arrays:
         InputError: if it is not safetensors, or holds NaN or infinity.
     """
     try:
-        arrays: Arrays = load(data)
+        loaded = load(data)  # in no certain order
     except (SafetensorError, ValueError, KeyError) as error:
         raise InputError(f"{name} cannot be read as safetensors ({error}). Make it again, or restore it with git.") from None
+    arrays = {key: loaded[key] for key in sorted(loaded)}
     for key, array in arrays.items():
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise InputError(f"'{key}' in {name} holds NaN or infinity; expected finite numbers. Make it again.")

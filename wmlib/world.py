@@ -143,7 +143,7 @@ def vae_bytes(model: Vae) -> bytes:
 
 def mdnrnn_bytes(model: MdnRnn, of: Vae) -> bytes:
     """M's file, which names the V that it was trained on."""
-    return weights.to_bytes(model.arrays(), {**model.about(), VAE_KIND: of.fingerprint})
+    return weights.to_bytes(model.arrays(), {**model.about(), mdnrnn.TRAINED_ON: of.fingerprint})
 
 
 def save_vae(body: Body, model: Vae, out: str | Path, *, seconds: float, **facts: Any) -> None:
@@ -181,7 +181,7 @@ def _open(artefact: str | Path, kinds: Iterable[str], ending: str) -> tuple[Path
 def _mdnrnn(folder: Path, name: str, manifest: Mapping[str, Any], body: Body, of: Vae) -> MdnRnn:
     data = runs.read_checked(folder, name, manifest)
     _, about = weights.header(data, folder / name)
-    if about.get(VAE_KIND) != of.fingerprint:
+    if about.get(mdnrnn.TRAINED_ON) != of.fingerprint:
         raise InputError(f"{folder / name} was trained on the codes of another V than the one beside it. Train M on this V, or restore the folder with git.")
     return mdnrnn.restore(body, of.z_dim, data, str(folder / name))
 
