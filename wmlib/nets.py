@@ -8,6 +8,7 @@ default, JAX where `KERAS_BACKEND=jax` says so. Built in chapters 3 and 4.
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow greets on standard error otherwise
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # its rounding depends on the processor; XLA does the heavy work anyway
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns of new compilations, and a chapter trains many small things
 
 import keras
 import numpy as np
