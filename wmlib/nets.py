@@ -16,12 +16,13 @@ from typing import Any
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow greets on standard error otherwise
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # its rounding depends on the processor; XLA does the heavy work anyway
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns of new compilations, and a chapter trains many small things
 
 import keras
 import numpy as np
 from keras import ops as ops
 from numpy.typing import NDArray
+
+logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns of new compilations, and a chapter trains many small things
 
 Tensor = Any
 """A backend's array. Every function of `keras.ops` also takes NumPy arrays."""
