@@ -8,6 +8,7 @@ default, JAX where `KERAS_BACKEND=jax` says so. Built in chapters 3 and 4.
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -20,6 +21,8 @@ import keras
 import numpy as np
 from keras import ops as ops
 from numpy.typing import NDArray
+
+logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns of new compilations, and a chapter trains many small things
 
 Tensor = Any
 """A backend's array. Every function of `keras.ops` also takes NumPy arrays."""
