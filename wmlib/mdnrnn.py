@@ -133,7 +133,7 @@ class MdnRnn:
         return (*lead, self.config.n_mix) if self.config.joint else (*lead, self.config.n_mix, self.z_dim)
 
     def start(self, *batch: int) -> tuple[Floats, Floats]:
-        """Memory before the first step: zeros, h and c each (*batch, h_dim)."""
+        """Memory before the first step: zeros, h and c each `(*batch, h_dim)`."""
         zeros = np.zeros((*batch, self.config.h_dim), dtype=np.float32)
         return zeros, zeros
 
