@@ -9,15 +9,16 @@ import wmlib as wm
 from wmlib import ensemble, mdnrnn, runs, training, vae
 
 BODY = wm.body.get("humanoid")
-STAGES = ("vae", "mdnrnn", "mdnrnn own", "ensemble")
+STAGES = ("vae", "mdnrnn", "ensemble")
+DEEP = (*STAGES, "vae, XLA", "mdnrnn, own")
 EPOCHS, EVERY = 3, 3
 
 
 def training_of(stage, episodes):
     """Loss, first weights, data, recipe and prepare of a small training."""
     v = vae.Vae.create(BODY, episodes.physics, vae.VaeConfig(z_dim=8, hidden=(64,)))
-    if stage == "vae":
-        return v.loss, v.params, {"x": v.standardize(episodes.physics)}, training.Recipe(EPOCHS, 32, jit=True), v.prepare
+    if stage.startswith("vae"):
+        return v.loss, v.params, {"x": v.standardize(episodes.physics)}, training.Recipe(EPOCHS, 32, jit=stage.endswith("XLA")), v.prepare
     if stage == "ensemble":
         e = ensemble.Ensemble.create(BODY, episodes, ensemble.EnsembleConfig(hidden=32))
         return e.loss, e.params, e.data(episodes), training.Recipe(EPOCHS, 32, jit=False), e.prepare

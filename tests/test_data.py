@@ -47,3 +47,30 @@ def test_the_shipped_body_never_stands_again():
     ended = shipped.body.terminated(shipped.physics)
     assert ended.sum() == len(shipped)
     assert np.array_equal(np.nonzero(ended)[0], np.cumsum(shipped.lengths + 1) - 1)
+
+
+def test_the_shipped_world_stands_on_250000_real_steps_and_fits_in_15_megabytes():
+    world = wm.world.load("humanoid")
+    assert world.facts["experience"]["real_steps"] >= 250_000
+    assert world.vae.z_dim <= 32
+    folders = [wm.runs.find(name) for name in ("humanoid-world", "humanoid-epochs")]
+    assert sum(path.stat().st_size for folder in folders for path in folder.iterdir()) <= 15_000_000
+    assert sorted(wm.world.load_epochs(world)) == [0, 1, 5, 25]
+    commands = [world.facts["experience"]["command"], world.facts["vae_made_by"]["command"], world.facts["command"]]
+    assert [shlex.split(command)[:2] for command in commands] == [["wmlib", "gather"], ["wmlib", "train-vae"], ["wmlib", "train-mdnrnn"]]
+
+
+def test_the_shipped_world_reaches_its_bars_on_episodes_that_it_never_saw():
+    """A sample of the held-out table: `wmlib measure` prints all of it."""
+    world = wm.world.load("humanoid")
+    held = wm.episodes.gather(world.body, "mixed", 4_000, 1)
+    rng = np.random.default_rng(0)
+    through_v = wm.heldout.r2(world.vae, held, rng)
+    assert through_v["qpos"].mean() >= 0.98
+    assert through_v["qvel"].mean() >= 0.95
+    ahead = wm.heldout.open_loop(world.vae, held, lambda *seen: world.dream(*seen, rng=rng, sample=False), horizon=25)
+    assert ahead.survivors[-1] >= 50
+    assert ahead.ratio().max() < 1
+    assert ahead.ratio()[9] <= 0.5
+    drawn = wm.heldout.open_loop(world.vae, held, lambda *seen: world.dream(*seen, rng=rng), horizon=25)
+    assert drawn.ratio().max() < 1

@@ -8,15 +8,23 @@ from pathlib import Path
 import wmlib
 
 FOLDER = Path(wmlib.__file__).parent
-WITHOUT_TENSORFLOW = ["scales", "runs", "body", "policies", "rollout", "episodes", "evaluate", "classroom", "marking", "nbgrading", "grading", "cli", "viewer"]
+WITHOUT_TENSORFLOW = ["scales", "runs", "body", "policies", "rollout", "episodes", "evaluate", "classroom", "marking", "nbgrading", "grading", "weights", "cli", "viewer"]
 # What each room may import from wmlib: the doors of the design page.
 DOORS = {
     "runs": set(), "scales": {"runs"}, "body": {"runs"}, "policies": {"body"}, "rollout": {"body", "policies", "runs"},
-    "episodes": {"body", "policies", "rollout", "runs", "scales"}, "cli": {"body", "classroom", "episodes", "grading", "policies", "runs", "scales"},
+    "episodes": {"body", "policies", "rollout", "runs", "scales"}, "cli": {"body", "classroom", "episodes", "grading", "policies", "runs", "scales", "heldout", "mdnrnn", "stages", "training", "vae", "world"},
     "evaluate": {"body", "policies", "rollout", "runs", "scales"}, "palette": set(), "plots": {"body", "evaluate", "palette"}, "viewer": {"body", "palette", "runs"},
     "classroom": {"nbgrading", "runs"}, "marking": {"runs"}, "nbgrading": {"runs"},
     "grading": {"classroom", "marking", "nbgrading", "runs"},
-    "__main__": {"cli"}, "__init__": {"body", "classroom", "episodes", "evaluate", "grading", "marking", "nbgrading", "palette", "plots", "policies", "rollout", "runs", "scales", "viewer"},
+    "nets": set(), "weights": {"runs"}, "mdn": {"nets"}, "training": {"nets", "runs", "weights"},
+    "vae": {"body", "nets", "runs", "weights"}, "mdnrnn": {"body", "episodes", "mdn", "nets", "runs", "vae", "weights"},
+    "ensemble": {"body", "episodes", "mdn", "nets", "runs", "vae", "weights"}, "world": {"body", "mdn", "mdnrnn", "nets", "runs", "vae", "weights"},
+    "heldout": {"body", "episodes", "runs", "vae", "world"},
+    "stages": {"episodes", "heldout", "mdnrnn", "runs", "training", "vae", "world"},
+    "__main__": {"cli"},
+    "__init__": {
+        "body", "classroom", "ensemble", "episodes", "evaluate", "grading", "heldout", "marking", "mdn", "mdnrnn", "nbgrading", "nets", "palette", "plots", "policies", "rollout", "runs", "scales", "stages", "training", "vae", "viewer", "weights", "world",
+    },
 }  # fmt: skip
 
 

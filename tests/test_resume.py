@@ -94,7 +94,7 @@ def test_five_kills_change_no_bit(processes, data, tmp_path, stage):
 
 
 @pytest.mark.deep
-@pytest.mark.parametrize("stage", killable.STAGES)
+@pytest.mark.parametrize("stage", killable.DEEP)
 def test_a_hundred_kills_change_no_bit(processes, data, tmp_path, stage):
     fell, whole = kill_often(processes, stage, data, tmp_path, 100)
     print(f"{stage}: {fell}, {whole} trainings came to their end, all with the same bits")

@@ -87,10 +87,11 @@ class Ensemble:
         low, high = body.action_low, body.action_high
 
         def std(values: Array) -> Floats:
-            return np.maximum(values.std(axis=0), STD_FLOOR).astype(np.float32)
+            return np.asarray(np.maximum(values.std(axis=0), STD_FLOOR), dtype=np.float32)
 
         return cls(
-            config, data["physics"].mean(axis=0).astype(np.float32), std(data["physics"]), std(data["change"]), (low + high) / 2, (high - low) / 2,
+            config, data["physics"].mean(axis=0).astype(np.float32), std(data["physics"]), std(data["change"]),
+            ((low + high) / 2).astype(np.float32), ((high - low) / 2).astype(np.float32),
             np.array([data["reward"].mean(), max(data["reward"].std(), STD_FLOOR)], dtype=np.float32),
             nets.initial(shapes(config, body.physics_dim, body.a_dim), seed),
         )  # fmt: skip
@@ -166,6 +167,26 @@ class Ensemble:
     def arrays(self) -> weights.Arrays:
         """Weights and statistics as named float32 arrays."""
         return {**nets.to_numpy(self.params), **{f"stats.{name}": np.asarray(getattr(self, name), dtype=np.float32) for name in STATS}}
+
+    def about(self) -> dict[str, Any]:
+        """The configuration as plain values."""
+        return dataclasses.asdict(self.config)
+
+
+def restore(body: Body, data: bytes, name: str) -> Ensemble:
+    """An ensemble from the bytes of `weights.to_bytes(ensemble.arrays(), ensemble.about())`, after names and shapes were checked.
+
+    Raises:
+        InputError: in one line, whatever does not fit this body or this library.
+    """
+    found, about = weights.header(data, name)
+    config = weights.config(EnsembleConfig, about, name)
+    expected = shapes(config, body.physics_dim, body.a_dim)
+    sizes = (body.physics_dim,) * 3 + (body.a_dim,) * 2 + (2,)
+    weights.check_shapes(found, expected | {f"stats.{stat}": (size,) for stat, size in zip(STATS, sizes, strict=True)}, name)
+    arrays = weights.from_bytes(data, name)
+    mean, std, change_std, center, scale, reward = (arrays[f"stats.{stat}"] for stat in STATS)
+    return Ensemble(config, mean, std, change_std, center, scale, reward, {key: arrays[key] for key in expected})
 
 
 def _transitions(episodes: Episodes) -> dict[str, Array]:

@@ -113,7 +113,7 @@ class MdnRnn:
         low, high = body.action_low, body.action_high
         z_dim = target.shape[-1]
         return cls(
-            config, z_dim, body.a_dim, (low + high) / 2, (high - low) / 2,
+            config, z_dim, body.a_dim, ((low + high) / 2).astype(np.float32), ((high - low) / 2).astype(np.float32),
             change_scale=np.maximum(target[mask].std(axis=0), 1e-3).astype(np.float32),
             reward_stats=np.array([reward.mean(), max(reward.std(), 1e-3)], dtype=np.float32),
             params=initial(config, z_dim, body.a_dim, seed),
@@ -181,7 +181,8 @@ class MdnRnn:
             the predictions, leading axes (B, T), and the codes that were fed in (B, T, Z).
         """
         state = self._zeros(z)
-        fed, predictions = [z[:, 0]], []
+        fed: list[Tensor] = [z[:, 0]]
+        predictions: list[Prediction] = []
         for t in range(z.shape[1]):
             if t:
                 before = predictions[-1].mixture
@@ -364,4 +365,5 @@ def restore(body: Body, z_dim: int, data: bytes, name: str) -> MdnRnn:
     of_stats = dict(zip(STATS, ((body.a_dim,), (body.a_dim,), (z_dim,), (2,)), strict=True))
     weights.check_shapes(found, expected | {f"stats.{stat}": shape for stat, shape in of_stats.items()}, name)
     arrays = weights.from_bytes(data, name)
-    return MdnRnn(config, z_dim, body.a_dim, *(arrays[f"stats.{stat}"] for stat in STATS), params={key: arrays[key] for key in expected})
+    center, scale, change, reward = (arrays[f"stats.{stat}"] for stat in STATS)
+    return MdnRnn(config, z_dim, body.a_dim, center, scale, change, reward, {key: arrays[key] for key in expected})

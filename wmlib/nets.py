@@ -7,6 +7,8 @@ default, JAX where `KERAS_BACKEND=jax` says so. Built in chapters 3 and 4.
 
 from __future__ import annotations
 
+import itertools
+import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -14,10 +16,11 @@ from typing import Any
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow greets on standard error otherwise
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # its rounding depends on the processor; XLA does the heavy work anyway
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns of new compilations, and a chapter trains many small things
 
 import keras
 import numpy as np
-from keras import ops
+from keras import ops as ops
 from numpy.typing import NDArray
 
 Tensor = Any
@@ -53,7 +56,7 @@ def dense_shapes(name: str, n_in: int, n_out: int) -> dict[str, tuple[int, ...]]
 def mlp_shapes(name: str, sizes: Sequence[int]) -> dict[str, tuple[int, ...]]:
     """Names and shapes of the weights of dense layers through these sizes, input first."""
     shapes: dict[str, tuple[int, ...]] = {}
-    for layer, (n_in, n_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+    for layer, (n_in, n_out) in enumerate(itertools.pairwise(sizes)):
         shapes |= dense_shapes(f"{name}.{layer}", n_in, n_out)
     return shapes
 

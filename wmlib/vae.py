@@ -213,7 +213,7 @@ class Vae:
     def sample(self, obs: Array, rng: np.random.Generator) -> Floats:
         """A code z (..., z_dim) drawn for each observation from its own (mu, logvar)."""
         mu, logvar = self.encode(obs)
-        return mu + np.exp(0.5 * logvar) * rng.standard_normal(mu.shape, dtype=np.float32)
+        return np.asarray(mu + np.exp(0.5 * logvar) * rng.standard_normal(mu.shape, dtype=np.float32))
 
     def decode(self, z: Any) -> Array:
         """The view (..., D), in the body's own units, of codes z (..., z_dim)."""
@@ -229,7 +229,8 @@ class Vae:
     def kl(self, obs: Array) -> Array:
         """KL of the codes of these observations (N, ...) from the prior, mean over N, nats a dimension, (z_dim,)."""
         mu, logvar = self.encode(obs)
-        return np.asarray(ops.convert_to_numpy(kl_per_dimension(mu, logvar)), dtype=np.float64).reshape(-1, self.z_dim).mean(axis=0)
+        kl: Array = np.asarray(ops.convert_to_numpy(kl_per_dimension(mu, logvar)), dtype=np.float64)
+        return np.asarray(kl.reshape(-1, self.z_dim).mean(axis=0))
 
     # On disk.
 

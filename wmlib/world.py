@@ -6,7 +6,7 @@ shapes and types, then that this M was trained on the codes of this V; whatever 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -167,7 +167,7 @@ def _epoch_file(epoch: int) -> str:
     return f"epoch-{epoch:03}.safetensors"
 
 
-def _open(artefact: str | Path, kinds: Iterable[str], ending: str) -> tuple[Path, dict[str, Any], Body]:
+def _open(artefact: str | Path, kinds: tuple[str, ...], ending: str) -> tuple[Path, dict[str, Any], Body]:
     """Folder, manifest and body of an artefact of one of these kinds; `humanoid` also finds `humanoid-world` in data/."""
     bare = Path(artefact).name == str(artefact) and not Path(artefact).is_dir()
     named = f"{artefact}-{ending}" if bare and (runs.data_folder() / f"{artefact}-{ending}").is_dir() else artefact
