@@ -68,6 +68,17 @@ def test_where_nothing_can_be_installed_one_line_says_so_and_the_tests_run(machi
     assert lines[-1] == "make test"
 
 
+def test_opengl_in_software_is_installed_where_dpkg_does_not_know_it(machine):
+    folder, say, run = machine
+    (folder / "dpkg").write_text('#!/bin/sh\n[ "$2" = libgl1 ]\n')
+    (folder / "dpkg").chmod(stat.S_IRWXU)
+    say("apt-get")
+    (folder / "id").unlink()
+    say("id", text=0)
+    lines = run().stdout.splitlines()
+    assert lines[-2:] == ["apt-get install -y -qq --no-install-recommends libegl1 libgl1-mesa-dri", "make test"]
+
+
 def test_the_tests_exit_code_is_the_run_s(machine):
     _, say, run = machine
     say("make", exit_code=2)

@@ -44,6 +44,12 @@ def test_of_a_chapter_the_code_counts_and_the_prose_does_not(tmp_path):
     assert mark("one", "x = 1") == mark("two", "x = 1") != mark("one", "x = 2")
 
 
+def test_a_chapter_covers_the_rooms_that_it_uses_also_through_others_and_no_more():
+    used = deep.rooms("import wmlib as wm\nwm.viewer.show(wm.body.get().model.qpos0)")
+    assert used == ("wmlib/__init__.py", "wmlib/body.py", "wmlib/palette.py", "wmlib/runs.py", "wmlib/viewer.py")
+    assert "wmlib/episodes.py" in deep.rooms("from wmlib.mdnrnn import MdnRnn")
+
+
 @pytest.fixture
 def toy(tmp_path, monkeypatch):
     """One item that covers one file and does what it is told, with a summary of its own."""

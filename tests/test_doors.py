@@ -8,12 +8,14 @@ from pathlib import Path
 import wmlib
 
 FOLDER = Path(wmlib.__file__).parent
-WITHOUT_TENSORFLOW = ["scales", "runs", "body", "policies", "rollout", "episodes", "evaluate", "classroom", "marking", "nbgrading", "grading", "weights", "cli", "viewer"]
+WITHOUT_TENSORFLOW = [
+    "scales", "runs", "body", "policies", "rollout", "episodes", "evaluate", "classroom", "marking", "nbgrading", "grading", "weights", "cli", "viewer", "videos",
+]  # fmt: skip
 # What each room may import from wmlib: the doors of the design page.
 DOORS = {
     "runs": set(), "scales": {"runs"}, "body": {"runs"}, "policies": {"body"}, "rollout": {"body", "policies", "runs"},
-    "episodes": {"body", "policies", "rollout", "runs", "scales"}, "cli": {"body", "classroom", "episodes", "grading", "policies", "runs", "scales", "heldout", "mdnrnn", "stages", "training", "vae", "world"},
-    "evaluate": {"body", "policies", "rollout", "runs", "scales"}, "palette": set(), "plots": {"body", "evaluate", "palette"}, "viewer": {"body", "palette", "runs"},
+    "episodes": {"body", "policies", "rollout", "runs", "scales"}, "evaluate": {"body", "policies", "rollout", "runs", "scales"},
+    "palette": set(), "plots": {"body", "evaluate", "palette"}, "viewer": {"body", "palette", "runs"}, "videos": {"body", "palette", "runs", "viewer"},
     "classroom": {"nbgrading", "runs"}, "marking": {"runs"}, "nbgrading": {"runs"},
     "grading": {"classroom", "marking", "nbgrading", "runs"},
     "nets": set(), "weights": {"runs"}, "mdn": {"nets"}, "training": {"nets", "runs", "weights"},
@@ -21,10 +23,8 @@ DOORS = {
     "ensemble": {"body", "episodes", "mdn", "nets", "runs", "vae", "weights"}, "world": {"body", "mdn", "mdnrnn", "nets", "runs", "vae", "weights"},
     "heldout": {"body", "episodes", "runs", "vae", "world"},
     "stages": {"episodes", "heldout", "mdnrnn", "runs", "training", "vae", "world"},
-    "__main__": {"cli"},
-    "__init__": {
-        "body", "classroom", "ensemble", "episodes", "evaluate", "grading", "heldout", "marking", "mdn", "mdnrnn", "nbgrading", "nets", "palette", "plots", "policies", "rollout", "runs", "scales", "stages", "training", "vae", "viewer", "weights", "world",
-    },
+    "cli": {"body", "classroom", "episodes", "grading", "heldout", "mdnrnn", "policies", "rollout", "runs", "scales", "stages", "training", "vae", "videos", "world"},
+    "__main__": {"cli"}, "__init__": set(wmlib.__all__),
 }  # fmt: skip
 
 

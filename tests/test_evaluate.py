@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import wmlib as wm
-from wmlib import evaluate, plots
+from wmlib import evaluate, palette, plots
 from wmlib.evaluate import Score
 
 BODY = wm.body.get("humanoid")
@@ -120,7 +120,7 @@ def lab(rgb):
 
 
 def test_every_colour_stands_out_from_a_white_page_as_wcag_asks_of_graphics():
-    for name, colour in plots.COLOURS.items():
+    for name, colour in palette.COLOURS.items():
         luminance = float(np.array([0.2126, 0.7152, 0.0722]) @ linear(colour))
         assert 1.05 / (luminance + 0.05) >= 4.5, name
 
@@ -129,7 +129,7 @@ def test_every_colour_stands_out_from_a_white_page_as_wcag_asks_of_graphics():
 def test_the_four_main_colours_stay_apart_for_colour_blind_readers(blindness):
     matrix = np.eye(3) if blindness is None else np.array(SIMULATED[blindness])
     names = ["reality", "model", "dream", "random"]
-    seen = {name: lab(matrix @ linear(plots.COLOURS[name])) for name in names}
+    seen = {name: lab(matrix @ linear(palette.COLOURS[name])) for name in names}
     for i, one in enumerate(names):
         for other in names[i + 1 :]:
             apart = np.linalg.norm(seen[one] - seen[other])

@@ -48,7 +48,7 @@ def of_mujoco(body, qpos):
 
 def test_observations_and_physics_show_the_same_poses_as_qpos_but_for_the_place_on_the_floor():
     episode = wm.rollout.rollout(HUMANOID, wm.policies.RandomActions(HUMANOID), [1])[0]
-    seen = [wm.viewer._poses(HUMANOID, "it", track) for track in (episode.qpos, episode.obs, episode.obs[:, :45])]
+    seen = [wm.viewer.poses_of(HUMANOID, "it", track) for track in (episode.qpos, episode.obs, episode.obs[:, :45])]
     assert np.array_equal(seen[0][:, 2:], episode.qpos[:, 2:])
     assert np.allclose(seen[1][:, 7:], episode.qpos[:, 7:])
     assert np.allclose(seen[1][:, 3:7], episode.qpos[:, 3:7] / np.linalg.norm(episode.qpos[:, 3:7], axis=1, keepdims=True))

@@ -39,7 +39,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SUMMARY = ROOT / "tests" / "deep.json"
 SMALL_SECONDS, SMALL_BYTES, BOOK_SECONDS = 180, 1.5e9, 30 * 60  # what the book promises at small scale on 2 cores
 TWICE_SECONDS = 2 * 30 + 15  # 30 s a run at smoke scale, and the kernel's start
-LIBRARY = ("wmlib/*.py", "requirements.lock")
+LOCK = "requirements.lock"
 COVERED_BY_STEP = {  # what catches a sabotage, besides the gate itself
     "chapters": ("tools/kernel_watch.py",),
     "book": ("tools/book.py", "tools/execution.py"),
@@ -124,15 +124,54 @@ def _twice(path: Path) -> Figures:
     return figures
 
 
+def _named(text: str) -> set[str]:
+    """The rooms of wmlib that a piece of Python names: imported, or as `wm.room`."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "wm":
+            found.add(node.attr)
+        elif isinstance(node, ast.ImportFrom) and node.module == "wmlib":
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("wmlib."):
+            found.add(str(node.module).split(".")[1])
+    return found
+
+
+def rooms(text: str) -> tuple[str, ...]:
+    """The files of wmlib that a piece of Python runs, by name or through each other: what a change of its result can come from."""
+    found, new = {"__init__"}, _named(text)
+    while new:
+        found |= new
+        files = [ROOT / "wmlib" / f"{room}.py" for room in new]
+        new = {room for path in files if path.is_file() for room in _named(path.read_text(encoding="utf-8"))} - found
+    return tuple(f"wmlib/{room}.py" for room in sorted(found) if (ROOT / "wmlib" / f"{room}.py").is_file())
+
+
+def _chapter_code(path: Path) -> str:
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    return "\n".join(source(cell) for cell in cells if cell["cell_type"] == "code")
+
+
+def _test_files(path: Path) -> list[Path]:
+    """A test file, and the helpers in its folder that it imports."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    return [path, *(helper for name in sorted(names) if (helper := path.parent / f"{name}.py").is_file())]
+
+
 def items() -> dict[str, Item]:
     """Everything there is to do, by name, cheapest family first."""
     found: dict[str, Item] = {}
     for family, run in (("twice", _twice), ("small", _small)):
         for path in sorted((ROOT / "chapters").glob("*.ipynb")):
-            found[f"{family}: {path.stem}"] = Item(lambda run=run, path=path: run(path), (f"chapters/{path.name}", *LIBRARY))  # type: ignore[misc]
+            covers = (f"chapters/{path.name}", *rooms(_chapter_code(path)), LOCK)
+            found[f"{family}: {path.stem}"] = Item(lambda run=run, path=path: run(path), covers)  # type: ignore[misc]
     for path in sorted((ROOT / "tests").glob("test_*.py")):
         if path.name not in ("test_gate.py", "test_deep.py") and "mark.deep" in path.read_text(encoding="utf-8"):
-            found[f"tests: {path.stem}"] = Item(lambda path=path: _pytest(f"tests/{path.name}"), (f"tests/{path.name}", *LIBRARY))  # type: ignore[misc]
+            files = _test_files(path)
+            used = rooms("\n".join(file.read_text(encoding="utf-8") for file in files))
+            covers = (*(f"tests/{file.name}" for file in files), *used, LOCK)
+            found[f"tests: {path.stem}"] = Item(lambda path=path: _pytest(f"tests/{path.name}"), covers)  # type: ignore[misc]
     gate = ("tools/gate.py", "tests/test_gate.py")
     found["sabotage: none"] = Item(lambda: _pytest("tests/test_gate.py::test_the_whole_gate_passes_an_honest_copy"), gate)
     for name, sabotage in SABOTAGES.items():
@@ -183,7 +222,8 @@ def why_stale(name: str, item: Item, summary: dict[str, dict[str, Any]]) -> str:
     if done["result"] != "ok":
         return f"'{name}' failed on {done['date']}"
     if done["sha256"] != fingerprint(item.covers):
-        return f"'{name}' was done on {done['date']}, and {' or '.join(item.covers)} has changed since"
+        several = f"one of {len(item.covers)} files ({', '.join(item.covers)})" if len(item.covers) > 1 else item.covers[0]
+        return f"'{name}' was done on {done['date']}, and {several} has changed since"
     return ""
 
 

@@ -74,7 +74,7 @@ def ensure() -> Path:
 def make_lock(extra: list[str]) -> None:
     """Resolves pyproject.toml again into requirements.lock, for every Python and system we support, without addresses."""
     command = ["uv", "pip", "compile", "pyproject.toml", "--extra", "book", "--extra", "test", "--extra", "classroom",
-               "--extra", "build", "--universal", "--python-version", "3.11", "--generate-hashes", "--no-header", "--no-emit-index-url",
+               "--extra", "videos", "--extra", "build", "--universal", "--python-version", "3.11", "--generate-hashes", "--no-header", "--no-emit-index-url",
                "--no-emit-find-links", "--quiet", "-o", LOCK.name, *extra]
     if shutil.which("uv") is None:
         sys.exit("Making the lock needs uv (pip install uv); building and testing the book do not.")

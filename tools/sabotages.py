@@ -68,7 +68,7 @@ def _plain(cells: list[Cell]) -> Cell:
 
 
 def _figure(cells: list[Cell]) -> dict[str, Any]:
-    mystnb: dict[str, Any] = next(cell["metadata"]["mystnb"] for cell in cells if "figure" in cell["metadata"].get("mystnb", {}))
+    mystnb: dict[str, Any] = next(cell["metadata"]["mystnb"] for cell in cells if {"figure", "image"} <= cell["metadata"].get("mystnb", {}).keys())
     return mystnb
 
 
@@ -153,6 +153,8 @@ SABOTAGES = {
     "a chapter missing from the contents": Sabotage(_forgotten_chapter, "site", r"99_forgotten\.ipynb is not in _toc\.yml"),
     "an off-by-one in the windows": Sabotage(
         _replace("wmlib/episodes.py", "self.action[step_row]", "self.action[step_row - 1]"), "units", r"FAILED tests/test_episodes\.py"),
+    "a body posed wrongly in the page": Sabotage(
+        _replace("wmlib/web/viewer.js", "p = anchor.sub(", "p = anchor.add("), "units", r"FAILED tests/test_viewer\.py"),
     "TensorFlow behind body's door": Sabotage(
         _append("wmlib/body.py", '\n__import__("tensorflow")\n'), "units", r"FAILED tests/test_doors\.py"),
 }

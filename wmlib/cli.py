@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from wmlib import body as bodies
-from wmlib import classroom, episodes, grading, scales
+from wmlib import classroom, episodes, grading, rollout, scales, videos
 from wmlib.policies import POLICIES
 from wmlib.runs import InputError, versions
 
@@ -55,6 +55,60 @@ def gather(options: argparse.Namespace) -> None:
         f"{len(gathered):,} episodes, {gathered.n_steps:,} real steps in {seconds:.1f} s; "
         f"mean return {gathered.returns.mean():.1f}, mean length {gathered.lengths.mean():.1f}. Kept in {options.out}"
     )
+
+
+def _episode_shown(options: argparse.Namespace) -> tuple[bodies.Body, rollout.Episode]:
+    """One episode of an artefact."""
+    gathered = episodes.load(options.artefact)
+    if not 0 <= options.episode < len(gathered):
+        raise InputError(f"There is no episode {options.episode} in {options.artefact}; it has 0 to {len(gathered) - 1}.")
+    return gathered.body, gathered[options.episode]
+
+
+def video(options: argparse.Namespace) -> None:
+    """Draws an episode of an artefact, or fresh ones of some policies, into a file."""
+    if options.artefact:
+        body, episode = _episode_shown(options)
+        played = {"reality": episode}
+    else:
+        body = bodies.get(options.body)
+        if unknown := [name for name in options.policy if name not in POLICIES]:
+            raise InputError(f"There is no policy '{unknown[0]}'; there are: {', '.join(POLICIES)}.")
+        played = {name: rollout.rollout(body, POLICIES[name](body), [options.seed])[0] for name in options.policy}
+    tracks = {name: episode.qpos for name, episode in played.items()}
+    if options.observed:
+        if len(played) > 1:
+            raise InputError("--observed sets one episode beside its observations; name one policy.")
+        (episode,) = played.values()
+        tracks = {"true state": episode.qpos, "true observation": body.physics(episode.qpos, episode.qvel)}
+    started = time.monotonic()
+    path = videos.write(options.out, tracks, body, width=options.width, height=options.height, speed=options.speed)
+    frames = max(map(len, tracks.values()))
+    print(f"{', '.join(tracks)}: {frames:,} frames of {body.dt:g} s, drawn in {time.monotonic() - started:.1f} s; {path.stat().st_size / 1000:,.0f} kB in {path}")
+
+
+def _video_stage(stages: Any) -> None:
+    """The command that draws."""
+    stage = stages.add_parser(
+        "video",
+        help="draw an episode into a file that plays",
+        description="Draw an episode with MuJoCo's own renderer, which needs OpenGL, into an .mp4 (needs PyAV), .gif or .webp; an older file of that name is replaced.",
+        epilog="examples:\n  wmlib video --artefact humanoid-mixed --episode 3 --out fall.mp4\n"
+        "  wmlib video --artefact humanoid-mixed --episode 3 --observed --out true_state_and_observation.mp4\n"
+        "  wmlib video --policy random zero hold --seed 2 --width 240 --height 260 --out falling.webp",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    stage.add_argument("--artefact", help="gathered episodes: a folder, or the name of one in data/")
+    stage.add_argument("--episode", type=int, default=0, help="which of them, from 0 (default: %(default)s)")
+    stage.add_argument("--policy", nargs="+", default=["random"], help=f"without --artefact: who acts, side by side: {', '.join(POLICIES)} (default: random)")
+    stage.add_argument("--seed", type=int, default=0, help="seed of a fresh episode's start (default: %(default)s)")
+    stage.add_argument("--body", default="humanoid", help="the body of a fresh episode (default: %(default)s)")
+    stage.add_argument("--observed", action="store_true", help="two panels: the true state, and the pose read from the observation")
+    stage.add_argument("--width", type=int, default=480, help="pixels of a panel, even (default: %(default)s)")
+    stage.add_argument("--height", type=int, default=360, help="pixels of a panel, even (default: %(default)s)")
+    stage.add_argument("--speed", type=float, default=1.0, help="1 is real time, 0.5 half as fast (default: %(default)g)")
+    stage.add_argument("--out", required=True, help="the file to write")
+    stage.set_defaults(run=video)
 
 
 def train_vae(options: argparse.Namespace) -> None:
@@ -214,6 +268,7 @@ def parser() -> argparse.ArgumentParser:
     stage.add_argument("--threads", type=int, help="threads; changes no number (default: every core)")
     stage.add_argument("--out", required=True, help="the folder to make; it must not exist")
     stage.set_defaults(run=gather)
+    _video_stage(stages)
     _learning_stages(stages)
     _classroom_stage(stages)
     return top

@@ -61,7 +61,7 @@ def log_prob(mixture: Mixture, z: Tensor) -> Tensor:
     """log of the density at z (..., Z), in nats, (...).
 
     log sum_k pi_k N(z; mu_k, sigma_k^2), summed as logarithms (log-sum-exp), so that it is finite however unlikely z is. Per dimension,
-    the logs of the Z mixtures are added. Equation (4.4); built in chapter 4.
+    the logs of the Z mixtures are added. Equation (4.2); built in chapter 4.
     """
     of_number = gaussian_log_prob(ops.expand_dims(z, -2), mixture.mu, mixture.log_sigma)  # (..., K, Z)
     if mixture.joint:
@@ -90,7 +90,7 @@ def sample(mixture: Mixture, tau: float | Tensor, noise: Noise) -> Tensor:
 
     The component is drawn from softmax(log_pi / tau), and the noise is scaled by sqrt(tau), as in the 2018 code: tau = 1 is the mixture
     itself, tau = 0 the mean of the likeliest component. The component is the largest log_pi + tau * gumbel, which is the same
-    draw without a division, so that 0 is allowed. Built in chapter 4.
+    draw without a division, so that 0 is allowed. Equation (4.3); built in chapter 4.
     """
     tau = ops.convert_to_tensor(tau, dtype="float32")
     scores = mixture.log_pi + tau * noise.gumbel

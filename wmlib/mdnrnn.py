@@ -200,7 +200,7 @@ class MdnRnn:
         return ops.matmul(ops.concatenate([z, scaled], axis=-1), self.params["lstm.kernel"]) + self.params["lstm.bias"]
 
     def _cell(self, inputs: Tensor, state: State) -> State:
-        """The LSTM: c' = f c + i g, h' = o tanh(c'), the gates from inputs + h R. Equations (4.2), (4.3)."""
+        """The LSTM: c' = f c + i g, h' = o tanh(c'), the gates from inputs + h R. Equation (4.4)."""
         h, c = state
         i, f, g, o = ops.split(inputs + ops.matmul(h, self.params["lstm.recurrent"]), 4, axis=-1)
         c = ops.sigmoid(f) * c + ops.sigmoid(i) * ops.tanh(g)

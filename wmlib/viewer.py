@@ -91,7 +91,7 @@ def show(
     """
     body = bodies.get(body) if isinstance(body, str) else body
     named = dict(tracks) if isinstance(tracks, Mapping) else {"reality": tracks}
-    poses = {_name(name): _poses(body, name, track) for name, track in named.items()}
+    poses = {checked_name(name): poses_of(body, name, track) for name, track in named.items()}
     if not 1 <= len(poses) <= MAX_TRACKS:
         raise InputError(f"A scene of {len(poses)} trajectories was asked for; expected 1 to {MAX_TRACKS}.")
     mode = mode or ("single" if len(poses) == 1 else "ghost")
@@ -103,12 +103,12 @@ def show(
     at = frames * 2 // 5 if still is None else still
     if not 0 <= at < frames:
         raise InputError(f"Frame {at} was asked for as the still picture; expected 0 to {frames - 1}.")
-    scene = _scene(body, poses, mode) | {"strip": _strips(strip or {}, poses), "label": _name(label, "The label", MAX_LABEL)}
+    scene = _scene(body, poses, mode) | {"strip": _strips(strip or {}, poses), "label": checked_name(label, "The label", MAX_LABEL)}
     text = f"{label + ': ' if label else ''}{body.name}, {', '.join(poses)}, {frames} frames of {body.dt:g} s"
     return Viewer(scene, _picture(body, scene, poses, at), text)
 
 
-def _name(name: Any, what: str = "The name of a trajectory", most: int = MAX_LETTERS) -> str:
+def checked_name(name: Any, what: str = "The name of a trajectory", most: int = MAX_LETTERS) -> str:
     """A short text, or a line that says so."""
     if not isinstance(name, str) or len(name) > most:
         raise InputError(f"{what} is {name!r:.80}; expected a text of at most {most} letters.")
@@ -126,7 +126,7 @@ def _numbers(what: str, values: Any) -> Array:
     return array
 
 
-def _poses(body: Body, name: str, track: Any) -> Array:
+def poses_of(body: Body, name: str, track: Any) -> Array:
     """`qpos` (T, nq) of a track in any of the accepted forms."""
     what = f"The trajectory '{name}'"
     array, nq = _numbers(what, track), int(body.model.nq)
@@ -221,7 +221,7 @@ def _strips(strip: Mapping[str, Any], poses: Mapping[str, Array]) -> list[dict[s
             if array.ndim != 1 or len(array) not in (frames, frames - 1) or len(array) == 0:
                 raise InputError(f"{what} in the strip has shape {array.shape}; expected ({frames},), one value a frame, or ({frames - 1},), one a step.")
             lines.append({"values": _packed(array), "colour": colour(name) if name and name != "zero" else "", "dash": DASHES[place % len(DASHES)]})
-        panels.append({"name": _name(quantity, "The name of a quantity in the strip"), "lines": lines})
+        panels.append({"name": checked_name(quantity, "The name of a quantity in the strip"), "lines": lines})
     return panels
 
 
