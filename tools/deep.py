@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import contextlib
 import copy
 import datetime
 import hashlib
@@ -23,6 +24,7 @@ import os
 import shlex
 import subprocess
 import sys
+import threading
 import time
 import tokenize
 from collections.abc import Callable
@@ -47,13 +49,10 @@ COVERED_BY_STEP = {  # what catches a sabotage, besides the gate itself
 }
 MEMORY = """
 import resource as _resource, sys as _sys
-def _peak():
-    try:
-        own = int(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1])
-    except OSError:
-        own = _resource.getrusage(_resource.RUSAGE_SELF).ru_maxrss / (1024 if _sys.platform == "darwin" else 1)
-    return 1024 * (own + _resource.getrusage(_resource.RUSAGE_CHILDREN).ru_maxrss)
-print(_peak())
+try:
+    print(1024 * int(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1]))
+except OSError:
+    print(_resource.getrusage(_resource.RUSAGE_SELF).ru_maxrss * (1 if _sys.platform == "darwin" else 1024))
 """
 Figures = dict[str, float]
 
@@ -78,6 +77,38 @@ def _pytest(*arguments: str) -> Figures:
     return {}
 
 
+class _Watch(threading.Thread):
+    """Watches the memory of a kernel and of all processes that it starts; a page that two of them share counts once.
+
+    (What the system keeps of ended children would count a kernel twice that once called `uname`: a fork shares its parent's pages.)
+    """
+
+    def __init__(self, client: Any) -> None:
+        super().__init__(daemon=True)
+        self.client, self.peak, self.ended = client, 0, threading.Event()
+
+    def run(self) -> None:
+        import psutil
+
+        while not self.ended.wait(0.2):
+            pid = getattr(getattr(self.client.km, "provisioner", None), "pid", None)
+            if pid is not None:
+                with contextlib.suppress(psutil.Error):
+                    kernel = psutil.Process(pid)
+                    self.peak = max(self.peak, sum(map(_memory, [kernel, *kernel.children(recursive=True)])))
+
+
+def _memory(process: Any) -> int:
+    """Bytes of a process, its share of what it shares; all of it where the system cannot tell."""
+    import psutil
+
+    try:
+        full = process.memory_full_info()
+        return int(getattr(full, "pss", 0) or full.rss)
+    except psutil.Error:
+        return 0
+
+
 def _text(cell: Any) -> str:
     """What a cell printed."""
     return "".join(output.get("text") or output.get("data", {}).get("text/plain", "") for output in cell.outputs)
@@ -97,17 +128,20 @@ def _run(path: Path, scale: str, times: int) -> Figures:
         cell.id = f"cell-{number}"
     notebook = nbformat.v4.new_notebook(cells=cells)  # type: ignore[no-untyped-call,unused-ignore]
     client = NotebookClient(notebook, timeout=3 * SMALL_SECONDS, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}})
-    started = time.monotonic()
+    started, watch = time.monotonic(), _Watch(client)
+    watch.start()
     try:
         client.execute(env={**environment(os.environ), "WM_SCALE": scale}, stderr=subprocess.DEVNULL)
     except (CellExecutionError, DeadKernelError, TimeoutError) as error:
         raise BrokenPromiseError(f"{path.name} at {scale} scale, each cell run {times} time(s):\n{error}") from None
+    finally:
+        watch.ended.set()
     seconds = time.monotonic() - started
     for cell, text in zip([cell for cell in notebook.cells if tags(cell) >= CONTRACT], expected, strict=True):
         if _text(cell) != text:
             first = source(cell).splitlines()[0]
             raise BrokenPromiseError(f"{path.name}: the contract cell '{first}' gives another output at {scale} scale, run {times} time(s):\n{_text(cell)}")
-    return {"seconds": round(seconds, 1), "megabytes": round(float(_text(notebook.cells[-1])) / 1e6)}
+    return {"seconds": round(seconds, 1), "megabytes": round(max(float(_text(notebook.cells[-1])), watch.peak) / 1e6)}
 
 
 def _small(path: Path) -> Figures:
