@@ -10,11 +10,13 @@ import wmlib
 FOLDER = Path(wmlib.__file__).parent
 WITHOUT_TENSORFLOW = [
     "scales", "runs", "body", "policies", "rollout", "episodes", "evaluate", "classroom", "marking", "nbgrading", "grading", "weights", "cli", "viewer", "videos",
+    "controller", "evolution",
 ]  # fmt: skip
 # What each room may import from wmlib: the doors of the design page.
 DOORS = {
     "runs": set(), "scales": {"runs"}, "body": {"runs"}, "policies": {"body"}, "rollout": {"body", "policies", "runs"},
     "episodes": {"body", "policies", "rollout", "runs", "scales"}, "evaluate": {"body", "policies", "rollout", "runs", "scales"},
+    "controller": {"body", "runs", "weights"}, "evolution": {"runs"},
     "palette": set(), "plots": {"body", "evaluate", "palette"}, "viewer": {"body", "palette", "runs"}, "videos": {"body", "palette", "runs", "viewer"},
     "classroom": {"nbgrading", "runs"}, "marking": {"runs"}, "nbgrading": {"runs"},
     "grading": {"classroom", "marking", "nbgrading", "runs"},

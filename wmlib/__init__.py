@@ -11,9 +11,11 @@ if TYPE_CHECKING:
     from wmlib import (
         body,
         classroom,
+        controller,
         ensemble,
         episodes,
         evaluate,
+        evolution,
         grading,
         heldout,
         marking,
@@ -39,9 +41,11 @@ if TYPE_CHECKING:
 __all__ = [
     "body",
     "classroom",
+    "controller",
     "ensemble",
     "episodes",
     "evaluate",
+    "evolution",
     "grading",
     "heldout",
     "marking",

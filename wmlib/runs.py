@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
-DISTRIBUTIONS = ("wmlib", "numpy", "gymnasium", "mujoco", "keras", "tensorflow-cpu", "tensorflow", "safetensors")
+DISTRIBUTIONS = ("wmlib", "numpy", "gymnasium", "mujoco", "keras", "tensorflow-cpu", "tensorflow", "safetensors", "cma")
 
 
 class InputError(ValueError):
