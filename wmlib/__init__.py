@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from wmlib import (
+        awake,
         body,
         classroom,
         controller,
@@ -26,9 +27,11 @@ if TYPE_CHECKING:
         palette,
         plots,
         policies,
+        results,
         rollout,
         runs,
         scales,
+        search,
         stages,
         training,
         vae,
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "awake",
     "body",
     "classroom",
     "controller",
@@ -56,9 +60,11 @@ __all__ = [
     "palette",
     "plots",
     "policies",
+    "results",
     "rollout",
     "runs",
     "scales",
+    "search",
     "stages",
     "training",
     "vae",
