@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         vae,
         videos,
         viewer,
+        waking,
         weights,
         world,
     )
@@ -70,6 +71,7 @@ __all__ = [
     "vae",
     "videos",
     "viewer",
+    "waking",
     "weights",
     "world",
 ]
