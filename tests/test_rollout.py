@@ -60,6 +60,13 @@ def test_forty_whole_episodes_of_the_humanoid_equal_gymnasiums(name):
         same_as_gymnasium(body, episode)
 
 
+@pytest.mark.parametrize("name", ["random", "zero", "saturated"])
+def test_ten_episodes_of_the_inverted_pendulum_equal_gymnasiums(name):
+    body = wm.body.get("inverted_pendulum")
+    for episode in rollout(body, POLICIES[name](body), range(10)):
+        same_as_gymnasium(body, episode)
+
+
 @pytest.mark.parametrize("name", ["random", "zero", "out of the box"])
 def test_episodes_of_1000_steps_of_a_body_that_does_not_terminate_equal_gymnasiums(name):
     body = wm.body.get("half_cheetah")

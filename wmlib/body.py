@@ -221,7 +221,26 @@ def _half_cheetah() -> Body:
     )  # fmt: skip
 
 
-BODIES: dict[str, Callable[[], Body]] = {"humanoid": _humanoid, "half_cheetah": _half_cheetah}
+def _inverted_pendulum() -> Body:
+    """A pole on a cart: one motor, four numbers, 1 for every step on which the pole stands within 0.2 rad. Full marks are 1,000."""
+
+    def terminated(obs: Array) -> Bools:
+        return np.asarray(~(np.isfinite(obs).all(axis=-1) & (np.abs(obs[..., 1]) <= 0.2)))
+
+    def observe(frame: Frame) -> Array:
+        return np.concatenate([frame["qpos"], frame["qvel"]], axis=1)
+
+    def terms(body: Body, before: Frame, after: Frame, action: Actions) -> dict[str, Array]:
+        return {"alive": (~terminated(observe(after))).astype(np.float64)}
+
+    return Body(
+        name="inverted_pendulum", env_id="InvertedPendulum-v5", hidden_qpos=0, free_joint=False,
+        obs_slices=_slices(qpos=2, qvel=2), readouts=("qpos", "qvel"), observe=observe,
+        terms=terms, costs=(), terminated=terminated, start=_uniform_start(0.01),
+    )  # fmt: skip
+
+
+BODIES: dict[str, Callable[[], Body]] = {"humanoid": _humanoid, "half_cheetah": _half_cheetah, "inverted_pendulum": _inverted_pendulum}
 
 
 @functools.cache

@@ -1,0 +1,333 @@
+"""Evolution strategies behind two methods: `ask() -> population (P, n)`, `tell(fitness (P,))`; higher is better, NaN is the worst.
+
+None needs a gradient of what it climbs, and all see fitness through its order only. What generation number g draws comes from (seed, g)
+alone, and the state between two generations is a few plain arrays: the same seed gives the same result, and a search that was stopped goes
+on to the same bits. Built in chapter 5, from hill climbing to CMA-ES.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wmlib.runs import InputError
+
+Array = NDArray[np.float64]
+State = dict[str, NDArray[Any]]
+BETAS, EPSILON = (0.9, 0.999), 1e-8
+
+
+def checked(fitness: Any, popsize: int) -> Array:
+    """Fitness as floats (P,), NaN as minus infinity.
+
+    Raises:
+        InputError: if its shape is not (P,).
+    """
+    values = np.array(fitness, dtype=np.float64)
+    if values.shape != (popsize,):
+        raise InputError(f"Fitness of shape {values.shape} was told to a strategy that asked for {popsize}; expected ({popsize},).")
+    values[np.isnan(values)] = -np.inf
+    return values
+
+
+def best_first(fitness: Array) -> NDArray[np.int64]:
+    """Who is best, second, ...; equals in the order of the population."""
+    return np.argsort(-fitness, kind="stable")
+
+
+def centred_ranks(fitness: Array) -> Array:
+    """Fitness (P,) by its order alone: from -1/2 for the worst to 1/2 for the best; equals share their mean."""
+    _, inverse, counts = np.unique(fitness, return_inverse=True, return_counts=True)
+    return np.asarray((np.cumsum(counts) - (counts + 1) / 2)[inverse] / (len(fitness) - 1) - 0.5)
+
+
+def log_weights(mu: int) -> Array:
+    """Weights of the mu best, falling with the logarithm of the rank; they add up to 1."""
+    weights = math.log(mu + 0.5) - np.log(np.arange(1, mu + 1))
+    return np.asarray(weights / weights.sum())
+
+
+class Strategy:
+    """What every strategy has: a mean, a spread, a seed, and a state that can be kept. Asks for N(mean, sigma^2).
+
+    Attributes:
+        popsize: P, even, at least 4.
+        generation: how often it was told.
+        mean: (n,), the point that it reports: never the luckiest of a population.
+        sigma: spread of a parameter around the mean, now (the root mean square over parameters, where they differ).
+    """
+
+    parts: tuple[str, ...] = ()
+    """What else belongs to the state."""
+
+    def __init__(self, params: Any, seed: int, sigma: float, popsize: int) -> None:
+        """Begins at params (n,).
+
+        Raises:
+            InputError: if a number is not as it must be.
+        """
+        self.mean: Array = np.array(params, dtype=np.float64)
+        if self.mean.ndim != 1 or not self.mean.size or not np.isfinite(self.mean).all():
+            raise InputError(f"The first parameters have shape {self.mean.shape}; expected one row of finite numbers.")
+        if popsize < 4 or popsize % 2:
+            raise InputError(f"A population of {popsize} was asked for; expected an even number of at least 4.")
+        if not (math.isfinite(sigma) and sigma > 0) or seed < 0:
+            raise InputError(f"sigma {sigma} and seed {seed} were given; expected a sigma above 0 and a seed of at least 0.")
+        self.sigma, self.popsize, self.seed, self.generation = float(sigma), popsize, seed, 0
+
+    def draw(self, rows: int) -> Array:
+        """Standard normal numbers (rows, n) of this generation: the same, however often they are drawn."""
+        return np.random.default_rng([self.seed, self.generation]).standard_normal((rows, self.mean.size))
+
+    def ask(self) -> Array:
+        """The population of this generation, (P, n); the same, however often it is asked for."""
+        return self.mean + self.sigma * self.draw(self.popsize)
+
+    def tell(self, fitness: Any) -> None:
+        """Moves on, given the fitness (P,) of the population."""
+        raise NotImplementedError
+
+    def state(self) -> State:
+        """All there is to it between two generations, as plain arrays."""
+        return {name: np.array(getattr(self, name)) for name in ("generation", "mean", "sigma", *self.parts)}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Goes back to a state of a strategy with the same settings.
+
+        Raises:
+            InputError: if it is of another strategy, or of another size.
+        """
+        wanted = self.state()
+        for name, array in wanted.items():
+            if name not in state or np.shape(state[name]) != array.shape:
+                raise InputError(f"This state has no '{name}' of shape {array.shape}: it is of another strategy, or of another size.")
+        for name, array in wanted.items():
+            value = np.array(state[name], dtype=array.dtype)
+            setattr(self, name, value if value.ndim else value.item())
+
+
+class HillClimber(Strategy):
+    """Keeps the parent until a child is better on the same episodes; row 0 of the population is the parent itself.
+
+    With `adapt` sigma grows after a success and shrinks after a failure, so that about one generation in five succeeds.
+    """
+
+    def __init__(self, params: Any, *, seed: int = 0, sigma: float = 0.1, popsize: int = 64, adapt: bool = True) -> None:
+        """Begins at params (n,)."""
+        super().__init__(params, seed, sigma, popsize)
+        self.adapt = adapt
+
+    def ask(self) -> Array:
+        """The parent and its children, (P, n)."""
+        return np.vstack([self.mean, self.mean + self.sigma * self.draw(self.popsize - 1)])
+
+    def tell(self, fitness: Any) -> None:
+        """Moves to the best child if it is better than the parent."""
+        values, population = checked(fitness, self.popsize), self.ask()
+        best = int(best_first(values)[0])
+        if self.adapt:
+            self.sigma *= math.exp(0.2 if best else -0.05)
+        self.mean = population[best]
+        self.generation += 1
+
+
+def _mu(popsize: int, elite_rate: float) -> int:
+    """How many of a population are its elite."""
+    if not 0 < elite_rate <= 1:
+        raise InputError(f"The elite_rate is {elite_rate}; expected a share above 0, at most 1.")
+    return max(1, int(popsize * elite_rate))
+
+
+class Elites(Strategy):
+    """The report's strategy: the mean of the best fifth of N(mean, sigma^2) is the next mean.
+
+    As reported, sigma never changes and every elite counts the same. Repaired, the better count more, and sigma follows the path that the mean
+    has gone: steps that point the same way lengthen the path and sigma, steps that cancel out shorten both. That is CMA-ES without its covariance.
+    """
+
+    parts = ("path",)
+
+    def __init__(
+        self, params: Any, *, seed: int = 0, sigma: float = 0.1, popsize: int = 64, elite_rate: float = 0.2, as_reported: bool = False
+    ) -> None:
+        """Begins at params (n,)."""
+        super().__init__(params, seed, sigma, popsize)
+        self.mu, self.as_reported, self.path = _mu(popsize, elite_rate), as_reported, np.zeros_like(self.mean)
+
+    def tell(self, fitness: Any) -> None:
+        """Averages the elites."""
+        steps = self.draw(self.popsize)[best_first(checked(fitness, self.popsize))[: self.mu]]
+        weights = np.full(self.mu, 1 / self.mu) if self.as_reported else log_weights(self.mu)
+        self.mean = self.mean + self.sigma * (weights @ steps)
+        if not self.as_reported:
+            self._adapt(weights @ steps, 1 / float(np.sum(weights**2)))
+        self.generation += 1
+
+    def _adapt(self, step: Array, mueff: float) -> None:
+        """Path and sigma after a step of the mean, (n,), in units of sigma: under no selection it is N(0, 1 / mueff)."""
+        n = self.mean.size
+        c = (mueff + 2) / (n + mueff + 5)
+        damping = 1 + c + 2 * max(0.0, math.sqrt((mueff - 1) / (n + 1)) - 1)
+        self.path = (1 - c) * self.path + math.sqrt(c * (2 - c) * mueff) * step
+        expected = math.sqrt(n) * (1 - 1 / (4 * n) + 1 / (21 * n**2))
+        self.sigma *= math.exp(c / damping * (float(np.linalg.norm(self.path)) / expected - 1))
+
+
+class Cem(Strategy):
+    """The cross-entropy method: the next mean and standard deviations are those of the elites, with some extra spread that fades.
+
+    Without the extra, the standard deviations die out long before the top is reached (Szita and Lorincz, 2006).
+    """
+
+    parts = ("std",)
+
+    def __init__(
+        self, params: Any, *, seed: int = 0, sigma: float = 0.1, popsize: int = 64, elite_rate: float = 0.2, extra: float = 0.5, fade: float = 0.98
+    ) -> None:
+        """Begins at params (n,); the extra spread is `extra` times sigma, and `fade` times as much in each next generation."""
+        super().__init__(params, seed, sigma, popsize)
+        if not extra >= 0 or not 0 <= fade <= 1:
+            raise InputError(f"extra {extra} and fade {fade} were given; expected at least 0, and 0 to 1.")
+        self.mu, self.extra, self.fade, self.std = _mu(popsize, elite_rate), extra * sigma, fade, np.full_like(self.mean, sigma)
+
+    def ask(self) -> Array:
+        """The population, (P, n)."""
+        return self.mean + self.std * self.draw(self.popsize)
+
+    def tell(self, fitness: Any) -> None:
+        """Mean and spread of the elites."""
+        elites = self.ask()[best_first(checked(fitness, self.popsize))[: self.mu]]
+        self.mean = elites.mean(axis=0)
+        self.std = np.sqrt(elites.var(axis=0) + (self.extra * self.fade**self.generation) ** 2)
+        self.sigma = float(np.sqrt(np.mean(self.std**2)))
+        self.generation += 1
+
+
+class OpenAiEs(Strategy):
+    """Estimates the gradient of the mean fitness around the mean from antithetic pairs and centred ranks, and climbs it with Adam.
+
+    Salimans et al. (2017): rows i and i + P/2 of the population are mean + sigma eps and mean - sigma eps. sigma stays.
+    """
+
+    parts = ("first", "second")
+
+    def __init__(
+        self, params: Any, *, seed: int = 0, sigma: float = 0.02, popsize: int = 64, learning_rate: float = 0.01, weight_decay: float = 0.0
+    ) -> None:
+        """Begins at params (n,)."""
+        super().__init__(params, seed, sigma, popsize)
+        if not learning_rate > 0 or not weight_decay >= 0:
+            raise InputError(f"learning_rate {learning_rate} and weight_decay {weight_decay} were given; expected above 0, and at least 0.")
+        self.learning_rate, self.weight_decay = learning_rate, weight_decay
+        self.first, self.second = np.zeros_like(self.mean), np.zeros_like(self.mean)
+
+    def ask(self) -> Array:
+        """The population, (P, n): one half mirrored in the other."""
+        step = self.sigma * self.draw(self.popsize // 2)
+        return np.concatenate([self.mean + step, self.mean - step])
+
+    def gradient(self, fitness: Any) -> Array:
+        """The estimate (n,) of the gradient: the sum of centred rank times eps, over P sigma."""
+        ranks, half = centred_ranks(checked(fitness, self.popsize)), self.popsize // 2
+        return np.asarray((ranks[:half] - ranks[half:]) @ self.draw(half) / (self.popsize * self.sigma))
+
+    def tell(self, fitness: Any) -> None:
+        """One step of Adam up the gradient, less the weight decay."""
+        up = self.gradient(fitness) - self.weight_decay * self.mean
+        self.generation += 1
+        self.first = BETAS[0] * self.first + (1 - BETAS[0]) * up
+        self.second = BETAS[1] * self.second + (1 - BETAS[1]) * up**2
+        rate = self.learning_rate * math.sqrt(1 - BETAS[1] ** self.generation) / (1 - BETAS[0] ** self.generation)
+        self.mean = self.mean + rate * self.first / (np.sqrt(self.second) + EPSILON)
+
+
+class CmaEs(Strategy):
+    """CMA-ES as its inventor's `pycma` does it: full covariance, or its diagonal alone (`separable`) for thousands of parameters.
+
+    pycma is told ranks, so that nothing but the order of fitness can matter, and draws from a generator made anew for each generation. Its state
+    is what it was told: to restore one is to tell it all again, which gives the same bits and takes as long as asking and telling did.
+    """
+
+    def __init__(self, params: Any, *, seed: int = 0, sigma: float = 0.1, popsize: int = 64, separable: bool = False) -> None:
+        """Begins at params (n,)."""
+        super().__init__(params, seed, sigma, popsize)
+        self.separable, self._first = separable, (self.mean, self.sigma)
+        self._restart()
+
+    def _restart(self) -> None:
+        self.generation, self.told = 0, np.zeros((0, self.popsize))
+        self._rng = np.random.default_rng([self.seed, 0])
+        import cma  # brings matplotlib and SciPy along where they are installed: only who asks for CMA-ES waits for them
+
+        options = {
+            "popsize": self.popsize, "CMA_diagonal": self.separable, "seed": np.nan, "maxiter": np.inf,
+            "randn": lambda *shape: self._rng.standard_normal(shape), "verbose": -10, "verb_log": 0, "verb_disp": 0,
+        }  # fmt: skip
+        self._search = cma.CMAEvolutionStrategy(*self._first, options)
+        self._asked: Array | None = None
+        self._read()
+
+    def _read(self) -> None:
+        self.mean = np.array(self._search.mean)
+        self.sigma = float(np.sqrt(np.mean(np.square(self._search.stds))))
+
+    def ask(self) -> Array:
+        """The population, (P, n)."""
+        if self._asked is None:
+            self._rng = np.random.default_rng([self.seed, self.generation])
+            self._asked = np.array(self._search.ask())
+        return self._asked.copy()
+
+    def tell(self, fitness: Any) -> None:
+        """Mean, step size and covariance follow the ranks."""
+        ranks, population = centred_ranks(checked(fitness, self.popsize)), self.ask()
+        self._search.tell(list(population), (-ranks).tolist())  # it descends
+        self.told, self._asked = np.vstack([self.told, ranks]), None
+        self.generation += 1
+        self._read()
+
+    def state(self) -> State:
+        """The ranks that it was told, (generations, P)."""
+        return {"told": self.told.copy()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Tells it all again.
+
+        Raises:
+            InputError: if it is of another strategy, or of another size.
+        """
+        told = np.asarray(state.get("told", 0.0), dtype=np.float64)
+        if told.ndim != 2 or told.shape[1] != self.popsize:
+            raise InputError(f"This state has no 'told' of shape (generations, {self.popsize}): it is of another strategy, or of another size.")
+        self._restart()
+        for ranks in told:
+            self.tell(ranks)
+
+
+STRATEGIES: dict[str, tuple[Callable[..., Strategy], dict[str, Any]]] = {
+    "hill-climber": (HillClimber, {}), "elites-reported": (Elites, {"as_reported": True}), "elites": (Elites, {}), "cem": (Cem, {}),
+    "openai-es": (OpenAiEs, {}), "cma-es": (CmaEs, {}), "sep-cma-es": (CmaEs, {"separable": True}),
+}  # fmt: skip
+
+
+def make(name: str, params: Any, seed: int = 0, **settings: Any) -> Strategy:
+    """The strategy of that name, beginning at params (n,).
+
+    Raises:
+        InputError: if there is none, or it has no such setting.
+    """
+    if name not in STRATEGIES:
+        near = difflib.get_close_matches(name, STRATEGIES, n=1, cutoff=0.5)
+        hint = f" Did you mean '{near[0]}'?" if near else ""
+        raise InputError(f"There is no strategy '{name}'; there are: {', '.join(STRATEGIES)}.{hint}")
+    kind, fixed = STRATEGIES[name]
+    known = [key for key in inspect.signature(kind).parameters if key not in ("params", "seed", *fixed)]
+    if unknown := [key for key in settings if key not in known]:
+        raise InputError(f"The strategy '{name}' has no setting '{unknown[0]}'; it has: {', '.join(known)}.")
+    return kind(params, seed=seed, **fixed, **settings)
