@@ -18,7 +18,7 @@ DOORS = {
     "episodes": {"body", "policies", "rollout", "runs", "scales"}, "evaluate": {"body", "policies", "rollout", "runs", "scales"},
     "controller": {"body", "runs", "weights"}, "evolution": {"runs"}, "awake": {"body", "controller", "policies", "rollout"},
     "search": {"awake", "body", "controller", "evolution", "runs", "scales", "weights"},
-    "waking": {"body", "controller", "nets", "runs", "world"}, "results": {"controller", "evaluate", "runs"},
+    "waking": {"body", "controller", "nets", "runs", "world"}, "results": {"controller", "evaluate", "ppo", "runs"}, "ppo": {"body", "runs", "scales", "weights"},
     "palette": set(), "plots": {"body", "evaluate", "palette"}, "viewer": {"body", "palette", "runs"}, "videos": {"body", "palette", "runs", "viewer"},
     "classroom": {"nbgrading", "runs"}, "marking": {"runs"}, "nbgrading": {"runs"},
     "grading": {"classroom", "marking", "nbgrading", "runs"},
@@ -27,7 +27,7 @@ DOORS = {
     "ensemble": {"body", "episodes", "mdn", "nets", "runs", "vae", "weights"}, "world": {"body", "mdn", "mdnrnn", "nets", "runs", "vae", "weights"},
     "heldout": {"body", "episodes", "runs", "vae", "world"},
     "stages": {"episodes", "heldout", "mdnrnn", "runs", "training", "vae", "world"},
-    "cli": {"body", "classroom", "episodes", "evaluate", "evolution", "grading", "heldout", "mdnrnn", "policies", "results", "rollout", "runs", "scales", "search", "stages", "training", "vae", "videos", "world"},
+    "cli": {"body", "classroom", "episodes", "evaluate", "evolution", "grading", "heldout", "mdnrnn", "policies", "ppo", "results", "rollout", "runs", "scales", "search", "stages", "training", "vae", "videos", "world"},
     "__main__": {"cli"}, "__init__": set(wmlib.__all__),
 }  # fmt: skip
 
