@@ -1,9 +1,12 @@
 """Doors lead one way: the rooms that workers and renderers use never pull TensorFlow in."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 import wmlib
 
@@ -61,8 +64,9 @@ def test_the_rooms_for_workers_import_without_tensorflow_and_without_opengl():
     assert ran.stdout.strip() == "[]", ran.stdout + ran.stderr
 
 
-def test_the_lock_has_no_tensorflow_probability_no_box2d_and_no_address():
-    lock = (FOLDER.parent / "requirements.lock").read_text(encoding="utf-8").lower()
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-ppo.lock"])
+def test_the_locks_have_no_tensorflow_probability_no_box2d_and_no_address(name):
+    lock = (FOLDER.parent / name).read_text(encoding="utf-8").lower()
     assert "tensorflow-probability" not in lock
     assert "box2d" not in lock
     assert "://" not in lock
@@ -71,3 +75,10 @@ def test_the_lock_has_no_tensorflow_probability_no_box2d_and_no_address():
     pinned = [line for line in lock.splitlines() if "==" in line and not line.startswith(" ")]
     assert lock.count("--hash=sha256:") >= len(pinned)
     assert "mujoco==3.14.0" in lock
+
+
+def test_the_two_locks_agree():
+    books, rivals = (
+        dict(re.findall(r"^([\w.-]+)==(\S+)", (FOLDER.parent / name).read_text(encoding="utf-8"), re.M)) for name in ("requirements.lock", "requirements-ppo.lock")
+    )
+    assert {name: version for name, version in rivals.items() if books.get(name, version) != version} == {}
