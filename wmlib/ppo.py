@@ -157,7 +157,7 @@ def train(
                     runs.write_atomic(folder / FILE, weights.to_bytes(_arrays(model), {}))
                     runs.write_manifest(folder, kind=KIND, body=body.name, **facts, seconds=round(seconds, 1))
                 recent = [episode["r"] for episode in model.ep_info_buffer or ()]
-                say(f"  {model.num_timesteps:,} of {steps:,} real steps, return in training {np.mean(recent or [np.nan]):.0f}, {seconds:.0f} s: {place}")
+                say(f"{model.num_timesteps:,} of {steps:,} real steps, return in training {np.mean(recent or [np.nan]):.0f}, {seconds:.0f} s: {place}")
 
     class Marks(sb3.common.callbacks.BaseCallback):  # type: ignore[misc,name-defined]
         def _on_step(self) -> bool:
