@@ -62,7 +62,8 @@ def ensure() -> Path:
         print(f"Making the environment in .venv from requirements.lock ({packages} packages, about 2.5 GB; "
               "a few minutes, once).", flush=True)
         shutil.rmtree(VENV, ignore_errors=True)
-        _run("new environment", [sys.executable, "-m", "venv", str(VENV)])
+        # Not sys.executable: that is what was just removed, where this runs inside the environment itself.
+        _run("new environment", [getattr(sys, "_base_executable", sys.executable), "-m", "venv", str(VENV)])
         _run("locked packages", [*pip, "--require-hashes", "-r", str(LOCK)])
         LOCK_STAMP.write_text(_fingerprint(LOCK) + "\n")
     if not _stamped(OURS_STAMP, ours):
