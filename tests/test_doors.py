@@ -23,6 +23,8 @@ DOORS = {
     "nets": set(), "weights": {"runs"}, "mdn": {"nets"}, "training": {"nets", "runs", "weights"},
     "vae": {"body", "nets", "runs", "weights"}, "mdnrnn": {"body", "episodes", "mdn", "nets", "runs", "vae", "weights"},
     "ensemble": {"body", "episodes", "mdn", "nets", "runs", "vae", "weights"}, "world": {"body", "mdn", "mdnrnn", "nets", "runs", "vae", "weights"},
+    "minds": {"body", "ensemble", "episodes", "mdn", "nets", "runs", "world"}, "slots": set(),
+    "dream": {"body", "controller", "ensemble", "episodes", "minds", "nets", "runs", "slots", "world"},
     "heldout": {"body", "episodes", "runs", "vae", "world"},
     "stages": {"episodes", "heldout", "mdnrnn", "runs", "training", "vae", "world"},
     "cli": {"body", "classroom", "episodes", "grading", "heldout", "mdnrnn", "policies", "rollout", "runs", "scales", "stages", "training", "vae", "videos", "world"},

@@ -1,7 +1,7 @@
 """The ensemble: M's honest competitor. Some small networks, each of which predicts the change of the physical state in one step.
 
 No code and no memory: from the state (45 numbers for the humanoid) and the action, each member gives mean and spread of the change of
-every number, and the reward. Where the members disagree, they have not seen enough. Compared with M in chapter 4.
+every number, and what is not known exactly of the reward (`Body.known_reward` is). Where the members disagree, they have not seen enough. Compared with M in chapter 4.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Ensemble:
         change_std: (S,), of its change in one step.
         action_center: (a_dim,).
         action_scale: (a_dim,).
-        reward_stats: (2,), mean and standard deviation of the reward.
+        reward_stats: (2,), mean and standard deviation of the learned part of the reward.
         params: named weights, first axis the member.
     """
 
@@ -142,7 +142,7 @@ class Ensemble:
         With `rng`, row i is moved by member i mod E, with noise scaled by sqrt(tau); without, by the mean of all members.
 
         Returns:
-            the next physics (N, S), the reward (N,), and the disagreement (N,): the spread of the members' means, root mean square over the
+            the next physics (N, S), the learned part of the reward (N,), and the disagreement (N,): the spread of the members' means, root mean square over the
             numbers of the state, in standard deviations of a change.
         """
         mean, log_sigma, reward = (np.asarray(ops.convert_to_numpy(part), np.float64) for part in self.forward(self.inputs(physics, action)))
@@ -190,11 +190,11 @@ def restore(body: Body, data: bytes, name: str) -> Ensemble:
 
 
 def _transitions(episodes: Episodes) -> dict[str, Array]:
-    """Every real step: physics (N, S), action (N, a_dim), change (N, S), reward (N,)."""
+    """Every real step: physics (N, S), action (N, a_dim), change (N, S), and the part of the reward that must be learned (N,)."""
     physics = episodes.physics
     last = np.cumsum(episodes.lengths + 1) - 1
-    before = np.delete(physics, last, axis=0)
+    before, after = np.delete(physics, last, axis=0), np.delete(physics, last - episodes.lengths, axis=0)
     return {
-        "physics": before, "action": episodes.action.astype(np.float64), "reward": episodes.reward,
-        "change": np.delete(physics, last - episodes.lengths, axis=0) - before,
+        "physics": before, "action": episodes.action.astype(np.float64), "change": after - before,
+        "reward": episodes.reward - episodes.body.known_reward(after, episodes.action),
     }  # fmt: skip

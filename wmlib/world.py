@@ -60,6 +60,11 @@ class World:
     mdnrnn: MdnRnn
     facts: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def fingerprint(self) -> str:
+        """sha256 of V and M: by it a controller names the world whose features it sees."""
+        return weights.fingerprint(self.mdnrnn.arrays(), {**self.mdnrnn.about(), mdnrnn.TRAINED_ON: self.vae.fingerprint})
+
     def encode(self, obs: Array, rng: np.random.Generator | None = None) -> Floats:
         """Codes z (..., Z) of observations (..., obs_dim) or physics: sampled, or the mean if `rng` is None."""
         return self.vae.encode(obs)[0] if rng is None else self.vae.sample(obs, rng)
