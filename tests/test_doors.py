@@ -25,6 +25,7 @@ DOORS = {
     "ensemble": {"body", "episodes", "mdn", "nets", "runs", "vae", "weights"}, "world": {"body", "mdn", "mdnrnn", "nets", "runs", "vae", "weights"},
     "minds": {"body", "ensemble", "episodes", "mdn", "nets", "runs", "world"}, "slots": set(),
     "dream": {"body", "controller", "ensemble", "episodes", "minds", "nets", "runs", "slots", "world"},
+    "dreamenv": {"body", "dream", "minds", "nets", "runs"},
     "heldout": {"body", "episodes", "runs", "vae", "world"},
     "stages": {"episodes", "heldout", "mdnrnn", "runs", "training", "vae", "world"},
     "cli": {"body", "classroom", "episodes", "grading", "heldout", "mdnrnn", "policies", "rollout", "runs", "scales", "stages", "training", "vae", "videos", "world"},

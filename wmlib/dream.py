@@ -175,10 +175,14 @@ class Dreams:
         obs = np.concatenate([states, np.asarray(memory[0])[: len(starts), None]], axis=1)
         return Track(obs, action, reward, doubt, lived.sum(axis=1, dtype=np.int32), ~alive[: len(starts)])
 
+    def check_starts(self, starts: Starts) -> None:
+        """Raises InputError if the starts are another model's."""
+        if starts.of != self.mind.fingerprint or len(starts.memory) != self.mind.parts:
+            raise InputError("These starts were made with another model's codes and memory. Make them with `starts` of these dreams.")
+
     def _checked(self, population: NDArray[Any], starts: Starts) -> tuple[NDArray[Any], tuple[Floats, ...]]:
         """Both, once they are known to fit; starts repeated until every member has as many."""
-        if starts.of != self.mind.fingerprint:
-            raise InputError("These starts were made with another model's codes and memory. Make them with `starts` of these dreams.")
+        self.check_starts(starts)
         population = np.asarray(population)
         if population.ndim != 2 or population.shape[1] != self.linear.n_params or not len(population):
             raise InputError(f"A population of shape {population.shape} was given; expected (P, {self.linear.n_params}).")

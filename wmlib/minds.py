@@ -94,7 +94,7 @@ class WorldMind:
         self.shown = {"physics": body.physics_dim, "z": self.v.z_dim, "zh": self.v.z_dim + self.m.config.h_dim}
         if self.v.x_dim == body.obs_dim:
             self.shown["obs"] = body.obs_dim
-        self.fingerprint, self.members = world.fingerprint, 1
+        self.fingerprint, self.members, self.parts = world.fingerprint, 1, 4
 
     def remember(self, episodes: Episodes, episode: NDArray[np.int64], step: NDArray[np.int64]) -> tuple[Floats, ...]:
         """View, code and memory (h, c) at these steps of these episodes, after watching all steps before; codes are means.
@@ -128,6 +128,10 @@ class WorldMind:
         """Noise with these leading axes."""
         return tuple(mdn.noise(rng, self.m.log_pi_shape(*lead), (*lead, self.v.z_dim)))
 
+    def quiet(self) -> tuple[Floats, ...]:
+        """No noise, for a row that nobody looks at."""
+        return np.zeros(self.m.log_pi_shape(), np.float32), np.zeros(self.v.z_dim, np.float32)
+
     def step(self, memory: Memory, action: Tensor, noise: tuple[Tensor, ...], tau: Tensor, *, with_doubt: bool) -> tuple[Memory, Predicted]:
         """One step of R dreams; a world has no doubt."""
         _, z, h, c = memory
@@ -149,7 +153,7 @@ class EnsembleMind:
         """Reads the sizes."""
         self.ensemble, self.body, self.members = ensemble, body, ensemble.config.members
         self.shown = {"physics": body.physics_dim}
-        self.fingerprint = ""
+        self.fingerprint, self.parts = "", 1
 
     def remember(self, episodes: Episodes, episode: NDArray[np.int64], step: NDArray[np.int64]) -> tuple[Floats, ...]:
         """The physical state at these steps of these episodes."""
@@ -163,6 +167,10 @@ class EnsembleMind:
     def noise(self, rng: np.random.Generator, *lead: int) -> tuple[Floats, ...]:
         """Noise with these leading axes."""
         return (rng.standard_normal((*lead, self.body.physics_dim), dtype=np.float32),)
+
+    def quiet(self) -> tuple[Floats, ...]:
+        """No noise, for a row that nobody looks at."""
+        return (np.zeros(self.body.physics_dim, np.float32),)
 
     def step(self, memory: Memory, action: Tensor, noise: tuple[Tensor, ...], tau: Tensor, *, with_doubt: bool) -> tuple[Memory, Predicted]:
         """One step of R dreams; all members are asked where their disagreement is wanted, else each row's own."""
