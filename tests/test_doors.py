@@ -9,7 +9,7 @@ import wmlib
 
 FOLDER = Path(wmlib.__file__).parent
 WITHOUT_TENSORFLOW = [
-    "scales", "runs", "body", "policies", "rollout", "episodes", "evaluate", "classroom", "marking", "nbgrading", "grading", "weights", "cli", "viewer", "videos",
+    "scales", "runs", "body", "policies", "rollout", "episodes", "evaluate", "classroom", "marking", "nbgrading", "grading", "weights", "cli", "viewer", "videos", "truth",
     "controller", "evolution",
 ]  # fmt: skip
 # What each room may import from wmlib: the doors of the design page.
@@ -26,6 +26,7 @@ DOORS = {
     "minds": {"body", "ensemble", "episodes", "mdn", "nets", "runs", "world"}, "slots": set(),
     "dream": {"body", "controller", "ensemble", "episodes", "minds", "nets", "runs", "slots", "world"},
     "dreamenv": {"body", "dream", "minds", "nets", "runs"},
+    "truth": {"body", "episodes", "rollout", "runs"},
     "heldout": {"body", "episodes", "runs", "vae", "world"},
     "stages": {"episodes", "heldout", "mdnrnn", "runs", "training", "vae", "world"},
     "cli": {"body", "classroom", "episodes", "grading", "heldout", "mdnrnn", "policies", "rollout", "runs", "scales", "stages", "training", "vae", "videos", "world"},
