@@ -10,13 +10,15 @@ import wmlib
 FOLDER = Path(wmlib.__file__).parent
 WITHOUT_TENSORFLOW = [
     "scales", "runs", "body", "policies", "rollout", "episodes", "evaluate", "classroom", "marking", "nbgrading", "grading", "weights", "cli", "viewer", "videos", "truth",
-    "controller", "evolution",
+    "controller", "evolution", "awake", "search", "results",
 ]  # fmt: skip
 # What each room may import from wmlib: the doors of the design page.
 DOORS = {
     "runs": set(), "scales": {"runs"}, "body": {"runs"}, "policies": {"body"}, "rollout": {"body", "policies", "runs"},
     "episodes": {"body", "policies", "rollout", "runs", "scales"}, "evaluate": {"body", "policies", "rollout", "runs", "scales"},
-    "controller": {"body", "runs", "weights"}, "evolution": {"runs"},
+    "controller": {"body", "runs", "weights"}, "evolution": {"runs"}, "awake": {"body", "controller", "rollout"},
+    "search": {"awake", "body", "controller", "evolution", "runs", "scales", "weights"},
+    "results": {"controller", "evaluate", "runs"},
     "palette": set(), "plots": {"body", "evaluate", "palette"}, "viewer": {"body", "palette", "runs"}, "videos": {"body", "palette", "runs", "viewer"},
     "classroom": {"nbgrading", "runs"}, "marking": {"runs"}, "nbgrading": {"runs"},
     "grading": {"classroom", "marking", "nbgrading", "runs"},
@@ -25,11 +27,10 @@ DOORS = {
     "ensemble": {"body", "episodes", "mdn", "nets", "runs", "vae", "weights"}, "world": {"body", "mdn", "mdnrnn", "nets", "runs", "vae", "weights"},
     "minds": {"body", "ensemble", "episodes", "mdn", "nets", "runs", "world"}, "slots": set(),
     "dream": {"body", "controller", "ensemble", "episodes", "minds", "nets", "runs", "slots", "world"},
-    "dreamenv": {"body", "dream", "minds", "nets", "runs"},
-    "truth": {"body", "episodes", "rollout", "runs"},
+    "dreamenv": {"body", "dream", "minds", "nets", "runs"}, "truth": {"body", "episodes", "rollout", "runs"},
     "heldout": {"body", "episodes", "runs", "vae", "world"},
     "stages": {"episodes", "heldout", "mdnrnn", "runs", "training", "vae", "world"},
-    "cli": {"body", "classroom", "episodes", "grading", "heldout", "mdnrnn", "policies", "rollout", "runs", "scales", "stages", "training", "vae", "videos", "world"},
+    "cli": {"body", "classroom", "episodes", "evaluate", "evolution", "grading", "heldout", "mdnrnn", "policies", "results", "rollout", "runs", "scales", "search", "stages", "training", "vae", "videos", "world"},
     "__main__": {"cli"}, "__init__": set(wmlib.__all__),
 }  # fmt: skip
 

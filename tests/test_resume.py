@@ -179,7 +179,7 @@ def test_another_training_in_the_same_folder_is_refused_in_one_line(tmp_path, ch
 
 
 def test_two_processes_do_not_train_in_one_folder(tmp_path):
-    with training.locked(tmp_path), pytest.raises(InputError, match="Another process is training"), training.locked(tmp_path):
+    with runs.locked(tmp_path), pytest.raises(InputError, match="Another process is training"), runs.locked(tmp_path):
         pass
 
 

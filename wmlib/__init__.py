@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from wmlib import (
+        awake,
         body,
         classroom,
         controller,
@@ -29,9 +30,11 @@ if TYPE_CHECKING:
         palette,
         plots,
         policies,
+        results,
         rollout,
         runs,
         scales,
+        search,
         slots,
         stages,
         training,
@@ -44,6 +47,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "awake",
     "body",
     "classroom",
     "controller",
@@ -64,9 +68,11 @@ __all__ = [
     "palette",
     "plots",
     "policies",
+    "results",
     "rollout",
     "runs",
     "scales",
+    "search",
     "slots",
     "stages",
     "training",

@@ -246,7 +246,7 @@ def _inverted_pendulum() -> Body:
         return np.concatenate([frame["qpos"], frame["qvel"]], axis=1)
 
     def terms(body: Body, before: Frame, after: Frame, action: Actions) -> dict[str, Array]:
-        return {"alive": 1.0 * ~terminated(observe(after))}
+        return {"alive": (~terminated(observe(after))).astype(np.float64)}
 
     return Body(
         name="inverted_pendulum", env_id="InvertedPendulum-v5", hidden_qpos=0, free_joint=False,

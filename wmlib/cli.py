@@ -16,9 +16,12 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from wmlib import body as bodies
-from wmlib import classroom, episodes, grading, rollout, scales, videos
+from wmlib import classroom, episodes, evaluate, evolution, grading, results, rollout, scales, search, videos
 from wmlib.policies import POLICIES
 from wmlib.runs import InputError, versions
+
+SETTINGS: dict[str, Callable[[str], Any]] = {"popsize": int, "sigma": float, "learning_rate": float, "weight_decay": float, "elite_rate": float}
+"""Of the strategies, that the command line can set."""
 
 
 def _progress(goal: int) -> Callable[[int], None]:
@@ -151,6 +154,79 @@ def measure(options: argparse.Namespace) -> None:
     print(heldout.report(world.load(options.world), episodes.load(options.data), seed=options.seed))
 
 
+def train_controller(options: argparse.Namespace) -> None:
+    """Evolves C on the real body."""
+    settings = {name: getattr(options, name) for name in SETTINGS if getattr(options, name) is not None}
+    steps = scales.current().real_steps if options.steps is None else options.steps
+    made = search.Search(
+        body=options.body, features=options.features, strategy=options.strategy, settings=settings, steps=steps, marks=tuple(options.marks), seed=options.seed,
+        episodes=options.episodes, alive=options.alive, max_steps=options.max_steps, normalise=not options.raw, check_every=options.check_every,
+        check_episodes=options.check_episodes,
+    )  # fmt: skip
+    print(f"Evolving C on the real {options.body} with {options.strategy} for {steps:,} real steps, run seed {options.seed}, into {options.out}", flush=True)
+    search.train(made, options.out, threads=options.threads, command=options.line, say=_say)
+    print(f"C is in {options.out}")
+
+
+def evaluate_controller(options: argparse.Namespace) -> None:
+    """Judges a controller on held-out seeds."""
+    row = results.judge(
+        options.controller, path=options.row, method=options.method, configuration=options.configuration, split=options.split, episodes=options.episodes, command=options.line
+    )  # fmt: skip
+    print(f"{row.method}, {row.configuration}, seed {row.seed}, {row.real_steps:,} real steps: return {row.mean_return:.1f}, {row.mean_steps:.1f} steps survived; {row.episodes} {row.split} episodes")
+
+
+def results_table(options: argparse.Namespace) -> None:
+    """Prints the table of a file of rows."""
+    print(results.table(results.read(options.file), split=options.split))
+
+
+def _controller_stages(stages: Any) -> None:
+    """Evolving C, judging it, and the table of what was judged."""
+    command = stages.add_parser(
+        "train-controller", help="evolve C on the real body", formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Evolve a linear controller on the real body. Stopped, the same command goes on where it was.",
+        epilog="examples:\n  wmlib train-controller --body humanoid --features physics --strategy openai-es --steps 50000 --seed 0 --out runs/c\n"
+        "  wmlib train-controller --body inverted_pendulum --strategy cma-es --popsize 16 --steps 20000 --out runs/pole\n"
+        "  wmlib train-controller --steps 1000000 --marks 50000 250000 --out runs/c1m    (also makes runs/c1m-50000 and runs/c1m-250000)",
+    )  # fmt: skip
+    command.add_argument("--body", default="humanoid", help="the body (default: %(default)s)")
+    command.add_argument("--features", default="physics", help="what C sees: physics, obs (default: %(default)s)")
+    command.add_argument("--strategy", default="openai-es", help=f"one of {', '.join(evolution.STRATEGIES)} (default: %(default)s)")
+    command.add_argument("--steps", type=int, help="real steps, checks included, at most (default: those of the scale WM_SCALE)")
+    command.add_argument("--marks", type=int, nargs="*", default=[], metavar="STEPS", help="also keep C as it was within these real steps, in OUT-STEPS")
+    command.add_argument("--seed", type=int, default=0, help="seed of the run; another seed shares no episode (default: %(default)s)")
+    for name, kind in SETTINGS.items():
+        command.add_argument(f"--{name.replace('_', '-')}", type=kind, help="of the strategy (default: its own)")
+    command.add_argument("--episodes", type=int, default=1, help="that each candidate plays in a generation (default: %(default)s)")
+    command.add_argument("--alive", type=float, default=1.0, help="weight of the alive bonus in the fitness; 0 leaves it out (default: %(default)g)")
+    command.add_argument("--max-steps", type=int, help="longest training episode (default: the body's own limit)")
+    command.add_argument("--raw", action="store_true", help="features as they are, not standardised")
+    command.add_argument("--check-every", type=int, default=10, help="generations between checks of the mean on selection seeds (default: %(default)s)")
+    command.add_argument("--check-episodes", type=int, default=24, help="episodes of a check; 0: no checks, the last mean is C (default: %(default)s)")
+    command.add_argument("--threads", type=int, help="threads; changes no number (default: every core)")
+    command.add_argument("--out", required=True, help="the folder to make; checkpoints are in OUT.run/ until then")
+    command.set_defaults(run=train_controller)
+    command = stages.add_parser(
+        "evaluate", help="judge a controller on held-out seeds", description="Play a controller on held-out seeds of its run, and keep the result as a row.",
+        epilog="example: wmlib evaluate --controller runs/c --row data/results/real.csv --episodes 100",
+    )  # fmt: skip
+    command.add_argument("--controller", required=True, help="folder of `wmlib train-controller`, or a name in data/")
+    command.add_argument("--row", help="the CSV file that gets the row; test seeds are opened once for each method, configuration, seed and budget in it")
+    command.add_argument("--method", default="", help="its name in tables (default: the strategy)")
+    command.add_argument("--configuration", default="", help="a name for its settings (default: the features)")
+    command.add_argument("--split", default="test", help=f"whose seeds: {', '.join(evaluate.SPLITS)} (default: %(default)s)")
+    command.add_argument("--episodes", type=int, help="how many (default: those of the scale WM_SCALE)")
+    command.set_defaults(run=evaluate_controller)
+    command = stages.add_parser(
+        "results", help="print the table of a file of rows", description="Sum rows up by budget, method and configuration; the unit is the training seed.",
+        epilog="example: wmlib results data/results/real.csv",
+    )  # fmt: skip
+    command.add_argument("file", help="a CSV file that `wmlib evaluate --row` wrote")
+    command.add_argument("--split", default="test", help="whose seeds (default: %(default)s)")
+    command.set_defaults(run=results_table)
+
+
 def _say(line: str) -> None:
     print(f"  {line}", flush=True)
 
@@ -270,6 +346,7 @@ def parser() -> argparse.ArgumentParser:
     stage.set_defaults(run=gather)
     _video_stage(stages)
     _learning_stages(stages)
+    _controller_stages(stages)
     _classroom_stage(stages)
     return top
 

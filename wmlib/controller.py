@@ -117,7 +117,7 @@ class Linear:
         # A matrix times a vector for each row, not one large matrix product, whose rounding would depend on the other rows.
         push = np.tanh((W_c[..., None, :, :] @ x[..., None])[..., 0] + b_c[..., None, :])
         low, high = self.body.action_low.astype(float), self.body.action_high.astype(float)
-        return (high + low) / 2 + (high - low) / 2 * push
+        return np.asarray((high + low) / 2 + (high - low) / 2 * push)
 
 
 class Controller:

@@ -261,14 +261,14 @@ class CmaEs(Strategy):
         self._restart()
 
     def _restart(self) -> None:
+        self.generation, self.told = 0, np.zeros((0, self.popsize))
+        self._rng = np.random.default_rng([self.seed, 0])
         import cma  # brings matplotlib and SciPy along where they are installed: only who asks for CMA-ES waits for them
 
         options = {
             "popsize": self.popsize, "CMA_diagonal": self.separable, "seed": np.nan, "maxiter": np.inf,
             "randn": lambda *shape: self._rng.standard_normal(shape), "verbose": -10, "verb_log": 0, "verb_disp": 0,
         }  # fmt: skip
-        self.generation, self.told = 0, np.zeros((0, self.popsize))
-        self._rng = np.random.default_rng([self.seed, 0])
         self._search = cma.CMAEvolutionStrategy(*self._first, options)
         self._asked: Array | None = None
         self._read()

@@ -15,7 +15,8 @@ import os
 import platform
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,81 @@ def new_artefact(out: str | Path) -> Iterator[Path]:
         _fsync(out.parent)
     finally:
         shutil.rmtree(hidden, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Holds a run folder, so that two processes do not train in it at once. The lock ends with its process, however it ends.
+
+    Raises:
+        InputError: if another process holds it.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows: no lock
+        yield
+        return
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise InputError(f"Another process is training in {folder}. Wait for it, or give another folder.") from None
+        yield
+
+
+@contextlib.contextmanager
+def run_folder(out: str | Path) -> Iterator[Path]:
+    """`OUT.run/`, held so that no other process trains in it; removed once OUT is there.
+
+    Raises:
+        InputError: if OUT exists already, cannot be made, or is being made by another process.
+    """
+    out = Path(out)
+    if out.exists() or out.is_symlink():
+        raise InputError(f"{out} exists already. Nothing was overwritten: remove it, or give another --out.")
+    folder = out.with_name(f"{out.name}.run")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with locked(folder):
+            yield folder
+    except (PermissionError, FileExistsError, NotADirectoryError) as error:
+        raise InputError(f"Cannot write in {folder}: {error.strerror}. Give an --out in a folder that you may write.") from None
+    if out.exists():
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class Clock:
+    """Seconds spent in all sessions of a run, kept beside its checkpoints."""
+
+    def __init__(self, folder: Path) -> None:
+        """Begins where the last session ended."""
+        self.path, self.started = folder / "seconds", time.monotonic()
+        try:
+            self.before = float(self.path.read_text())
+        except (OSError, ValueError):
+            self.before = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Until now."""
+        return self.before + time.monotonic() - self.started
+
+    def say(self, through: Callable[[str], None]) -> Callable[[str], None]:
+        """Prints a line and keeps the time."""
+
+        def say(line: str) -> None:
+            write_atomic(self.path, str(self.seconds).encode())
+            through(line)
+
+        return say
+
+
+def difference(found: Any, wanted: Mapping[str, Any]) -> str:
+    """The first setting in which two configurations differ, in words."""
+    for key, value in wanted.items():
+        if not isinstance(found, dict) or found.get(key) != value:
+            return f"{key} {found.get(key) if isinstance(found, dict) else None}, not {value}"
+    return "other settings"
 
 
 def write_manifest(folder: Path, **facts: Any) -> None:

@@ -6,10 +6,7 @@ the same bits. When all is done OUT appears, whole, and `OUT.run/` goes.
 
 from __future__ import annotations
 
-import shutil
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +15,7 @@ import numpy as np
 from wmlib import episodes, heldout, mdnrnn, runs, training, world
 from wmlib.episodes import Episodes
 from wmlib.mdnrnn import MdnRnn, MdnRnnConfig
-from wmlib.runs import InputError
+from wmlib.runs import Clock, InputError, run_folder
 from wmlib.training import Recipe, Trained
 from wmlib.vae import Vae, VaeConfig, view_slice
 from wmlib.world import World
@@ -26,51 +23,6 @@ from wmlib.world import World
 CHECKPOINT_STEPS = 200
 VALIDATION_EPISODES = 200
 Say = Callable[[str], None]
-
-
-@contextmanager
-def run_folder(out: str | Path) -> Iterator[Path]:
-    """`OUT.run/`, held so that no other process trains in it; removed once OUT is there.
-
-    Raises:
-        InputError: if OUT exists already, cannot be made, or is being made by another process.
-    """
-    out = Path(out)
-    if out.exists() or out.is_symlink():
-        raise InputError(f"{out} exists already. Nothing was overwritten: remove it, or give another --out.")
-    folder = out.with_name(f"{out.name}.run")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with training.locked(folder):
-            yield folder
-    except (PermissionError, FileExistsError, NotADirectoryError) as error:
-        raise InputError(f"Cannot write in {folder}: {error.strerror}. Give an --out in a folder that you may write.") from None
-    if out.exists():
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-class _Clock:
-    """Seconds spent in all sessions of a run, kept beside its checkpoints."""
-
-    def __init__(self, folder: Path) -> None:
-        self.path, self.started = folder / "seconds", time.monotonic()
-        try:
-            self.before = float(self.path.read_text())
-        except (OSError, ValueError):
-            self.before = 0.0
-
-    @property
-    def seconds(self) -> float:
-        return self.before + time.monotonic() - self.started
-
-    def say(self, through: Say) -> Say:
-        """Prints a line and keeps the time."""
-
-        def say(line: str) -> None:
-            runs.write_atomic(self.path, str(self.seconds).encode())
-            through(line)
-
-        return say
 
 
 def _fitted(trained: Trained, folder: Path) -> Trained:
@@ -159,7 +111,7 @@ def train_vae(data: str, out: str, config: VaeConfig, recipe: Recipe, *, command
     """
     with run_folder(out) as folder:
         stored, about = _experience(data)
-        clock = _Clock(folder)
+        clock = Clock(folder)
         model, trained = fit_vae(stored, config, recipe, folder=folder, say=clock.say(say))
         _fitted(trained, folder)
         world.save_vae(stored.body, model, out, seconds=clock.seconds, seed=recipe.seed, command=command, experience=about, log={"vae": rounded(trained.log)})
@@ -198,7 +150,7 @@ def train_mdnrnn(
             raise InputError(f"{vae} is a V of '{manifest.get('body')}', and {data} holds episodes of '{stored.body.name}'; expected the same body.")
         if v.x_dim > stored.body.physics_dim:
             stored = stored.replayed()
-        clock = _Clock(folder)
+        clock = Clock(folder)
         stages = [(recipe, 0)] + ([(own, own_steps)] if own else [])
         model, logs, first = None, {}, None
         for stage, steps in stages:

@@ -7,11 +7,10 @@ its last checkpoint and ends with the same bits as one that was not. Built in ch
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -240,7 +239,7 @@ def _resume(folder: Path | None, about: Mapping[str, Any]) -> Trained | None:
     arrays = weights.from_bytes(data, path)
     for key, wanted in about.items():
         if found.get(key) != wanted:
-            what = difference(found.get(key), wanted) if key == "recipe" else {"data": "other data", "start": "other first weights"}.get(key, f"another '{key}'")
+            what = runs.difference(found.get(key), wanted) if key == "recipe" else {"data": "other data", "start": "other first weights"}.get(key, f"another '{key}'")
             raise InputError(f"{folder} holds a training with {what}. Give the same settings to go on with it, or another folder.")
     parts: dict[str, Params] = {}
     for name, array in arrays.items():
@@ -248,31 +247,3 @@ def _resume(folder: Path | None, about: Mapping[str, Any]) -> Trained | None:
         parts.setdefault(part, {})[key] = array
     snapshots = {int(part.split()[1]): params for part, params in parts.items() if part.startswith("snapshot ")}
     return Trained(parts["params"], found["log"], snapshots, parts["first"], parts["second"], found["steps"], found["sums"])
-
-
-def difference(found: Any, wanted: Mapping[str, Any]) -> str:
-    """The first setting in which two configurations differ, in words."""
-    for key, value in wanted.items():
-        if not isinstance(found, dict) or found.get(key) != value:
-            return f"{key} {found.get(key) if isinstance(found, dict) else None}, not {value}"
-    return "other settings"
-
-
-@contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Holds a run folder, so that two processes do not train in it at once. The lock ends with its process, however it ends.
-
-    Raises:
-        InputError: if another process holds it.
-    """
-    try:
-        import fcntl
-    except ImportError:  # Windows: no lock
-        yield
-        return
-    with (folder / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise InputError(f"Another process is training in {folder}. Wait for it, or give another folder.") from None
-        yield

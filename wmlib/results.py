@@ -1,0 +1,250 @@
+"""Results that take long are rows: one command makes one training seed's row in a CSV file; tables read whatever rows are there.
+
+The file is also the ledger of opened test seeds: a method's configuration, trained with one seed on one budget of real steps, has one row, and
+no second controller can take its place. The unit of an interval is the training seed. Built in chapter 5.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import dataclasses
+import html
+import io
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from wmlib import controller, evaluate, runs
+from wmlib.runs import InputError
+
+
+@dataclass(frozen=True)
+class Row:
+    """One training seed's result.
+
+    Attributes:
+        body: name of the body.
+        method: such as `openai-es`.
+        configuration: a name for its settings, such as `physics`.
+        seed: of the training run.
+        budget: real steps that it might take.
+        real_steps: those that it took.
+        split: of the episodes that it is judged by: `test` or `selection`.
+        episodes: how many.
+        mean_return: mean over them.
+        mean_steps: mean number of steps survived.
+        seconds: that training took.
+        fingerprint: of the controller that was judged.
+        command: what made the row.
+    """
+
+    body: str
+    method: str
+    configuration: str
+    seed: int
+    budget: int
+    real_steps: int
+    split: str
+    episodes: int
+    mean_return: float
+    mean_steps: float
+    seconds: float
+    fingerprint: str
+    command: str
+
+    @property
+    def key(self) -> tuple[str, str, str, int, int, str]:
+        """What there is one row of."""
+        return self.body, self.method, self.configuration, self.seed, self.budget, self.split
+
+
+TYPES = {"int": int, "float": float, "str": str}
+FIELDS = [item.name for item in dataclasses.fields(Row)]
+
+
+def read(path: str | Path) -> list[Row]:
+    """The rows of a file.
+
+    Raises:
+        InputError: if it is missing, has other columns, or holds what is no number, with the line.
+    """
+    try:
+        with Path(path).open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            if reader.fieldnames != FIELDS:
+                raise InputError(f"{path} has the columns {', '.join(reader.fieldnames or [])}; expected {', '.join(FIELDS)}.")
+            return [_row(path, reader.line_num, values) for values in reader]
+    except (FileNotFoundError, IsADirectoryError):
+        raise InputError(f"There is no file {path}. Expected rows that `wmlib evaluate --row` wrote.") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path} cannot be read as CSV ({error}). Restore it with git.") from None
+
+
+def _row(path: str | Path, number: int, values: dict[Any, Any]) -> Row:
+    kinds = {item.name: TYPES[str(item.type)] for item in dataclasses.fields(Row)}
+    try:
+        if len(values) != len(FIELDS) or None in values.values():
+            raise ValueError("another number of cells")
+        return Row(**{name: kinds[name](values[name]) for name in FIELDS})
+    except ValueError as error:
+        raise InputError(f"Line {number} of {path} is no row of results ({error}). Restore the file with git.") from None
+
+
+@contextlib.contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Holds a folder, so that two commands do not write into one file at once."""
+    try:
+        import fcntl
+    except ImportError:  # Windows: no lock
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def opened(rows: Iterable[Row], key: tuple[Any, ...], fingerprint: str) -> Row | None:
+    """The row of that key, if it is there for that controller.
+
+    Raises:
+        InputError: if it is there for another one.
+    """
+    for row in rows:
+        if row.key == key:
+            if row.fingerprint != fingerprint:
+                what = f"'{row.method}', configuration '{row.configuration}', seed {row.seed}, budget {row.budget:,}"
+                raise InputError(f"The {row.split} seeds were opened already for {what}, with another controller. Name another configuration, or choose on the selection seeds.")
+            return row
+    return None
+
+
+def append(path: str | Path, row: Row) -> Row:
+    """Adds a row, whole or not at all; makes the file if need be. The row that stands there in the end.
+
+    Raises:
+        InputError: if its place is taken by another controller, or the file cannot be written.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _held(path.parent):
+            rows = read(path) if path.exists() else []
+            if there := opened(rows, row.key, row.fingerprint):
+                return there
+            text = io.StringIO(newline="")
+            writer = csv.writer(text, lineterminator="\n")
+            writer.writerows([FIELDS, *([getattr(each, name) for name in FIELDS] for each in (*rows, row))])
+            runs.write_atomic(path, text.getvalue().encode())
+    except (PermissionError, FileExistsError, NotADirectoryError) as error:
+        raise InputError(f"Cannot write {path}: {error.strerror}. Name a file in a folder that you may write.") from None
+    return row
+
+
+def judge(
+    artefact: str | Path, *, path: str | Path | None = None, method: str = "", configuration: str = "", split: str = "test", episodes: int | None = None, command: str = ""
+) -> Row:  # fmt: skip
+    """Plays a saved controller on held-out seeds of its run, once, and adds the row to a file if one is named.
+
+    Args:
+        artefact: a controller's folder, or its name in data/.
+        path: the CSV file; it is looked at before an episode is played.
+        method: in the table; by default the strategy that the controller's manifest names.
+        configuration: in the table; by default its features.
+        split: `test` or `selection`.
+        episodes: how many; those of the scale by default.
+        command: that makes this row; the one that made the controller stands before it.
+
+    Raises:
+        InputError: in one line, whatever is wrong with what was given.
+    """
+    made = controller.load(artefact)
+    facts, linear = made.facts, made.linear
+    method = method or str(facts.get("search", {}).get("strategy") or "controller")
+    seed, budget = (facts.get(name, 0) for name in ("seed", "budget"))
+    configuration = configuration or linear.features
+    if path is not None and Path(path).exists():
+        there = opened(read(path), (linear.body.name, method, configuration, seed, budget, split), made.fingerprint)
+        if there is not None:
+            return there
+    played = evaluate.score(linear.body, made, name=f"{method} {configuration} {budget}", run=seed, split=split, episodes=episodes)
+    row = Row(
+        linear.body.name, method, configuration, seed, budget, facts.get("real_steps", 0), split, len(played.returns), round(float(played.returns.mean()), 3),
+        round(float(played.lengths.mean()), 3), facts.get("seconds", 0.0), made.fingerprint, "; ".join(filter(None, [str(facts.get("command", "")), command])),
+    )  # fmt: skip
+    return row if path is None else append(path, row)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a table: a method's configuration on a budget; `(middle, low, high)` is an IQM over seeds with its 95% interval."""
+
+    method: str
+    configuration: str
+    budget: int
+    seeds: int
+    episodes: int
+    episode_return: tuple[float, float, float]
+    steps: tuple[float, float, float]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Table:
+    """What rows say by method, configuration and budget, with the number of seeds behind each number."""
+
+    lines: tuple[Line, ...]
+
+    def _cells(self) -> list[list[str]]:
+        def ranged(middle: float, low: float, high: float) -> str:
+            return f"{middle:.1f} [{'one seed' if low != low else f'{low:.1f}, {high:.1f}'}]"
+
+        return [["method", "configuration", "real steps", "seeds", "return", "steps", "seconds"]] + [
+            [line.method, line.configuration, f"{line.budget:,}", f"{line.seeds} x {line.episodes}", ranged(*line.episode_return), ranged(*line.steps), f"{line.seconds:.0f}"]
+            for line in self.lines
+        ]  # fmt: skip
+
+    def __str__(self) -> str:
+        """The table as text."""
+        cells = self._cells()
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        return "\n".join("  ".join(cell.ljust(w) if i < 2 else cell.rjust(w) for i, (cell, w) in enumerate(zip(line, widths, strict=True))).rstrip() for line in cells)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        """The table for notebooks and pages."""
+        head, *body = [[html.escape(cell).replace(" [", "<br><small>[").replace("]", "]</small>") for cell in line] for line in self._cells()]
+        top = "".join(f'<th scope="col">{cell}</th>' for cell in head)
+        lines = "".join(f'<tr><th scope="row">{first}</th>{"".join(f"<td>{cell}</td>" for cell in others)}</tr>' for first, *others in body)
+        caption = "<caption>Middle of the training seeds, with its 95% interval; seconds are those of training</caption>"
+        return f'<table class="scorecard">{caption}<thead><tr>{top}</tr></thead><tbody>{lines}</tbody></table>'
+
+
+def table(rows: Iterable[Row], *, split: str = "test") -> Table:
+    """Sums rows of one split up, by budget and then in the order in which methods appear.
+
+    Raises:
+        InputError: if there are none.
+    """
+    grouped: dict[tuple[int, str, str], list[Row]] = {}
+    for row in rows:
+        if row.split == split:
+            grouped.setdefault((row.budget, row.method, row.configuration), []).append(row)
+    if not grouped:
+        raise InputError(f"There are no rows of the split '{split}' to sum up.")
+    return Table(tuple(_line(grouped[key]) for key in sorted(grouped, key=lambda key: key[0])))
+
+
+def _line(rows: Sequence[Row]) -> Line:
+    returns, steps = [row.mean_return for row in rows], [row.mean_steps for row in rows]
+    first, seconds = rows[0], sum(row.seconds for row in rows) / len(rows)
+    return Line(
+        first.method, first.configuration, first.budget, len(rows), min(row.episodes for row in rows), (evaluate.iqm(returns), *evaluate.interval(returns)),
+        (evaluate.iqm(steps), *evaluate.interval(steps)), seconds,
+    )  # fmt: skip
