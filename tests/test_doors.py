@@ -28,9 +28,14 @@ DOORS = {
     "minds": {"body", "ensemble", "episodes", "mdn", "nets", "runs", "world"}, "slots": set(),
     "dream": {"body", "controller", "ensemble", "episodes", "minds", "nets", "runs", "slots", "world"},
     "dreamenv": {"body", "dream", "minds", "nets", "runs"}, "truth": {"body", "episodes", "rollout", "runs"},
+    "asleep": {"controller", "body", "dream", "ensemble", "episodes", "evolution", "minds", "runs", "weights", "world"},
+    "refit": {"ensemble", "episodes", "mdnrnn", "nets", "runs", "training", "vae", "world"},
+    "rounds": {"asleep", "body", "controller", "dream", "ensemble", "episodes", "mdnrnn", "policies", "refit", "runs", "scales", "vae", "weights", "world"},
+    "iterate": {"asleep", "body", "controller", "ensemble", "episodes", "policies", "refit", "rollout", "rounds", "runs", "scales", "waking", "world"},
+    "waking": {"body", "controller", "nets", "runs", "world"},
     "heldout": {"body", "episodes", "runs", "vae", "world"},
     "stages": {"episodes", "heldout", "mdnrnn", "runs", "training", "vae", "world"},
-    "cli": {"body", "classroom", "episodes", "evaluate", "evolution", "grading", "heldout", "mdnrnn", "policies", "results", "rollout", "runs", "scales", "search", "stages", "training", "vae", "videos", "world"},
+    "cli": {"asleep", "body", "classroom", "dream", "episodes", "evaluate", "evolution", "grading", "heldout", "iterate", "mdnrnn", "policies", "refit", "results", "rollout", "rounds", "runs", "scales", "search", "stages", "training", "vae", "videos", "world"},
     "__main__": {"cli"}, "__init__": set(wmlib.__all__),
 }  # fmt: skip
 

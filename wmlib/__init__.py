@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from wmlib import (
+        asleep,
         awake,
         body,
         classroom,
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
         evolution,
         grading,
         heldout,
+        iterate,
         marking,
         mdn,
         mdnrnn,
@@ -30,8 +32,10 @@ if TYPE_CHECKING:
         palette,
         plots,
         policies,
+        refit,
         results,
         rollout,
+        rounds,
         runs,
         scales,
         search,
@@ -42,11 +46,13 @@ if TYPE_CHECKING:
         vae,
         videos,
         viewer,
+        waking,
         weights,
         world,
     )
 
 __all__ = [
+    "asleep",
     "awake",
     "body",
     "classroom",
@@ -59,6 +65,7 @@ __all__ = [
     "evolution",
     "grading",
     "heldout",
+    "iterate",
     "marking",
     "mdn",
     "mdnrnn",
@@ -68,8 +75,10 @@ __all__ = [
     "palette",
     "plots",
     "policies",
+    "refit",
     "results",
     "rollout",
+    "rounds",
     "runs",
     "scales",
     "search",
@@ -80,6 +89,7 @@ __all__ = [
     "vae",
     "videos",
     "viewer",
+    "waking",
     "weights",
     "world",
 ]

@@ -9,12 +9,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wmlib import mdn, nets, weights
+from wmlib import body as bodies
+from wmlib import mdn, nets, runs, weights
 from wmlib.body import Array, Body
 from wmlib.episodes import Episodes
 from wmlib.nets import Params, Tensor, ops
@@ -26,6 +28,7 @@ LOG_SIGMA = (-7.0, 1.5)
 """log sigma, in standard deviations of the change, is held in here."""
 CLIP = 10.0
 """Inputs and targets are held within +- this, in standard deviations."""
+KIND, FILE = "ensemble", "ensemble.safetensors"
 STATS = ("mean", "std", "change_std", "action_center", "action_scale", "reward_stats")
 
 
@@ -171,6 +174,34 @@ class Ensemble:
     def about(self) -> dict[str, Any]:
         """The configuration as plain values."""
         return dataclasses.asdict(self.config)
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 of weights, statistics and configuration."""
+        return weights.fingerprint(self.arrays(), self.about())
+
+    def save(self, body: Body, out: str | Path, *, seconds: float, **facts: Any) -> None:
+        """Writes the ensemble into a new folder, whole or not at all.
+
+        Raises:
+            InputError: if `out` exists, or cannot be made.
+        """
+        with runs.new_artefact(out) as folder:
+            runs.write_atomic(folder / FILE, weights.to_bytes(self.arrays(), self.about()))
+            runs.write_manifest(folder, kind=KIND, body=body.name, fingerprint=self.fingerprint, **facts, seconds=round(seconds, 1))
+
+
+def load(artefact: str | Path) -> Ensemble:
+    """An ensemble from its folder, or from the one of this name in `data/`.
+
+    Raises:
+        InputError: in one line, whatever is wrong with the folder.
+    """
+    folder = runs.find(artefact)
+    manifest = runs.read_manifest(folder)
+    if manifest.get("kind") != KIND:
+        raise InputError(f"{folder} holds '{manifest.get('kind')}'; expected '{KIND}'.")
+    return restore(bodies.get(str(manifest.get("body", ""))), runs.read_checked(folder, FILE, manifest), str(folder / FILE))
 
 
 def restore(body: Body, data: bytes, name: str) -> Ensemble:
