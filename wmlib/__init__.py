@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         episodes,
         evaluate,
         evolution,
+        exploring,
         grading,
         heldout,
         iterate,
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
         vae,
         videos,
         viewer,
-        waking,
         weights,
         world,
     )
@@ -63,6 +63,7 @@ __all__ = [
     "episodes",
     "evaluate",
     "evolution",
+    "exploring",
     "grading",
     "heldout",
     "iterate",
@@ -89,7 +90,6 @@ __all__ = [
     "vae",
     "videos",
     "viewer",
-    "waking",
     "weights",
     "world",
 ]

@@ -253,7 +253,8 @@ def _dreaming_stages(stages: Any) -> None:
 def evaluate_controller(options: argparse.Namespace) -> None:
     """Judges a controller on held-out seeds."""
     row = results.judge(
-        options.controller, path=options.row, method=options.method, configuration=options.configuration, split=options.split, episodes=options.episodes, command=options.line
+        options.controller, path=options.row, method=options.method, configuration=options.configuration, split=options.split, episodes=options.episodes, command=options.line,
+        world=options.world,
     )  # fmt: skip
     print(f"{row.method}, {row.configuration}, seed {row.seed}, {row.real_steps:,} real steps: return {row.mean_return:.1f}, {row.mean_steps:.1f} steps survived; {row.episodes} {row.split} episodes")
 
@@ -295,6 +296,7 @@ def _controller_stages(stages: Any) -> None:
     )  # fmt: skip
     command.add_argument("--controller", required=True, help="folder of `wmlib train-controller`, or a name in data/")
     command.add_argument("--row", help="the CSV file that gets the row; test seeds are opened once for each method, configuration, seed and budget in it")
+    command.add_argument("--world", default="", help="the world whose z or [z, h] the controller sees, if it does")
     command.add_argument("--method", default="", help="its name in tables (default: the strategy)")
     command.add_argument("--configuration", default="", help="a name for its settings (default: the features)")
     command.add_argument("--split", default="test", help=f"whose seeds: {', '.join(evaluate.SPLITS)} (default: %(default)s)")

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from wmlib import controller, evaluate, runs
+from wmlib.policies import Policy
 from wmlib.runs import InputError
 
 
@@ -147,7 +148,8 @@ def append(path: str | Path, row: Row) -> Row:
 
 
 def judge(
-    artefact: str | Path, *, path: str | Path | None = None, method: str = "", configuration: str = "", split: str = "test", episodes: int | None = None, command: str = ""
+    artefact: str | Path, *, path: str | Path | None = None, method: str = "", configuration: str = "", split: str = "test", episodes: int | None = None, command: str = "",
+    world: str = "",
 ) -> Row:  # fmt: skip
     """Plays a saved controller on held-out seeds of its run, once, and adds the row to a file if one is named.
 
@@ -159,6 +161,7 @@ def judge(
         split: `test` or `selection`.
         episodes: how many; those of the scale by default.
         command: that makes this row; the one that made the controller stands before it.
+        world: the one whose features it sees; needed for `z` and `zh`.
 
     Raises:
         InputError: in one line, whatever is wrong with what was given.
@@ -172,7 +175,13 @@ def judge(
         there = opened(read(path), (linear.body.name, method, configuration, seed, budget, split), made.fingerprint)
         if there is not None:
             return there
-    played = evaluate.score(linear.body, made, name=f"{method} {configuration} {budget}", run=seed, split=split, episodes=episodes)
+    policy: Policy = made
+    if linear.features not in controller.REAL:
+        from wmlib import exploring  # TensorFlow comes with it
+        from wmlib import world as worlds
+
+        policy = exploring.awake(made, worlds.load(world) if world else None)
+    played = evaluate.score(linear.body, policy, name=f"{method} {configuration} {budget}", run=seed, split=split, episodes=episodes)
     row = Row(
         linear.body.name, method, configuration, seed, budget, facts.get("real_steps", 0), split, len(played.returns), round(float(played.returns.mean()), 3),
         round(float(played.lengths.mean()), 3), facts.get("seconds", 0.0), made.fingerprint, "; ".join(filter(None, [str(facts.get("command", "")), command])),

@@ -1,7 +1,6 @@
-"""Waking up: C in the real simulator, with the eyes and the memory that it had in the dream; and, to gather, with noise.
+"""Gathering with C: awake in the real simulator, with the eyes and the memory that it had in the dream, and with noise to find what is new.
 
-A controller on z or [z, h] carries its world with it: V codes what is really seen, M remembers what was really done, by the same code as in the
-dream: h[t+1] = M(z[t], action[t], h[t]). Built in chapter 6.
+A controller on z or [z, h] carries its world with it, as in `waking`; M remembers what was really done, noise included. Built in chapter 8.
 """
 
 from __future__ import annotations
@@ -13,16 +12,16 @@ from numpy.typing import NDArray
 
 from wmlib import nets
 from wmlib.body import Array
-from wmlib.controller import REAL, Linear
+from wmlib.controller import REAL, Controller, Linear
 from wmlib.nets import ops
 from wmlib.runs import InputError
 from wmlib.world import World
 
 
-class Awake:
-    """The policy of a controller on what it really sees: see the head of `wmlib.policies`.
+class Explorer:
+    """The policy of a controller on what it really sees, with noise: see the head of `wmlib.policies`.
 
-    To explore, each episode may have weights of its own, around C's, and each action noise of its own, from the episode's seed.
+    Each episode may have weights of its own, around C's, and each action noise of its own, from the episode's seed.
     """
 
     def __init__(self, linear: Linear, params: Array, world: World | None = None, *, param_noise: float = 0.0, action_noise: float = 0.0) -> None:
@@ -75,3 +74,15 @@ class Awake:
             _, after = self._remember(z, action.astype(np.float32), (h, c))
             h, c = (np.array(ops.convert_to_numpy(part)) for part in after)
         return action, (params, generators, h, c)
+
+
+def awake(made: Controller, model: World | None = None) -> Explorer:
+    """A stored controller as a policy, in the world that it was evolved in.
+
+    Raises:
+        InputError: if it looks at a world's features, and this is not that world.
+    """
+    named = str(made.facts.get("world", ""))
+    if made.linear.features not in REAL and model is not None and named != model.fingerprint:
+        raise InputError(f"This controller sees the features of the world {named[:12]}; the one given is {model.fingerprint[:12]}. Give the world that it was evolved in.")
+    return Explorer(made.linear, made.params, model)
