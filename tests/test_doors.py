@@ -16,9 +16,9 @@ WITHOUT_TENSORFLOW = [
 DOORS = {
     "runs": set(), "scales": {"runs"}, "body": {"runs"}, "policies": {"body"}, "rollout": {"body", "policies", "runs"},
     "episodes": {"body", "policies", "rollout", "runs", "scales"}, "evaluate": {"body", "policies", "rollout", "runs", "scales"},
-    "controller": {"body", "runs", "weights"}, "evolution": {"runs"}, "awake": {"body", "controller", "rollout"},
+    "controller": {"body", "runs", "weights"}, "evolution": {"runs"}, "awake": {"body", "controller", "policies", "rollout"},
     "search": {"awake", "body", "controller", "evolution", "runs", "scales", "weights"},
-    "results": {"controller", "evaluate", "policies", "runs", "exploring", "world"},
+    "waking": {"body", "controller", "nets", "runs", "world"}, "results": {"controller", "evaluate", "exploring", "policies", "runs", "world"},
     "palette": set(), "plots": {"body", "evaluate", "palette"}, "viewer": {"body", "palette", "runs"}, "videos": {"body", "palette", "runs", "viewer"},
     "classroom": {"nbgrading", "runs"}, "marking": {"runs"}, "nbgrading": {"runs"},
     "grading": {"classroom", "marking", "nbgrading", "runs"},

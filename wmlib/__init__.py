@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         vae,
         videos,
         viewer,
+        waking,
         weights,
         world,
     )
@@ -90,6 +91,7 @@ __all__ = [
     "vae",
     "videos",
     "viewer",
+    "waking",
     "weights",
     "world",
 ]

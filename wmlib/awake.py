@@ -6,7 +6,7 @@ batch, or on who else plays. Built in chapter 5.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from wmlib.body import Array
 from wmlib.controller import Linear
+from wmlib.policies import Policy
 from wmlib.rollout import Episode, rollout
 
 BATCH = 32
@@ -90,9 +91,20 @@ class Played:
 
 
 def play(
-    linear: Linear, population: Array, seeds: Sequence[int] | range, *, max_steps: int | None = None, threads: int | None = None, batch: int = BATCH, see: bool = False
+    linear: Linear, population: Array, seeds: Sequence[int] | range, *, max_steps: int | None = None, threads: int | None = None, batch: int = BATCH, see: bool = False,
+    policy: Callable[[Linear, Array], Policy] = Population,
 ) -> Played:  # fmt: skip
     """Plays a population (P, n_params) on the real body, every controller on every seed (E). `threads` and `batch` change no bit.
+
+    Args:
+        linear: the shape of the controllers.
+        population: their parameters; (n_params,) for one.
+        seeds: of the episodes.
+        max_steps: of an episode; the body's own limit by default.
+        threads: every core by default.
+        batch: episodes side by side.
+        see: whether to take the moments of what was seen; for the body's own features.
+        policy: makes the policy of (linear, rows of parameters), one row for each episode; another one for features of a world.
 
     Raises:
         InputError: if the features are not the body's own, or a size is wrong.
@@ -106,7 +118,7 @@ def play(
     for at in range(0, len(every), CHUNK):
         part = slice(at, at + CHUNK)
         for episode in rollout(
-            linear.body, Population(linear, params[part]), every[part], max_steps=max_steps, threads=threads, batch=batch, keep_obs=wide
+            linear.body, policy(linear, params[part]), every[part], max_steps=max_steps, threads=threads, batch=batch, keep_obs=wide
         ):
             bonus = episode.terms["alive"].sum() if episode.terms and "alive" in episode.terms else 0.0
             rows.append((episode.episode_return, float(bonus), float(len(episode))))

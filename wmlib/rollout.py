@@ -188,7 +188,7 @@ def rollout(
 
     Args:
         body: the body.
-        policy: see the head of `wmlib.policies`.
+        policy: see the head of `wmlib.policies`. `start` is called for episodes in the order of their seeds.
         seeds: the seed of each episode, none negative.
         min_steps: if given, begin no more episodes once this many steps are under way, and return the first episodes,
             in the order of `seeds`, that together have at least so many. Episodes are always whole.

@@ -168,7 +168,11 @@ def run_folder(out: str | Path) -> Iterator[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with locked(folder):
-            yield folder
+            try:
+                yield folder
+            finally:
+                if {path.name for path in folder.iterdir()} <= {".lock"}:  # nothing to go on with
+                    shutil.rmtree(folder, ignore_errors=True)
     except (PermissionError, FileExistsError, NotADirectoryError) as error:
         raise InputError(f"Cannot write in {folder}: {error.strerror}. Give an --out in a folder that you may write.") from None
     if out.exists():

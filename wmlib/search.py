@@ -79,6 +79,7 @@ class Search:
         Raises:
             InputError: if one is not as it must be.
         """
+        scales.run_seeds(scales.TRAINING_SEEDS, self.seed)
         if min(self.all_marks) < 1 or self.all_marks[-1] > self.steps:
             raise InputError(f"{self.steps} real steps and marks at {list(self.marks)} were asked for; expected at least 1, and no mark past the last step.")
         if min(self.episodes, self.check_every) < 1 or self.check_episodes < 0 or (self.max_steps is not None and self.max_steps < 1):
