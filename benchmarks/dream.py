@@ -86,10 +86,10 @@ def one_call_a_step(world, steps=150):
     rng = np.random.default_rng(0)
 
     def measure():
-        state = [np.zeros((1, m.config.h_dim), np.float32)] * 2
+        state = [ops.zeros((1, m.config.h_dim))] * 2
         started = time.perf_counter()
         for _ in range(steps):
-            mixture, _, *state = model([rng.standard_normal((1, m.z_dim + m.a_dim), dtype=np.float32), *state])
+            mixture, _, *state = model([ops.convert_to_tensor(rng.standard_normal((1, m.z_dim + m.a_dim), dtype=np.float32)), *state])
             np.asarray(mixture)
         return steps / (time.perf_counter() - started)
 
