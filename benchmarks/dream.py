@@ -11,7 +11,7 @@ import time
 import numpy as np
 
 import wmlib as wm
-from wmlib import asleep, dream, ensemble, exploring, nets, scales, training
+from wmlib import asleep, dream, ensemble, nets, scales, training, waking
 from wmlib.nets import keras, ops
 
 ROUNDS, POPSIZE, EPISODES, HORIZON = 3, 64, 16, 200
@@ -23,7 +23,7 @@ def real_steps(linear, params, world):
     """The real simulator as fast as `rollout` runs it, with the same C."""
 
     def measure():
-        policy = wm.policies.RandomActions(BODY) if linear is None else exploring.Explorer(linear, params, world)
+        policy = wm.policies.RandomActions(BODY) if linear is None else waking.Waking(world if linear.features in ('z', 'zh') else None, linear, params)
         counted, started = [], time.perf_counter()
         wm.rollout.rollout(BODY, policy, range(10**6), min_steps=4_000, keep_obs=False, progress=counted.append)
         return counted[-1] / (time.perf_counter() - started)
@@ -121,7 +121,7 @@ def prepared(model, data, features):
     night = asleep.evolve(model, linear, data, asleep.Sleep(config, settings={"weight_decay": 0.001}, generations=GENERATIONS), say=None)
     world = model if isinstance(model, wm.world.World) else None
     seeds = scales.run_seeds(scales.SELECTION_SEEDS, 0)[:100]
-    real = wm.rollout.rollout(BODY, exploring.Explorer(linear, night.params, world), seeds, keep_obs=False)
+    real = wm.rollout.rollout(BODY, waking.Waking(world if linear.features in ('z', 'zh') else None, linear, night.params), seeds, keep_obs=False)
     dreams = dream.Dreams(model, linear, config)
     returns = np.array([episode.episode_return for episode in real])
     return dreamed(dreams, dreams.starts(data, EPISODES), night.params), (returns.mean(), night.log[-1]["check"]), (linear, night.params, world)

@@ -12,8 +12,8 @@ from wmlib.asleep import Sleep
 from wmlib.cli import main
 from wmlib.dream import DreamConfig
 from wmlib.ensemble import Ensemble, EnsembleConfig
-from wmlib.exploring import Explorer
 from wmlib.runs import InputError
+from wmlib.waking import Waking
 
 SLEEP = Sleep(DreamConfig(tau=0.5, horizon=12), settings={"popsize": 8}, generations=21, episodes=3)
 
@@ -70,7 +70,7 @@ def test_a_search_that_was_stopped_ends_with_the_same_bits(whole, real, small, t
 def test_awake_it_sees_and_remembers_as_in_the_dream(real, small, features):
     linear = asleep.linear_for(small, real, features)
     params = 0.1 * np.random.default_rng(0).standard_normal(linear.n_params)
-    episodes = wm.rollout.rollout(BODY, Explorer(linear, params, small), range(5), max_steps=15, batch=3)
+    episodes = wm.rollout.rollout(BODY, Waking(small, linear, params), range(5), max_steps=15, batch=3)
     for episode in episodes:
         state = small.mdnrnn.start(1)
         for t in range(len(episode)):
@@ -83,10 +83,10 @@ def test_awake_it_sees_and_remembers_as_in_the_dream(real, small, features):
 def test_awake_without_noise_is_the_controller_and_with_noise_each_episode_explores_by_itself(real):
     linear = controller.Linear(BODY, mean=real.physics.mean(axis=0), std=real.physics.std(axis=0))
     params = 0.1 * np.random.default_rng(0).standard_normal(linear.n_params).astype(np.float32)
-    plain, same = (wm.rollout.rollout(BODY, policy, range(4)) for policy in (controller.Controller(linear, params), Explorer(linear, params)))
+    plain, same = (wm.rollout.rollout(BODY, policy, range(4)) for policy in (controller.Controller(linear, params), Waking(None, linear, params)))
     for one, other in zip(plain, same, strict=True):
         np.testing.assert_array_equal(one.action, other.action)
-    noisy = Explorer(linear, params, param_noise=0.02, action_noise=0.2)
+    noisy = Waking(None, linear, params, param_noise=0.02, action_noise=0.2)
     together, apart = wm.rollout.rollout(BODY, noisy, range(4)), wm.rollout.rollout(BODY, noisy, range(4), batch=1, threads=1)
     for one, other in zip(together, apart, strict=True):
         np.testing.assert_array_equal(one.action, other.action)
@@ -97,10 +97,10 @@ def test_awake_without_noise_is_the_controller_and_with_noise_each_episode_explo
 @pytest.mark.parametrize(
     ("act", "message"),
     [
-        (lambda w, r: Explorer(controller.Linear(BODY, "z", 6), np.zeros(119)), "give that world"),
-        (lambda w, r: Explorer(controller.Linear(BODY, "z", 7), np.zeros(136), w), "this world has 6"),
-        (lambda w, r: Explorer(controller.Linear(BODY), np.zeros(7)), "782 parameters"),
-        (lambda w, r: Explorer(controller.Linear(BODY), np.zeros(782), action_noise=-1), "none negative"),
+        (lambda w, r: Waking(None, controller.Linear(BODY, "z", 6), np.zeros(119)), "does not fit a body without a world"),
+        (lambda w, r: Waking(w, controller.Linear(BODY, "z", 7), np.zeros(136)), "this world, which has 6 of 'z'"),
+        (lambda w, r: Waking(None, controller.Linear(BODY), np.zeros(7)), "782 parameters"),
+        (lambda w, r: Waking(None, controller.Linear(BODY), np.zeros(782), action_noise=-1), "none negative"),
         (lambda w, r: asleep.linear_for(w, r, "obs"), "there are: physics, z, zh"),
         (lambda w, r: asleep.linear_for(Ensemble.create(BODY, r, EnsembleConfig(hidden=4)), r, "z"), "there are: physics"),
         (lambda w, r: asleep.evolve(w, asleep.linear_for(w, r, "z"), r, Sleep(generations=0)), "0 generations"),
@@ -135,7 +135,7 @@ def test_on_the_command_line_a_controller_comes_out_that_names_its_world(stored,
     judged = ["evaluate", "--controller", "c", "--episodes", "2", "--split", "selection"]
     assert main([*judged, "--world", "w"]) == 0
     assert main(judged) == 2
-    assert "give that world" in capsys.readouterr().err
+    assert "no world is given" in capsys.readouterr().err
     a_world(real, seed=1).save("other", seconds=1)
     assert main([*judged, "--world", "other"]) == 2
     assert "Give the world that it was evolved in" in capsys.readouterr().err

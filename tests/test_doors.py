@@ -1,15 +1,18 @@
 """Doors lead one way: the rooms that workers and renderers use never pull TensorFlow in."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 import wmlib
 
 FOLDER = Path(wmlib.__file__).parent
 WITHOUT_TENSORFLOW = [
-    "scales", "runs", "body", "policies", "rollout", "episodes", "evaluate", "classroom", "marking", "nbgrading", "grading", "weights", "cli", "viewer", "videos", "truth",
+    "scales", "runs", "body", "policies", "rollout", "episodes", "evaluate", "classroom", "marking", "nbgrading", "grading", "weights", "cli", "viewer", "videos",
     "controller", "evolution", "awake", "search", "results",
 ]  # fmt: skip
 # What each room may import from wmlib: the doors of the design page.
@@ -18,7 +21,7 @@ DOORS = {
     "episodes": {"body", "policies", "rollout", "runs", "scales"}, "evaluate": {"body", "policies", "rollout", "runs", "scales"},
     "controller": {"body", "runs", "weights"}, "evolution": {"runs"}, "awake": {"body", "controller", "policies", "rollout"},
     "search": {"awake", "body", "controller", "evolution", "runs", "scales", "weights"},
-    "waking": {"body", "controller", "nets", "runs", "world"}, "results": {"controller", "evaluate", "exploring", "policies", "runs", "world"},
+    "waking": {"body", "controller", "nets", "runs", "world"}, "results": {"controller", "evaluate", "policies", "ppo", "runs", "waking", "world"}, "ppo": {"body", "runs", "scales", "weights"},
     "palette": set(), "plots": {"body", "evaluate", "palette"}, "viewer": {"body", "palette", "runs"}, "videos": {"body", "palette", "runs", "viewer"},
     "classroom": {"nbgrading", "runs"}, "marking": {"runs"}, "nbgrading": {"runs"},
     "grading": {"classroom", "marking", "nbgrading", "runs"},
@@ -28,14 +31,13 @@ DOORS = {
     "minds": {"body", "ensemble", "episodes", "mdn", "nets", "runs", "world"}, "slots": set(),
     "dream": {"body", "controller", "ensemble", "episodes", "minds", "nets", "runs", "slots", "world"},
     "dreamenv": {"body", "dream", "minds", "nets", "runs"}, "truth": {"body", "episodes", "rollout", "runs"},
-    "asleep": {"controller", "body", "dream", "ensemble", "episodes", "evolution", "minds", "runs", "weights", "world"},
+    "asleep": {"controller", "waking", "body", "dream", "ensemble", "episodes", "evolution", "minds", "runs", "weights", "world"},
     "refit": {"ensemble", "episodes", "mdnrnn", "nets", "runs", "training", "vae", "world"},
     "rounds": {"asleep", "body", "controller", "dream", "ensemble", "episodes", "mdnrnn", "policies", "refit", "runs", "scales", "vae", "weights", "world"},
-    "iterate": {"asleep", "body", "controller", "ensemble", "episodes", "policies", "refit", "rollout", "rounds", "runs", "scales", "exploring", "world"},
-    "exploring": {"body", "controller", "nets", "runs", "world"},
+    "iterate": {"asleep", "body", "controller", "ensemble", "episodes", "policies", "refit", "rollout", "rounds", "runs", "scales", "waking", "world"},
     "heldout": {"body", "episodes", "runs", "vae", "world"},
     "stages": {"episodes", "heldout", "mdnrnn", "runs", "training", "vae", "world"},
-    "cli": {"asleep", "body", "classroom", "dream", "episodes", "evaluate", "evolution", "grading", "heldout", "iterate", "mdnrnn", "policies", "refit", "results", "rollout", "rounds", "runs", "scales", "search", "stages", "training", "vae", "videos", "world"},
+    "cli": {"asleep", "body", "classroom", "dream", "episodes", "evaluate", "evolution", "grading", "heldout", "iterate", "mdnrnn", "policies", "ppo", "refit", "results", "rollout", "rounds", "runs", "scales", "search", "stages", "training", "vae", "videos", "world"},
     "__main__": {"cli"}, "__init__": set(wmlib.__all__),
 }  # fmt: skip
 
@@ -69,8 +71,9 @@ def test_the_rooms_for_workers_import_without_tensorflow_and_without_opengl():
     assert ran.stdout.strip() == "[]", ran.stdout + ran.stderr
 
 
-def test_the_lock_has_no_tensorflow_probability_no_box2d_and_no_address():
-    lock = (FOLDER.parent / "requirements.lock").read_text(encoding="utf-8").lower()
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-ppo.lock"])
+def test_the_locks_have_no_tensorflow_probability_no_box2d_and_no_address(name):
+    lock = (FOLDER.parent / name).read_text(encoding="utf-8").lower()
     assert "tensorflow-probability" not in lock
     assert "box2d" not in lock
     assert "://" not in lock
@@ -79,3 +82,10 @@ def test_the_lock_has_no_tensorflow_probability_no_box2d_and_no_address():
     pinned = [line for line in lock.splitlines() if "==" in line and not line.startswith(" ")]
     assert lock.count("--hash=sha256:") >= len(pinned)
     assert "mujoco==3.14.0" in lock
+
+
+def test_the_two_locks_agree():
+    books, rivals = (
+        dict(re.findall(r"^([\w.-]+)==(\S+)", (FOLDER.parent / name).read_text(encoding="utf-8"), re.M)) for name in ("requirements.lock", "requirements-ppo.lock")
+    )
+    assert {name: version for name, version in rivals.items() if books.get(name, version) != version} == {}

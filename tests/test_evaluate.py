@@ -148,3 +148,10 @@ def test_every_plot_draws_something():
         each.canvas.draw()
         assert np.asarray(each.canvas.buffer_rgba())[..., :3].std() > 1
         plots.plt.close(each)
+
+
+def test_names_that_the_palette_lacks_get_colours_of_their_own_in_one_picture():
+    assert palette.colours(["reality", "z[1]"]) == {"reality": palette.REALITY, "z[1]": palette.colour("z[1]")}
+    for names in (["z[1]", "z[31]", "z[10]", "z[30]"], ["reality", "0 epochs", "1 epoch", "5 epochs", "25 epochs"]):
+        assert len(set(palette.colours(names).values())) == len(names)
+    assert len(palette.colours(map(str, range(9)))) == 9

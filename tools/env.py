@@ -62,7 +62,8 @@ def ensure() -> Path:
         print(f"Making the environment in .venv from requirements.lock ({packages} packages, about 2.5 GB; "
               "a few minutes, once).", flush=True)
         shutil.rmtree(VENV, ignore_errors=True)
-        _run("new environment", [sys.executable, "-m", "venv", str(VENV)])
+        # Not sys.executable: that is what was just removed, where this runs inside the environment itself.
+        _run("new environment", [getattr(sys, "_base_executable", sys.executable), "-m", "venv", str(VENV)])
         _run("locked packages", [*pip, "--require-hashes", "-r", str(LOCK)])
         LOCK_STAMP.write_text(_fingerprint(LOCK) + "\n")
     if not _stamped(OURS_STAMP, ours):
@@ -72,10 +73,13 @@ def ensure() -> Path:
 
 
 def make_lock(extra: list[str]) -> None:
-    """Resolves pyproject.toml again into requirements.lock, for every Python and system we support, without addresses."""
-    command = ["uv", "pip", "compile", "pyproject.toml", "--extra", "book", "--extra", "test", "--extra", "classroom",
-               "--extra", "videos", "--extra", "build", "--universal", "--python-version", "3.11", "--generate-hashes", "--no-header", "--no-emit-index-url",
-               "--no-emit-find-links", "--quiet", "-o", LOCK.name, *extra]
+    """Resolves pyproject.toml again into requirements.lock, for every Python and system we support, without addresses; and into
+    requirements-ppo.lock what the extra `ppo` adds, which no reader needs and which is as large as all the rest."""
     if shutil.which("uv") is None:
         sys.exit("Making the lock needs uv (pip install uv); building and testing the book do not.")
-    sys.exit(subprocess.run(command, cwd=ROOT).returncode)
+    always = ["uv", "pip", "compile", "pyproject.toml", "--universal", "--python-version", "3.11", "--generate-hashes", "--no-header", "--no-emit-index-url",
+              "--no-emit-find-links", "--quiet", *extra]
+    book = [word for name in ("book", "test", "classroom", "videos", "build") for word in ("--extra", name)]
+    for command in ([*always, *book, "-o", LOCK.name], [*always, "--extra", "ppo", "-c", LOCK.name, "-o", "requirements-ppo.lock"]):
+        if code := subprocess.run(command, cwd=ROOT).returncode:
+            sys.exit(code)

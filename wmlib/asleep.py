@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from wmlib import ensemble, episodes, evolution, runs, weights, world
+from wmlib import ensemble, episodes, evolution, runs, waking, weights, world
 from wmlib.body import Array
 from wmlib.controller import Controller, Linear
 from wmlib.dream import DreamConfig, Dreams
@@ -97,7 +97,7 @@ def linear_for(model: World | Ensemble, data: Episodes, features: str) -> Linear
     if not isinstance(model, World) or features not in ("z", "zh"):
         shown = "physics, z, zh" if isinstance(model, World) else "physics"
         raise InputError(f"There are no features '{features}' to evolve C on in this model; there are: {shown}.")
-    return Linear(data.body, features, model.vae.z_dim + (model.mdnrnn.config.h_dim if features == "zh" else 0))
+    return waking.linear(model, features)
 
 
 def generation(night: Night, dreams: Dreams, sleep: Sleep, pool: Starts, last: bool) -> dict[str, Any]:

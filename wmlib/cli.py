@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from wmlib import body as bodies
-from wmlib import classroom, episodes, evaluate, evolution, grading, results, rollout, scales, search, videos
+from wmlib import classroom, episodes, evaluate, evolution, grading, ppo, results, rollout, scales, search, videos
 from wmlib.policies import POLICIES
 from wmlib.runs import InputError, versions
 
@@ -168,6 +168,16 @@ def train_controller(options: argparse.Namespace) -> None:
     print(f"C is in {options.out}")
 
 
+def train_ppo(options: argparse.Namespace) -> None:
+    """Trains PPO on the real body."""
+    body = bodies.get(options.body)
+    print(f"Training PPO ({options.configuration}) on {body.name}, into {options.out}", flush=True)
+    ppo.train(
+        body, options.out, steps=options.steps, marks=options.marks, configuration=options.configuration, seed=options.seed, command=options.line, say=_say
+    )
+    print(f"the policy is in {options.out}")
+
+
 def dream(options: argparse.Namespace) -> None:
     """Evolves C in a model's dreams."""
     from wmlib import asleep, dream
@@ -290,6 +300,18 @@ def _controller_stages(stages: Any) -> None:
     command.add_argument("--threads", type=int, help="threads; changes no number (default: every core)")
     command.add_argument("--out", required=True, help="the folder to make; checkpoints are in OUT.run/ until then")
     command.set_defaults(run=train_controller)
+    command = stages.add_parser(
+        "train-ppo", help="train PPO, a rival, on the real body",
+        description="Train Stable-Baselines3's PPO on the real body (needs the extra 'ppo'). It does not resume: stopped, it begins again.",
+        epilog="example: wmlib train-ppo --steps 250000 --marks 50000 --seed 0 --out runs/ppo; wmlib evaluate --controller runs/ppo",
+    )  # fmt: skip
+    command.add_argument("--body", default="humanoid", help="the body (default: %(default)s)")
+    command.add_argument("--configuration", default="tuned", help=f"settings: {', '.join(ppo.CONFIGURATIONS)} (default: %(default)s)")
+    command.add_argument("--steps", type=int, default=50_000, help="real steps (default: %(default)s)")
+    command.add_argument("--marks", type=int, nargs="*", default=[], metavar="STEPS", help="keep the policy after so many real steps too, in OUT-STEPS")
+    command.add_argument("--seed", type=int, default=0, help="of the run (default: %(default)s)")
+    command.add_argument("--out", required=True, help="the folder to make; it must not exist")
+    command.set_defaults(run=train_ppo)
     command = stages.add_parser(
         "evaluate", help="judge a controller on held-out seeds", description="Play a controller on held-out seeds of its run, and keep the result as a row.",
         epilog="example: wmlib evaluate --controller runs/c --row data/results/real.csv --episodes 100",

@@ -15,14 +15,14 @@ import numpy as np
 
 from wmlib import asleep, refit, runs, scales
 from wmlib import body as bodies
-from wmlib.controller import Controller
+from wmlib.controller import REAL, Controller
 from wmlib.ensemble import Ensemble
 from wmlib.episodes import Episodes
-from wmlib.exploring import Explorer
 from wmlib.policies import POLICIES, Policy
 from wmlib.rollout import rollout
 from wmlib.rounds import CHECKPOINT, Loop, Run, joined, keep, resume
 from wmlib.runs import InputError
+from wmlib.waking import Waking
 from wmlib.world import World
 
 LONGER = 1.7
@@ -63,7 +63,8 @@ def one_round(run: Run, loop: Loop, folder: Path | None = None) -> dict[str, Any
     """One round: gather (the first one's experience is there already), learn, dream. Returns its row of the log."""
     number = len(run.log)
     if number:
-        awake = Explorer(run.linear, run.params, run.model if isinstance(run.model, World) else None, param_noise=loop.param_noise, action_noise=loop.action_noise)
+        world = run.model if isinstance(run.model, World) and run.linear.features not in REAL else None
+        awake = Waking(world, run.linear, run.params, param_noise=loop.param_noise, action_noise=loop.action_noise)
         limit = min(run.linear.body.max_steps, max(1, (loop.steps - run.real_steps) // loop.episodes))
         run.experience.append(gather(loop, awake, sum(map(len, run.experience)), loop.episodes, limit))
     newest, seed = run.experience[-1], 1_000 * loop.seed + number

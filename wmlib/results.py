@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wmlib import controller, evaluate, runs
+from wmlib import controller, evaluate, ppo, runs
 from wmlib.policies import Policy
 from wmlib.runs import InputError
 
@@ -154,10 +154,10 @@ def judge(
     """Plays a saved controller on held-out seeds of its run, once, and adds the row to a file if one is named.
 
     Args:
-        artefact: a controller's folder, or its name in data/.
+        artefact: the folder of a controller or of PPO's policy, or its name in data/.
         path: the CSV file; it is looked at before an episode is played.
-        method: in the table; by default the strategy that the controller's manifest names.
-        configuration: in the table; by default its features.
+        method: in the table; by default the strategy that a controller's manifest names, or `ppo`.
+        configuration: in the table; by default a controller's features, or PPO's configuration.
         split: `test` or `selection`.
         episodes: how many; those of the scale by default.
         command: that makes this row; the one that made the controller stands before it.
@@ -166,24 +166,28 @@ def judge(
     Raises:
         InputError: in one line, whatever is wrong with what was given.
     """
-    made = controller.load(artefact)
-    facts, linear = made.facts, made.linear
-    method = method or str(facts.get("search", {}).get("strategy") or "controller")
+    made: controller.Controller | ppo.Ppo
+    if runs.read_manifest(runs.find(artefact)).get("kind") == ppo.KIND:
+        made = ppo.load(artefact)
+        body, named = made.body, (ppo.KIND, str(made.facts.get("configuration")))
+    else:
+        made = controller.load(artefact)
+        body, named = made.linear.body, (str(made.facts.get("search", {}).get("strategy") or "controller"), made.linear.features)
+    facts, method, configuration = made.facts, method or named[0], configuration or named[1]
     seed, budget = (facts.get(name, 0) for name in ("seed", "budget"))
-    configuration = configuration or linear.features
     if path is not None and Path(path).exists():
-        there = opened(read(path), (linear.body.name, method, configuration, seed, budget, split), made.fingerprint)
+        there = opened(read(path), (body.name, method, configuration, seed, budget, split), made.fingerprint)
         if there is not None:
             return there
     policy: Policy = made
-    if linear.features not in controller.REAL:
-        from wmlib import exploring  # TensorFlow comes with it
+    if isinstance(made, controller.Controller) and made.linear.features not in controller.REAL:
+        from wmlib import waking  # TensorFlow comes with it
         from wmlib import world as worlds
 
-        policy = exploring.awake(made, worlds.load(world) if world else None)
-    played = evaluate.score(linear.body, policy, name=f"{method} {configuration} {budget}", run=seed, split=split, episodes=episodes)
+        policy = waking.awake(made, worlds.load(world) if world else None)
+    played = evaluate.score(body, policy, name=f"{method} {configuration} {budget}", run=seed, split=split, episodes=episodes)
     row = Row(
-        linear.body.name, method, configuration, seed, budget, facts.get("real_steps", 0), split, len(played.returns), round(float(played.returns.mean()), 3),
+        body.name, method, configuration, seed, budget, facts.get("real_steps", 0), split, len(played.returns), round(float(played.returns.mean()), 3),
         round(float(played.lengths.mean()), 3), facts.get("seconds", 0.0), made.fingerprint, "; ".join(filter(None, [str(facts.get("command", "")), command])),
     )  # fmt: skip
     return row if path is None else append(path, row)

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from wmlib import body as bodies
 from wmlib import runs, viewer
 from wmlib.body import Array, Body
-from wmlib.palette import colour
+from wmlib.palette import colours
 from wmlib.runs import InputError
 
 SUFFIXES = (".mp4", ".gif", ".webp")
@@ -85,7 +85,7 @@ def write(
         raise InputError(f"Cannot write {path}: " + ("it is a folder." if path.is_dir() else f"there is no folder {path.parent}."))
     rows = np.arange(max(map(len, poses.values())))[::every]
     panels = np.stack([qpos[np.minimum(rows, len(qpos) - 1)] for qpos in poses.values()])
-    order = {"names": list(poses), "colours": [colour(name) if name != "zero" else "#4d4d4d" for name in poses], "width": width, "height": height, "seconds": body.dt * every / speed}
+    order = {"names": list(poses), "colours": ["#4d4d4d" if name == "zero" else shade for name, shade in colours(poses).items()], "width": width, "height": height, "seconds": body.dt * every / speed}
     try:
         hidden = tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent)
     except OSError as error:

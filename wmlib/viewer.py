@@ -20,7 +20,7 @@ import numpy as np
 
 from wmlib import body as bodies
 from wmlib.body import Array, Body
-from wmlib.palette import colour
+from wmlib.palette import colours
 from wmlib.runs import InputError
 
 MAX_FRAMES, MAX_TRACKS, MAX_LETTERS, MAX_LABEL = 5_000, 8, 60, 400
@@ -201,7 +201,8 @@ def _scene(body: Body, poses: Mapping[str, Array], mode: str) -> dict[str, Any]:
     room = max(top * (1.4 if mode == "side" else 1.18), (apart * (n - 1) + width) * _HEIGHT / _WIDTH)
     view = {"target": [0.0, 0.0, round(top * (0.55 if mode == "side" else 0.46), 3)], "centre": [0.0, 0.0, 0.0], "distance": round(float(room / _FIELD) + width / 3, 3),
             "azimuth": float(azimuth), "elevation": float(np.radians(14)), "top": round(top, 3)}  # fmt: skip
-    tracks = [{"name": name, "colour": colour(name) if name != "zero" else "#4d4d4d", "qpos": _packed(qpos), "offset": offset} for (name, qpos), offset in zip(poses.items(), offsets, strict=True)]
+    shade = colours(poses) | ({"zero": "#4d4d4d"} if "zero" in poses else {})
+    tracks = [{"name": name, "colour": shade[name], "qpos": _packed(qpos), "offset": offset} for (name, qpos), offset in zip(poses.items(), offsets, strict=True)]
     return {"dt": body.dt, "nq": int(body.model.nq), "model": _tree(body.model), "tracks": tracks, "view": view, "ghost": mode == "ghost", "names": mode == "side"}
 
 
@@ -209,7 +210,7 @@ def _strips(strip: Mapping[str, Any], poses: Mapping[str, Array]) -> list[dict[s
     """The quantities under the scene, each a panel with a line for each track."""
     if len(strip) > 4:
         raise InputError(f"{len(strip)} quantities were given for the strip; expected at most 4.")
-    panels = []
+    panels, shade = [], colours(poses)
     for quantity, given in strip.items():
         lines = []
         for place, (name, values) in enumerate((dict(given) if isinstance(given, Mapping) else {"": given}).items()):
@@ -220,7 +221,7 @@ def _strips(strip: Mapping[str, Any], poses: Mapping[str, Array]) -> list[dict[s
             frames = len(poses[name]) if name else max(map(len, poses.values()))
             if array.ndim != 1 or len(array) not in (frames, frames - 1) or len(array) == 0:
                 raise InputError(f"{what} in the strip has shape {array.shape}; expected ({frames},), one value a frame, or ({frames - 1},), one a step.")
-            lines.append({"values": _packed(array), "colour": colour(name) if name and name != "zero" else "", "dash": DASHES[place % len(DASHES)]})
+            lines.append({"values": _packed(array), "colour": shade[name] if name and name != "zero" else "", "dash": DASHES[place % len(DASHES)]})
         panels.append({"name": checked_name(quantity, "The name of a quantity in the strip"), "lines": lines})
     return panels
 
