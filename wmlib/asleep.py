@@ -177,20 +177,14 @@ def _resume(folder: Path | None, about: Mapping[str, Any], night: Night) -> None
     Raises:
         InputError: if it is damaged, or another one.
     """
-    if folder is None:
+    if folder is None or (there := weights.checkpoint(folder, CHECKPOINT)) is None:
         return
-    for half in folder.glob(f".{CHECKPOINT}.*"):  # a save that was killed
-        half.unlink()
-    path = folder / CHECKPOINT
-    if not path.is_file():
-        return
-    data = path.read_bytes()
-    _, found = weights.header(data, path)
+    found, parts = there
     if found.get("sleep") != about["sleep"]:
         raise InputError(f"{folder} holds a search with {runs.difference(found.get('sleep'), about['sleep'])}. Give the same settings to go on with it, or another --out.")
     if found.get("of") != about["of"]:
         raise InputError(f"{folder} holds a search in another model, from other data or another C. Give the same to go on with it, or another --out.")
-    night.strategy.restore(weights.from_bytes(data, path))
+    night.strategy.restore(parts[""])
     night.log, night.dreamed_steps = found["log"], found["dreamed_steps"]
 
 

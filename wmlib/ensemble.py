@@ -197,10 +197,7 @@ def load(artefact: str | Path) -> Ensemble:
     Raises:
         InputError: in one line, whatever is wrong with the folder.
     """
-    folder = runs.find(artefact)
-    manifest = runs.read_manifest(folder)
-    if manifest.get("kind") != KIND:
-        raise InputError(f"{folder} holds '{manifest.get('kind')}'; expected '{KIND}'.")
+    folder, manifest = runs.open_artefact(artefact, KIND)
     return restore(bodies.get(str(manifest.get("body", ""))), runs.read_checked(folder, FILE, manifest), str(folder / FILE))
 
 
