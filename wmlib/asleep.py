@@ -201,6 +201,12 @@ def load_model(artefact: str | Path) -> World | Ensemble:
     return world.load(artefact)
 
 
+def _seen(model: World | Ensemble, artefact: str) -> int:
+    """Real steps that a stored model has learned from, by its manifest; 0 if that says nothing."""
+    facts = model.facts if isinstance(model, World) else runs.read_manifest(runs.find(artefact))
+    return int(facts.get("real_steps") or facts.get("experience", {}).get("real_steps") or 0)
+
+
 def train(model: str, data: str, out: str | Path, features: str, sleep: Sleep, *, command: str = "", say: Callable[[str], None] = print) -> Controller:
     """Evolves C in a stored model's dreams, in `OUT.run/`, resuming what is there, and writes it to `out`.
 
@@ -213,6 +219,10 @@ def train(model: str, data: str, out: str | Path, features: str, sleep: Sleep, *
         linear = linear_for(dreamt_in, stored, features)
         night = evolve(dreamt_in, linear, stored, sleep, folder=folder, say=say)
         made = Controller(linear, night.params)
-        facts = {"seed": sleep.seed, "real_steps": stored.n_steps, "dreamed_steps": night.dreamed_steps, "command": command, "sleep": sleep.about()}
+        real_steps = _seen(dreamt_in, model)
+        facts = {
+            "seed": sleep.seed, "real_steps": real_steps, "budget": real_steps, "dreamed": night.log[-1]["check"], "dreamed_steps": night.dreamed_steps,
+            "command": command, "sleep": sleep.about(), "search": {"strategy": "dreamed"},
+        }  # fmt: skip
         made.save(out, seconds=night.log[-1]["seconds"], log=night.log, world=dreamt_in.fingerprint, **facts)
     return made

@@ -200,7 +200,7 @@ def iterate(options: argparse.Namespace) -> None:
     loop = rounds.Loop(
         options.body, options.model, options.features, options.size, options.steps, min(options.first, options.steps), options.policy, options.round_episodes,
         options.param_noise, options.action_noise, study,
-        asleep.Sleep(config, options.strategy, settings, options.generations, options.episodes, options.latest), options.seed,
+        asleep.Sleep(config, options.strategy, settings, options.generations, options.episodes, options.latest), options.fresh, options.seed,
     )  # fmt: skip
     print(f"Dreaming and acting in turn on {options.body} for {options.steps:,} real steps, run seed {options.seed}, into {options.out}", flush=True)
     iterate.train(loop, options.out, command=options.line, say=_say)
@@ -250,6 +250,7 @@ def _dreaming_stages(stages: Any) -> None:
     command.add_argument("--round-episodes", type=int, default=64, help="real episodes of every other round (default: %(default)s)")
     command.add_argument("--param-noise", type=float, default=0.02, help="spread of an episode's weights around C's, to gather (default: %(default)g)")
     command.add_argument("--action-noise", type=float, default=0.2, help="spread of noise on actions, in halves of their box (default: %(default)g)")
+    command.add_argument("--fresh", action="store_true", help="C begins at zero again in every round")
     command.add_argument("--first-updates", type=int, default=3_000, help="gradient steps of the model in the first round (default: %(default)s)")
     command.add_argument("--updates", type=int, default=600, help="in every other (default: %(default)s)")
     command.add_argument("--batch-size", type=int, default=256, help="real steps in a batch (default: %(default)s)")

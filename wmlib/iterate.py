@@ -69,6 +69,9 @@ def one_round(run: Run, loop: Loop, folder: Path | None = None) -> dict[str, Any
         run.experience.append(gather(loop, awake, sum(map(len, run.experience)), loop.episodes, limit))
     newest, seed = run.experience[-1], 1_000 * loop.seed + number
     run.model, losses = refit.fit(run.model, run.data, loop.study, first=not number, seed=seed)
+    if loop.fresh:
+        run.linear = asleep.linear_for(run.model, run.data, loop.features)
+        run.params = np.zeros(run.linear.n_params)
     dream = loop.sleep.dream
     horizon = min(run.linear.body.max_steps, max(dream.horizon, int(LONGER * np.percentile(newest.lengths, 80)) if number else 0))
     sleep = dataclasses.replace(loop.sleep, seed=seed, dream=dataclasses.replace(dream, horizon=horizon))
@@ -133,6 +136,7 @@ def train(loop: Loop, out: str | Path, *, command: str = "", say: Callable[[str]
         run = iterate(loop, folder=folder, say=clock.say(say))
         made = Controller(run.linear, run.params)
         facts: dict[str, Any] = {"seed": loop.seed, "real_steps": run.real_steps, "budget": loop.steps, "command": command}
+        how = f"{'iterated' if len(run.log) > 1 else 'one-shot'} {loop.model}"
         if not beside["experience"].exists():
             with runs.new_artefact(beside["experience"]) as fresh:
                 run.data.write(fresh, seconds=clock.seconds, policy=f"{loop.policy}, then C with noise", seed=loop.seed, command=command)
@@ -141,5 +145,5 @@ def train(loop: Loop, out: str | Path, *, command: str = "", say: Callable[[str]
                 run.model.save(run.linear.body, beside["model"], seconds=clock.seconds, **facts)
             else:
                 run.model.save(beside["model"], seconds=clock.seconds, **facts)
-        made.save(out, seconds=clock.seconds, log=run.log, world=run.model.fingerprint, **facts, search={"strategy": f"iterated {loop.model}", **loop.about()})
+        made.save(out, seconds=clock.seconds, log=run.log, world=run.model.fingerprint, **facts, dreamed=run.log[-1]["dreamed"], search={"strategy": how, **loop.about()})
     return made

@@ -12,7 +12,7 @@ import dataclasses
 import html
 import io
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,7 @@ class Row:
         seconds: that training took.
         fingerprint: of the controller that was judged.
         command: what made the row.
+        dreamed: return that the same controller has in the dream that it was evolved in, if it was.
     """
 
     body: str
@@ -55,6 +56,7 @@ class Row:
     seconds: float
     fingerprint: str
     command: str
+    dreamed: float | None = None
 
     @property
     def key(self) -> tuple[str, str, str, int, int, str]:
@@ -62,7 +64,7 @@ class Row:
         return self.body, self.method, self.configuration, self.seed, self.budget, self.split
 
 
-TYPES = {"int": int, "float": float, "str": str}
+TYPES: dict[str, Callable[[str], Any]] = {"int": int, "float": float, "str": str, "float | None": lambda text: float(text) if text else None}
 FIELDS = [item.name for item in dataclasses.fields(Row)]
 
 
@@ -189,6 +191,7 @@ def judge(
     row = Row(
         body.name, method, configuration, seed, budget, facts.get("real_steps", 0), split, len(played.returns), round(float(played.returns.mean()), 3),
         round(float(played.lengths.mean()), 3), facts.get("seconds", 0.0), made.fingerprint, "; ".join(filter(None, [str(facts.get("command", "")), command])),
+        round(float(facts["dreamed"]), 3) if "dreamed" in facts else None,
     )  # fmt: skip
     return row if path is None else append(path, row)
 
@@ -205,6 +208,7 @@ class Line:
     episode_return: tuple[float, float, float]
     steps: tuple[float, float, float]
     seconds: float
+    dreamed: tuple[float, float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -217,10 +221,12 @@ class Table:
         def ranged(middle: float, low: float, high: float) -> str:
             return f"{middle:.1f} [{'one seed' if low != low else f'{low:.1f}, {high:.1f}'}]"
 
-        return [["method", "configuration", "real steps", "seeds", "return", "steps", "seconds"]] + [
-            [line.method, line.configuration, f"{line.budget:,}", f"{line.seeds} x {line.episodes}", ranged(*line.episode_return), ranged(*line.steps), f"{line.seconds:.0f}"]
+        cells = [["method", "configuration", "real steps", "seeds", "return", "steps", "seconds", "dreamed return"]] + [
+            [line.method, line.configuration, f"{line.budget:,}", f"{line.seeds} x {line.episodes}", ranged(*line.episode_return), ranged(*line.steps), f"{line.seconds:.0f}",
+             ranged(*line.dreamed) if line.dreamed else ""]
             for line in self.lines
         ]  # fmt: skip
+        return cells if any(line.dreamed for line in self.lines) else [line[:-1] for line in cells]
 
     def __str__(self) -> str:
         """The table as text."""
@@ -257,7 +263,8 @@ def table(rows: Iterable[Row], *, split: str = "test") -> Table:
 def _line(rows: Sequence[Row]) -> Line:
     returns, steps = [row.mean_return for row in rows], [row.mean_steps for row in rows]
     first, seconds = rows[0], sum(row.seconds for row in rows) / len(rows)
+    dreamed = [row.dreamed for row in rows if row.dreamed is not None]
     return Line(
         first.method, first.configuration, first.budget, len(rows), min(row.episodes for row in rows), (evaluate.iqm(returns), *evaluate.interval(returns)),
-        (evaluate.iqm(steps), *evaluate.interval(steps)), seconds,
+        (evaluate.iqm(steps), *evaluate.interval(steps)), seconds, (evaluate.iqm(dreamed), *evaluate.interval(dreamed)) if dreamed else None,
     )  # fmt: skip

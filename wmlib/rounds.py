@@ -48,6 +48,7 @@ class Loop:
         action_noise: spread of noise on actions, in halves of the action box.
         study: how the model learns in a round.
         sleep: how C is evolved in a round; its horizon is the shortest, its seed is not used.
+        fresh: whether C begins at zero again in every round, its features standardised anew, or goes on from the last one.
         seed: of the run; see `scales.run_seeds`.
     """
 
@@ -63,6 +64,7 @@ class Loop:
     action_noise: float = 0.2
     study: Study = field(default_factory=Study)
     sleep: Sleep = field(default_factory=lambda: Sleep(DreamConfig(tau=0.8), settings={"weight_decay": 0.001}, generations=60))
+    fresh: bool = False
     seed: int = 0
 
     def about(self) -> dict[str, Any]:
