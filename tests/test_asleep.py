@@ -129,7 +129,7 @@ def test_on_the_command_line_a_controller_comes_out_that_names_its_world(stored,
     assert "dreamed: population" in capsys.readouterr().out
     made = controller.load("c")
     assert made.linear.features == "zh" and made.facts["world"] == small.fingerprint
-    assert made.facts["sleep"]["dream"]["horizon"] == 9 and made.facts["command"].startswith("wmlib dream")
+    assert made.facts["sleep"]["dream"]["horizon"] == 9 and "wmlib dream" in made.facts["command"]
     assert controller.load("d").facts["world"] == ensemble.load("e").fingerprint
     assert {path.name for path in stored.iterdir()} == {"w", "e", "data", "c", "d"}
     judged = ["evaluate", "--controller", "c", "--episodes", "2", "--split", "selection"]

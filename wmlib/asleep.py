@@ -201,14 +201,10 @@ def load_model(artefact: str | Path) -> World | Ensemble:
     return world.load(artefact)
 
 
-def _seen(model: World | Ensemble, artefact: str) -> int:
-    """Real steps that a stored model has learned from, by its manifest; 0 if that says nothing."""
-    facts = model.facts if isinstance(model, World) else runs.read_manifest(runs.find(artefact))
-    return int(facts.get("real_steps") or facts.get("experience", {}).get("real_steps") or 0)
-
-
 def train(model: str, data: str, out: str | Path, features: str, sleep: Sleep, *, command: str = "", say: Callable[[str], None] = print) -> Controller:
     """Evolves C in a stored model's dreams, in `OUT.run/`, resuming what is there, and writes it to `out`.
+
+    The manifest names the commands, the real steps and the seconds of all stages, those that made the model first.
 
     Raises:
         InputError: in one line, whatever is wrong with what was given.
@@ -219,10 +215,14 @@ def train(model: str, data: str, out: str | Path, features: str, sleep: Sleep, *
         linear = linear_for(dreamt_in, stored, features)
         night = evolve(dreamt_in, linear, stored, sleep, folder=folder, say=say)
         made = Controller(linear, night.params)
-        real_steps = _seen(dreamt_in, model)
+        before = dreamt_in.facts if isinstance(dreamt_in, World) else runs.read_manifest(runs.find(model))
+        stages = [before.get("experience", {}), before.get("vae_made_by", {}), before]
+        real_steps = max(int(stage.get("real_steps") or 0) for stage in stages)
         facts = {
             "seed": sleep.seed, "real_steps": real_steps, "budget": real_steps, "dreamed": night.log[-1]["check"], "dreamed_steps": night.dreamed_steps,
-            "command": command, "sleep": sleep.about(), "search": {"strategy": "dreamed"},
+            "command": "; ".join(filter(None, [*(str(stage.get("command") or "") for stage in stages), command])),
+            "sleep": sleep.about(), "search": {"strategy": "dreamed"},
         }  # fmt: skip
-        made.save(out, seconds=night.log[-1]["seconds"], log=night.log, world=dreamt_in.fingerprint, **facts)
+        seconds = sum(float(stage.get("seconds") or 0) for stage in stages) + night.log[-1]["seconds"]
+        made.save(out, seconds=seconds, log=night.log, world=dreamt_in.fingerprint, **facts)
     return made
