@@ -34,9 +34,11 @@ def saved(tmp_path, monkeypatch):
 def test_rows_come_back_as_they_were_written(tmp_path):
     path = tmp_path / "new" / "real.csv"
     results.append(path, ROW)
-    results.append(path, dataclasses.replace(ROW, seed=1))
-    assert results.read(path) == [ROW, dataclasses.replace(ROW, seed=1)]
-    assert path.read_text().startswith("body,method,configuration,seed,budget,real_steps,split,episodes,mean_return,mean_steps,seconds,fingerprint,command\n")
+    dreamer = dataclasses.replace(ROW, seed=1, dreamed=512.5)
+    results.append(path, dreamer)
+    assert results.read(path) == [ROW, dreamer]
+    assert "dreamed" not in str(results.table([ROW])) and "512.5 [one seed]" in str(results.table([ROW, dreamer]))
+    assert path.read_text().startswith("body,method,configuration,seed,budget,real_steps,split,episodes,mean_return,mean_steps,seconds,fingerprint,command,dreamed\n")
     assert [each.name for each in path.parent.iterdir()] == ["real.csv"]
 
 
@@ -120,7 +122,7 @@ DAMAGES = {
     "a folder": (lambda folder: (folder / "real.csv").mkdir(), r"There is no file"),
     "other columns": (written("a,b\n1,2\n"), r"has the columns a, b; expected body"),
     "an empty file": (written(""), r"has the columns ; expected"),
-    "no number": (written(HEAD + "\nh,m,c,zero,1,1,test,1,1,1,1,f,c\n"), r"Line 2 of .* is no row of results \(invalid literal"),
+    "no number": (written(HEAD + "\nh,m,c,zero,1,1,test,1,1,1,1,f,c,\n"), r"Line 2 of .* is no row of results \(invalid literal"),
     "half a row": (written(HEAD + "\nh,m,c,0,1\n"), r"Line 2 .*another number of cells"),
     "no text": (lambda folder: (folder / "real.csv").write_bytes(b"\xff\xfe\x00"), r"cannot be read as CSV"),
     "no rows of this split": (written(HEAD + "\n"), r"no rows of the split 'test'"),

@@ -45,6 +45,9 @@ class Body:
         costs: names of the terms that are costs; Gymnasium adds gains and costs apart, and rounding keeps the order.
         terminated: `obs (..., obs_dim) -> bool (...)`, the exact end of an episode.
         start: `(rng, init_qpos, init_qvel) -> (qpos, qvel)`, the random start of an episode.
+        healthy: (i, low, high): the body lives while number i of an observation is between these two; None if it never dies.
+        alive_bonus: reward of a step after which it lives.
+        control_cost: of a step, for each unit of squared action.
         max_steps: steps after which an episode is truncated.
     """
 
@@ -59,6 +62,9 @@ class Body:
     costs: tuple[str, ...]
     terminated: Callable[[Array], Bools]
     start: Callable[[np.random.Generator, Array, Array], tuple[Array, Array]]
+    healthy: tuple[int, float, float] | None = None
+    alive_bonus: float = 0.0
+    control_cost: float = 0.0
     max_steps: int = 1000
     model: Any = field(init=False, repr=False)
     frame_skip: int = field(init=False)
@@ -104,6 +110,11 @@ class Body:
         costs = [terms[name] for name in self.costs]
         total = functools.reduce(np.add, gains)
         return total + functools.reduce(np.add, costs) if costs else total
+
+    def known_reward(self, obs_next: Array, action: NDArray[Any]) -> Array:
+        """The part of the reward that needs no learning (...,): alive bonus and control cost, of the action and of what it led to."""
+        cost = self.control_cost * np.sum(np.square(action.astype(np.float64)), axis=-1)
+        return np.asarray(self.alive_bonus * ~self.terminated(obs_next) - cost)
 
     def check_obs(self, obs: Array) -> Array:
         """Returns observations (..., obs_dim) or physics (..., physics_dim) as float64, or says what is wrong with them.
@@ -177,9 +188,11 @@ def _humanoid() -> Body:
                  frame["qfrc_actuator"][:, 6:], _flat(frame["cfrc_ext"][:, 1:])]
         return np.concatenate(parts, axis=1)
 
+    low, high, bonus, cost = 1.0, 2.0, 5.0, 0.1
+
     def terminated(obs: Array) -> Bools:
         height = obs[..., 0]
-        return np.asarray(~((height > 1.0) & (height < 2.0)))
+        return np.asarray(~((height > low) & (height < high)))
 
     def mass_center_x(body: Body, frame: Frame) -> Array:
         mass = body.model.body_mass[:, None]
@@ -190,8 +203,8 @@ def _humanoid() -> Body:
         contact = 5e-7 * np.sum(np.square(_flat(after["cfrc_ext"])), axis=1)
         return {
             "forward": 1.25 * speed,
-            "alive": 5.0 * ~terminated(after["qpos"][:, 2:]),
-            "control": -0.1 * np.sum(np.square(action.astype(np.float64)), axis=1),  # of the action as given, though MuJoCo clips the torque
+            "alive": bonus * ~terminated(after["qpos"][:, 2:]),
+            "control": -cost * np.sum(np.square(action.astype(np.float64)), axis=1),  # of the action as given, though MuJoCo clips the torque
             "contact": -np.minimum(contact, 10.0),
         }
 
@@ -200,6 +213,7 @@ def _humanoid() -> Body:
         obs_slices=_slices(qpos=22, qvel=23, cinert=130, cvel=78, qfrc_actuator=17, cfrc_ext=78),
         readouts=("qpos", "qvel", "cinert", "cvel", "qfrc_actuator", "cfrc_ext", "xipos"),
         observe=observe, terms=terms, costs=("control", "contact"), terminated=terminated, start=_uniform_start(0.01),
+        healthy=(0, low, high), alive_bonus=bonus, control_cost=cost,
     )  # fmt: skip
 
 
@@ -218,6 +232,7 @@ def _half_cheetah() -> Body:
         obs_slices=_slices(qpos=8, qvel=9), readouts=("qpos", "qvel"),
         observe=lambda frame: np.concatenate([frame["qpos"][:, 1:], frame["qvel"]], axis=1),
         terms=terms, costs=("control",), terminated=lambda obs: np.zeros(obs.shape[:-1], dtype=np.bool_), start=start,
+        control_cost=0.1,
     )  # fmt: skip
 
 
@@ -236,7 +251,7 @@ def _inverted_pendulum() -> Body:
     return Body(
         name="inverted_pendulum", env_id="InvertedPendulum-v5", hidden_qpos=0, free_joint=False,
         obs_slices=_slices(qpos=2, qvel=2), readouts=("qpos", "qvel"), observe=observe,
-        terms=terms, costs=(), terminated=terminated, start=_uniform_start(0.01),
+        terms=terms, costs=(), terminated=terminated, start=_uniform_start(0.01), healthy=(1, -0.2, 0.2), alive_bonus=1.0,
     )  # fmt: skip
 
 

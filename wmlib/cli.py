@@ -178,10 +178,94 @@ def train_ppo(options: argparse.Namespace) -> None:
     print(f"the policy is in {options.out}")
 
 
+def dream(options: argparse.Namespace) -> None:
+    """Evolves C in a model's dreams."""
+    from wmlib import asleep, dream
+
+    config = dream.DreamConfig(tau=options.tau, horizon=options.horizon, exact=not options.heads, penalty=options.penalty, doubt=options.doubt)
+    settings = {name: getattr(options, name) for name in SETTINGS if getattr(options, name) is not None}
+    sleep = asleep.Sleep(config, options.strategy, settings, options.generations, options.episodes, options.latest, options.seed)
+    print(f"Evolving C in dreams of {options.world} with {options.strategy}, tau {options.tau:g}, into {options.out}", flush=True)
+    asleep.train(options.world, options.data, options.out, options.features, sleep, command=options.line, say=_say)
+    print(f"C is in {options.out}")
+
+
+def iterate(options: argparse.Namespace) -> None:
+    """Gathers, learns and dreams in turn."""
+    from wmlib import asleep, dream, iterate, refit, rounds
+
+    config = dream.DreamConfig(tau=options.tau, horizon=options.horizon, exact=not options.heads, penalty=options.penalty, doubt=options.doubt)
+    settings = {name: getattr(options, name) for name in SETTINGS if getattr(options, name) is not None}
+    study = refit.Study(options.first_updates, options.updates, options.batch_size, options.model_learning_rate, own_steps=options.own_steps)
+    loop = rounds.Loop(
+        options.body, options.model, options.features, options.size, options.steps, min(options.first, options.steps), options.policy, options.round_episodes,
+        options.param_noise, options.action_noise, study,
+        asleep.Sleep(config, options.strategy, settings, options.generations, options.episodes, options.latest), options.fresh, options.seed,
+    )  # fmt: skip
+    print(f"Dreaming and acting in turn on {options.body} for {options.steps:,} real steps, run seed {options.seed}, into {options.out}", flush=True)
+    iterate.train(loop, options.out, command=options.line, say=_say)
+    print(f"C is in {options.out}, its model in {options.out}-model, its experience in {options.out}-experience")
+
+
+def _dreaming(command: argparse.ArgumentParser) -> None:
+    """How to dream and to evolve in dreams, the same words for every stage."""
+    command.add_argument("--features", default="physics", help="what C sees: physics, or in a world z or zh (default: %(default)s)")
+    command.add_argument("--tau", type=float, default=1.0, help="temperature of the dreams (default: %(default)g)")
+    command.add_argument("--horizon", type=int, default=100, help="steps after which a dream ends (default: %(default)s)")
+    command.add_argument("--heads", action="store_true", help="reward and end by M's heads, not by what is known exactly")
+    command.add_argument("--penalty", type=float, default=0.0, help="reward lost a step for each unit of an ensemble's disagreement (default: %(default)g)")
+    command.add_argument("--doubt", type=float, default=float("inf"), help="disagreement of an ensemble at which a dream ends (default: never)")
+    command.add_argument("--latest", type=int, default=0, help="dreams begin at step 0 to LATEST of real episodes (default: %(default)s)")
+    command.add_argument("--strategy", default="openai-es", help=f"one of {', '.join(evolution.STRATEGIES)} (default: %(default)s)")
+    for name, kind in SETTINGS.items():
+        command.add_argument(f"--{name.replace('_', '-')}", type=kind, help="of the strategy (default: its own)")
+    command.add_argument("--generations", type=int, default=100, help="how many (default: %(default)s)")
+    command.add_argument("--episodes", type=int, default=10, help="that each candidate dreams in a generation (default: %(default)s)")
+    command.add_argument("--seed", type=int, default=0, help="of strategy, starts and noise (default: %(default)s)")
+
+
+def _dreaming_stages(stages: Any) -> None:
+    """Evolving C in dreams."""
+    command = stages.add_parser(
+        "dream", help="evolve C in a model's dreams",
+        description="Evolve a linear controller wholly in the dreams of a world or an ensemble. Stopped, the same command goes on where it was.",
+        epilog="example: wmlib dream --world humanoid --data humanoid-mixed --features z --out runs/c_dreamed",
+    )  # fmt: skip
+    command.add_argument("--world", required=True, help="the folder of a world or of an ensemble, or a world's name in data/")
+    command.add_argument("--data", required=True, help="real episodes that dreams begin in: a folder of `wmlib gather`, or a name in data/")
+    command.add_argument("--out", required=True, help="the folder to make; checkpoints are in OUT.run/ until then")
+    _dreaming(command)
+    command.set_defaults(run=dream)
+    command = stages.add_parser(
+        "iterate", help="gather, learn and dream in turn",
+        description="Gather with C and noise, let the model learn, evolve C in its dreams, and so on. Stopped, the same command goes on where it was.",
+        epilog="example: wmlib iterate --steps 30000 --seed 0 --out runs/c_iterated    (also makes runs/c_iterated-model and runs/c_iterated-experience)",
+    )  # fmt: skip
+    command.add_argument("--body", default="humanoid", help="the body (default: %(default)s)")
+    command.add_argument("--model", default="ensemble", help="ensemble, or world for V and M (default: %(default)s)")
+    command.add_argument("--size", type=int, default=256, help="width of the ensemble's layers, or M's h_dim (default: %(default)s)")
+    command.add_argument("--steps", type=int, default=30_000, help="real steps, at most (default: %(default)s)")
+    command.add_argument("--first", type=int, default=4_000, help="real steps of the first round, at most (default: %(default)s)")
+    command.add_argument("--policy", default="mixed", help=f"who acts in it: {', '.join(POLICIES)} (default: %(default)s)")
+    command.add_argument("--round-episodes", type=int, default=64, help="real episodes of every other round (default: %(default)s)")
+    command.add_argument("--param-noise", type=float, default=0.02, help="spread of an episode's weights around C's, to gather (default: %(default)g)")
+    command.add_argument("--action-noise", type=float, default=0.2, help="spread of noise on actions, in halves of their box (default: %(default)g)")
+    command.add_argument("--fresh", action="store_true", help="C begins at zero again in every round")
+    command.add_argument("--first-updates", type=int, default=3_000, help="gradient steps of the model in the first round (default: %(default)s)")
+    command.add_argument("--updates", type=int, default=600, help="in every other (default: %(default)s)")
+    command.add_argument("--batch-size", type=int, default=256, help="real steps in a batch (default: %(default)s)")
+    command.add_argument("--model-learning-rate", type=float, default=1e-3, help="of the model, at the start (default: %(default)g)")
+    command.add_argument("--own-steps", type=int, default=0, help="length of M's own rollouts in training; 0: true codes only (default: %(default)s)")
+    command.add_argument("--out", required=True, help="the folder to make; checkpoints are in OUT.run/ until then")
+    _dreaming(command)
+    command.set_defaults(run=iterate, tau=0.8, generations=60, weight_decay=0.001)
+
+
 def evaluate_controller(options: argparse.Namespace) -> None:
     """Judges a controller on held-out seeds."""
     row = results.judge(
-        options.controller, path=options.row, method=options.method, configuration=options.configuration, split=options.split, episodes=options.episodes, command=options.line
+        options.controller, path=options.row, method=options.method, configuration=options.configuration, split=options.split, episodes=options.episodes, command=options.line,
+        world=options.world,
     )  # fmt: skip
     print(f"{row.method}, {row.configuration}, seed {row.seed}, {row.real_steps:,} real steps: return {row.mean_return:.1f}, {row.mean_steps:.1f} steps survived; {row.episodes} {row.split} episodes")
 
@@ -235,6 +319,7 @@ def _controller_stages(stages: Any) -> None:
     )  # fmt: skip
     command.add_argument("--controller", required=True, help="folder of `wmlib train-controller`, or a name in data/")
     command.add_argument("--row", help="the CSV file that gets the row; test seeds are opened once for each method, configuration, seed and budget in it")
+    command.add_argument("--world", default="", help="the world whose z or [z, h] the controller sees, if it does")
     command.add_argument("--method", default="", help="its name in tables (default: the strategy)")
     command.add_argument("--configuration", default="", help="a name for its settings (default: the features)")
     command.add_argument("--split", default="test", help=f"whose seeds: {', '.join(evaluate.SPLITS)} (default: %(default)s)")
@@ -369,6 +454,7 @@ def parser() -> argparse.ArgumentParser:
     _video_stage(stages)
     _learning_stages(stages)
     _controller_stages(stages)
+    _dreaming_stages(stages)
     _classroom_stage(stages)
     return top
 

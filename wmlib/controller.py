@@ -180,10 +180,7 @@ def load(artefact: str | Path) -> Controller:
     Raises:
         InputError: in one line: a file is missing, altered or of another shape; another schema, kind or body.
     """
-    folder = runs.find(artefact)
-    manifest = runs.read_manifest(folder)
-    if manifest.get("kind") != KIND:
-        raise InputError(f"{folder} holds '{manifest.get('kind')}'; expected '{KIND}'.")
+    folder, manifest = runs.open_artefact(artefact, KIND)
     n_features = manifest.get("n_features")
     if type(n_features) is not int or not 0 < n_features <= weights.LARGEST:
         raise InputError(f"{folder} says that its controller sees {n_features!r} features; expected a whole number. Make it again.")

@@ -1,7 +1,7 @@
 """The ensemble: M's honest competitor. Some small networks, each of which predicts the change of the physical state in one step.
 
 No code and no memory: from the state (45 numbers for the humanoid) and the action, each member gives mean and spread of the change of
-every number, and the reward. Where the members disagree, they have not seen enough. Compared with M in chapter 4.
+every number, and what is not known exactly of the reward (`Body.known_reward` is). Where the members disagree, they have not seen enough. Compared with M in chapter 4.
 """
 
 from __future__ import annotations
@@ -9,12 +9,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wmlib import mdn, nets, weights
+from wmlib import body as bodies
+from wmlib import mdn, nets, runs, weights
 from wmlib.body import Array, Body
 from wmlib.episodes import Episodes
 from wmlib.nets import Params, Tensor, ops
@@ -26,6 +28,7 @@ LOG_SIGMA = (-7.0, 1.5)
 """log sigma, in standard deviations of the change, is held in here."""
 CLIP = 10.0
 """Inputs and targets are held within +- this, in standard deviations."""
+KIND, FILE = "ensemble", "ensemble.safetensors"
 STATS = ("mean", "std", "change_std", "action_center", "action_scale", "reward_stats")
 
 
@@ -60,7 +63,7 @@ class Ensemble:
         change_std: (S,), of its change in one step.
         action_center: (a_dim,).
         action_scale: (a_dim,).
-        reward_stats: (2,), mean and standard deviation of the reward.
+        reward_stats: (2,), mean and standard deviation of the learned part of the reward.
         params: named weights, first axis the member.
     """
 
@@ -142,7 +145,7 @@ class Ensemble:
         With `rng`, row i is moved by member i mod E, with noise scaled by sqrt(tau); without, by the mean of all members.
 
         Returns:
-            the next physics (N, S), the reward (N,), and the disagreement (N,): the spread of the members' means, root mean square over the
+            the next physics (N, S), the learned part of the reward (N,), and the disagreement (N,): the spread of the members' means, root mean square over the
             numbers of the state, in standard deviations of a change.
         """
         mean, log_sigma, reward = (np.asarray(ops.convert_to_numpy(part), np.float64) for part in self.forward(self.inputs(physics, action)))
@@ -172,6 +175,31 @@ class Ensemble:
         """The configuration as plain values."""
         return dataclasses.asdict(self.config)
 
+    @property
+    def fingerprint(self) -> str:
+        """sha256 of weights, statistics and configuration."""
+        return weights.fingerprint(self.arrays(), self.about())
+
+    def save(self, body: Body, out: str | Path, *, seconds: float, **facts: Any) -> None:
+        """Writes the ensemble into a new folder, whole or not at all.
+
+        Raises:
+            InputError: if `out` exists, or cannot be made.
+        """
+        with runs.new_artefact(out) as folder:
+            runs.write_atomic(folder / FILE, weights.to_bytes(self.arrays(), self.about()))
+            runs.write_manifest(folder, kind=KIND, body=body.name, fingerprint=self.fingerprint, **facts, seconds=round(seconds, 1))
+
+
+def load(artefact: str | Path) -> Ensemble:
+    """An ensemble from its folder, or from the one of this name in `data/`.
+
+    Raises:
+        InputError: in one line, whatever is wrong with the folder.
+    """
+    folder, manifest = runs.open_artefact(artefact, KIND)
+    return restore(bodies.get(str(manifest.get("body", ""))), runs.read_checked(folder, FILE, manifest), str(folder / FILE))
+
 
 def restore(body: Body, data: bytes, name: str) -> Ensemble:
     """An ensemble from the bytes of `weights.to_bytes(ensemble.arrays(), ensemble.about())`, after names and shapes were checked.
@@ -190,11 +218,11 @@ def restore(body: Body, data: bytes, name: str) -> Ensemble:
 
 
 def _transitions(episodes: Episodes) -> dict[str, Array]:
-    """Every real step: physics (N, S), action (N, a_dim), change (N, S), reward (N,)."""
+    """Every real step: physics (N, S), action (N, a_dim), change (N, S), and the part of the reward that must be learned (N,)."""
     physics = episodes.physics
     last = np.cumsum(episodes.lengths + 1) - 1
-    before = np.delete(physics, last, axis=0)
+    before, after = np.delete(physics, last, axis=0), np.delete(physics, last - episodes.lengths, axis=0)
     return {
-        "physics": before, "action": episodes.action.astype(np.float64), "reward": episodes.reward,
-        "change": np.delete(physics, last - episodes.lengths, axis=0) - before,
+        "physics": before, "action": episodes.action.astype(np.float64), "change": after - before,
+        "reward": episodes.reward - episodes.body.known_reward(after, episodes.action),
     }  # fmt: skip

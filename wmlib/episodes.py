@@ -273,10 +273,7 @@ def load(artefact: str | Path) -> Episodes:
     Raises:
         InputError: in one line, whatever is wrong with the folder.
     """
-    folder = runs.find(artefact)
-    manifest = runs.read_manifest(folder)
-    if manifest.get("kind") != KIND:
-        raise InputError(f"{folder} holds '{manifest.get('kind')}'; expected '{KIND}'.")
+    folder, manifest = runs.open_artefact(artefact, KIND)
     arrays = runs.read_arrays(folder, FILE, manifest)
     if missing := [name for name in STORED if name not in arrays]:
         raise InputError(f"{folder / FILE} has no array '{missing[0]}'; expected {', '.join(STORED)}. Gather it again.")

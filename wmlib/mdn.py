@@ -96,7 +96,8 @@ def sample(mixture: Mixture, tau: float | Tensor, noise: Noise) -> Tensor:
     scores = mixture.log_pi + tau * noise.gumbel
     if mixture.joint:
         scores = ops.expand_dims(scores, -1)
-    chosen = ops.cast(ops.argmax(scores, axis=-2, keepdims=True), "int32")  # (..., 1, Z), or (..., 1, 1) if joint
-    one_hot = ops.cast(ops.equal(chosen, ops.arange(mixture.mu.shape[-2], dtype="int32")[:, None]), "float32")
-    mu, log_sigma = (ops.sum(one_hot * part, axis=-2) for part in (mixture.mu, mixture.log_sigma))
+    best, mu, log_sigma = scores[..., 0, :], mixture.mu[..., 0, :], mixture.log_sigma[..., 0, :]
+    for k in range(1, mixture.mu.shape[-2]):  # comparing one by one is faster than an argmax and a choice by it
+        better = scores[..., k, :] > best
+        best, mu, log_sigma = (ops.where(better, new[..., k, :], old) for new, old in ((scores, best), (mixture.mu, mu), (mixture.log_sigma, log_sigma)))
     return mu + ops.exp(ops.clip(log_sigma, -LOG_SIGMA, LOG_SIGMA)) * ops.sqrt(tau) * noise.eps

@@ -139,10 +139,10 @@ class MdnRnn:
 
     # One step, and many.
 
-    def step(self, z: Tensor, action: Tensor, state: State) -> tuple[Prediction, State]:
-        """One step: what follows z (B, Z) and action (B, a_dim), in the body's units, and the memory after it."""
+    def step(self, z: Tensor, action: Tensor, state: State, *, normalised: bool = True) -> tuple[Prediction, State]:
+        """One step: what follows z (B, Z) and action (B, a_dim), in the body's units, and the memory after it; `normalised` as in `heads`."""
         state = self._cell(self._inputs(z, action), state)
-        return self.heads(state[0], z), state
+        return self.heads(state[0], z, normalised=normalised), state
 
     def sequence(self, z: Tensor, action: Tensor, state: State | None = None, reset: Tensor | None = None) -> tuple[Prediction, Tensor]:
         """Many steps with the true codes z (B, T, Z) and actions (B, T, a_dim) as inputs: teacher forcing.
@@ -210,8 +210,11 @@ class MdnRnn:
         zeros = ops.zeros((ops.shape(z)[0], self.config.h_dim))
         return zeros, zeros
 
-    def heads(self, h: Tensor, z: Tensor) -> Prediction:
-        """Predictions from h[t+1] (..., h_dim); z[t] (..., Z) is where changes start."""
+    def heads(self, h: Tensor, z: Tensor, *, normalised: bool = True) -> Prediction:
+        """Predictions from h[t+1] (..., h_dim); z[t] (..., Z) is where changes start.
+
+        If not `normalised`, log_pi lacks its constant: enough to sample by, and an eighth of a dreamed step is saved.
+        """
         k, lead = self.config.n_mix, tuple(ops.shape(h)[:-1])
         n = k * self.z_dim
         logits, mu, log_sigma = ops.split(nets.dense(self.params, "mixture", h), [self.n_logits, self.n_logits + n], axis=-1)
@@ -219,7 +222,9 @@ class MdnRnn:
         if self.config.predict_change:
             mu = mu + ops.expand_dims(z, -2)
         log_sigma = ops.clip(ops.reshape(log_sigma, (*lead, k, self.z_dim)), *LOG_SIGMA) + np.log(self.change_scale)
-        log_pi = ops.log_softmax(logits, axis=-1) if self.config.joint else ops.log_softmax(ops.reshape(logits, (*lead, k, self.z_dim)), axis=-2)
+        log_pi = logits if self.config.joint else ops.reshape(logits, (*lead, k, self.z_dim))
+        if normalised:
+            log_pi = ops.log_softmax(log_pi, axis=-1 if self.config.joint else -2)
         rd = nets.dense(self.params, "reward_done", h)
         return Prediction(Mixture(log_pi, mu, log_sigma), rd[..., 0] * self.reward_stats[1] + self.reward_stats[0], rd[..., 1])
 

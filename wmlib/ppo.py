@@ -69,10 +69,7 @@ def load(artefact: str | Path) -> Ppo:
     Raises:
         InputError: in one line, whatever is wrong with the folder.
     """
-    folder = runs.find(artefact)
-    manifest = runs.read_manifest(folder)
-    if manifest.get("kind") != KIND:
-        raise InputError(f"{folder} holds '{manifest.get('kind')}'; expected '{KIND}'.")
+    folder, manifest = runs.open_artefact(artefact, KIND)
     body = bodies.get(str(manifest.get("body", "")))
     data = runs.read_checked(folder, FILE, manifest)
     arrays = weights.from_bytes(data, str(folder / FILE))

@@ -12,12 +12,13 @@ import dataclasses
 import html
 import io
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from wmlib import controller, evaluate, ppo, runs
+from wmlib.policies import Policy
 from wmlib.runs import InputError
 
 
@@ -39,6 +40,7 @@ class Row:
         seconds: that training took.
         fingerprint: of the controller that was judged.
         command: what made the row.
+        dreamed: return that the same controller has in the dream that it was evolved in, if it was.
     """
 
     body: str
@@ -54,6 +56,7 @@ class Row:
     seconds: float
     fingerprint: str
     command: str
+    dreamed: float | None = None
 
     @property
     def key(self) -> tuple[str, str, str, int, int, str]:
@@ -61,7 +64,7 @@ class Row:
         return self.body, self.method, self.configuration, self.seed, self.budget, self.split
 
 
-TYPES = {"int": int, "float": float, "str": str}
+TYPES: dict[str, Callable[[str], Any]] = {"int": int, "float": float, "str": str, "float | None": lambda text: float(text) if text else None}
 FIELDS = [item.name for item in dataclasses.fields(Row)]
 
 
@@ -147,7 +150,8 @@ def append(path: str | Path, row: Row) -> Row:
 
 
 def judge(
-    artefact: str | Path, *, path: str | Path | None = None, method: str = "", configuration: str = "", split: str = "test", episodes: int | None = None, command: str = ""
+    artefact: str | Path, *, path: str | Path | None = None, method: str = "", configuration: str = "", split: str = "test", episodes: int | None = None, command: str = "",
+    world: str = "",
 ) -> Row:  # fmt: skip
     """Plays a saved controller on held-out seeds of its run, once, and adds the row to a file if one is named.
 
@@ -159,6 +163,7 @@ def judge(
         split: `test` or `selection`.
         episodes: how many; those of the scale by default.
         command: that makes this row; the one that made the controller stands before it.
+        world: the one whose features it sees; needed for `z` and `zh`.
 
     Raises:
         InputError: in one line, whatever is wrong with what was given.
@@ -176,10 +181,17 @@ def judge(
         there = opened(read(path), (body.name, method, configuration, seed, budget, split), made.fingerprint)
         if there is not None:
             return there
-    played = evaluate.score(body, made, name=f"{method} {configuration} {budget}", run=seed, split=split, episodes=episodes)
+    policy: Policy = made
+    if isinstance(made, controller.Controller) and made.linear.features not in controller.REAL:
+        from wmlib import waking  # TensorFlow comes with it
+        from wmlib import world as worlds
+
+        policy = waking.awake(made, worlds.load(world) if world else None)
+    played = evaluate.score(body, policy, name=f"{method} {configuration} {budget}", run=seed, split=split, episodes=episodes)
     row = Row(
         body.name, method, configuration, seed, budget, facts.get("real_steps", 0), split, len(played.returns), round(float(played.returns.mean()), 3),
         round(float(played.lengths.mean()), 3), facts.get("seconds", 0.0), made.fingerprint, "; ".join(filter(None, [str(facts.get("command", "")), command])),
+        round(float(facts["dreamed"]), 3) if "dreamed" in facts else None,
     )  # fmt: skip
     return row if path is None else append(path, row)
 
@@ -196,6 +208,7 @@ class Line:
     episode_return: tuple[float, float, float]
     steps: tuple[float, float, float]
     seconds: float
+    dreamed: tuple[float, float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -208,10 +221,12 @@ class Table:
         def ranged(middle: float, low: float, high: float) -> str:
             return f"{middle:.1f} [{'one seed' if low != low else f'{low:.1f}, {high:.1f}'}]"
 
-        return [["method", "configuration", "real steps", "seeds", "return", "steps", "seconds"]] + [
-            [line.method, line.configuration, f"{line.budget:,}", f"{line.seeds} x {line.episodes}", ranged(*line.episode_return), ranged(*line.steps), f"{line.seconds:.0f}"]
+        cells = [["method", "configuration", "real steps", "seeds", "return", "steps", "seconds", "dreamed return"]] + [
+            [line.method, line.configuration, f"{line.budget:,}", f"{line.seeds} x {line.episodes}", ranged(*line.episode_return), ranged(*line.steps), f"{line.seconds:.0f}",
+             ranged(*line.dreamed) if line.dreamed else ""]
             for line in self.lines
         ]  # fmt: skip
+        return cells if any(line.dreamed for line in self.lines) else [line[:-1] for line in cells]
 
     def __str__(self) -> str:
         """The table as text."""
@@ -248,7 +263,8 @@ def table(rows: Iterable[Row], *, split: str = "test") -> Table:
 def _line(rows: Sequence[Row]) -> Line:
     returns, steps = [row.mean_return for row in rows], [row.mean_steps for row in rows]
     first, seconds = rows[0], sum(row.seconds for row in rows) / len(rows)
+    dreamed = [row.dreamed for row in rows if row.dreamed is not None]
     return Line(
         first.method, first.configuration, first.budget, len(rows), min(row.episodes for row in rows), (evaluate.iqm(returns), *evaluate.interval(returns)),
-        (evaluate.iqm(steps), *evaluate.interval(steps)), seconds,
+        (evaluate.iqm(steps), *evaluate.interval(steps)), seconds, (evaluate.iqm(dreamed), *evaluate.interval(dreamed)) if dreamed else None,
     )  # fmt: skip

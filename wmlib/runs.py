@@ -243,6 +243,19 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
+def open_artefact(artefact: str | Path, *kinds: str) -> tuple[Path, dict[str, Any]]:
+    """Folder and manifest of an artefact of one of these kinds, by its path or its name in `data/`.
+
+    Raises:
+        InputError: if there is none, it is not whole, or it is something else.
+    """
+    folder = find(artefact)
+    manifest = read_manifest(folder)
+    if manifest.get("kind") not in kinds:
+        raise InputError(f"{folder} holds '{manifest.get('kind')}'; expected '{' or '.join(kinds)}'.")
+    return folder, manifest
+
+
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Writes named arrays as plain `.npz`. The same arrays give the same bytes."""
     np.savez(path, allow_pickle=False, **arrays)

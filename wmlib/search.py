@@ -260,21 +260,11 @@ def _resume(folder: Path | None, search: Search) -> Evolution | None:
     Raises:
         InputError: if it is damaged, or another one.
     """
-    if folder is None:
+    if folder is None or (there := weights.checkpoint(folder, CHECKPOINT)) is None:
         return None
-    for half in folder.glob(f".{CHECKPOINT}.*"):  # a save that was killed
-        half.unlink()
-    path = folder / CHECKPOINT
-    if not path.is_file():
-        return None
-    data = path.read_bytes()
-    _, about = weights.header(data, path)
+    about, parts = there[0], dict[str, dict[str, Any]](there[1])
     if about.get("search") != search.about():
         raise InputError(f"{folder} holds a search with {runs.difference(about.get('search'), search.about())}. Give the same settings to go on with it, or another --out.")
-    parts: dict[str, dict[str, Any]] = {}
-    for name, array in weights.from_bytes(data, path).items():
-        part, key = name.split("/", 1)
-        parts.setdefault(part, {})[key] = array
     run = begin(search)
     run.strategy.restore(parts["strategy"])
     run.moments = Moments(float(parts["moments"]["n"]), parts["moments"]["mean"], parts["moments"]["squares"])

@@ -227,23 +227,12 @@ def _resume(folder: Path | None, about: Mapping[str, Any]) -> Trained | None:
     Raises:
         InputError: if it is damaged, or another one.
     """
-    if folder is None:
+    if folder is None or (there := weights.checkpoint(folder, CHECKPOINT)) is None:
         return None
-    for half in folder.glob(f".{CHECKPOINT}.*"):  # a save that was killed
-        half.unlink()
-    path = folder / CHECKPOINT
-    if not path.is_file():
-        return None
-    data = path.read_bytes()
-    _, found = weights.header(data, path)
-    arrays = weights.from_bytes(data, path)
+    found, parts = there
     for key, wanted in about.items():
         if found.get(key) != wanted:
             what = runs.difference(found.get(key), wanted) if key == "recipe" else {"data": "other data", "start": "other first weights"}.get(key, f"another '{key}'")
             raise InputError(f"{folder} holds a training with {what}. Give the same settings to go on with it, or another folder.")
-    parts: dict[str, Params] = {}
-    for name, array in arrays.items():
-        part, key = name.split("/", 1)
-        parts.setdefault(part, {})[key] = array
     snapshots = {int(part.split()[1]): params for part, params in parts.items() if part.startswith("snapshot ")}
     return Trained(parts["params"], found["log"], snapshots, parts["first"], parts["second"], found["steps"], found["sums"])

@@ -70,6 +70,24 @@ def from_bytes(data: bytes, name: str | Path) -> Arrays:
     return arrays
 
 
+def checkpoint(folder: Path, name: str) -> tuple[dict[str, Any], dict[str, Arrays]] | None:
+    """The JSON object and the arrays of a run's checkpoint, if its folder holds one; arrays named `part/name` come by part. Half-saves are removed.
+
+    Raises:
+        InputError: if it is damaged.
+    """
+    for half in folder.glob(f".{name}.*"):  # a save that was killed
+        half.unlink()
+    path = folder / name
+    if not path.is_file():
+        return None
+    data, parts = path.read_bytes(), dict[str, Arrays]()
+    for key, array in from_bytes(data, path).items():
+        part, name = key.split("/", 1) if "/" in key else ("", key)
+        parts.setdefault(part, {})[name] = array
+    return header(data, path)[1], parts
+
+
 def check_shapes(found: Mapping[str, Entry], shapes: Mapping[str, tuple[int, ...]], name: str | Path) -> None:
     """Compares names, shapes and types (`F32`) with the expected ones.
 

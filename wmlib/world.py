@@ -60,6 +60,11 @@ class World:
     mdnrnn: MdnRnn
     facts: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def fingerprint(self) -> str:
+        """sha256 of V and M: by it a controller names the world whose features it sees."""
+        return weights.fingerprint(self.mdnrnn.arrays(), {**self.mdnrnn.about(), mdnrnn.TRAINED_ON: self.vae.fingerprint})
+
     def encode(self, obs: Array, rng: np.random.Generator | None = None) -> Floats:
         """Codes z (..., Z) of observations (..., obs_dim) or physics: sampled, or the mean if `rng` is None."""
         return self.vae.encode(obs)[0] if rng is None else self.vae.sample(obs, rng)
@@ -171,10 +176,7 @@ def _open(artefact: str | Path, kinds: tuple[str, ...], ending: str) -> tuple[Pa
     """Folder, manifest and body of an artefact of one of these kinds; `humanoid` also finds `humanoid-world` in data/."""
     bare = Path(artefact).name == str(artefact) and not Path(artefact).is_dir()
     named = f"{artefact}-{ending}" if bare and (runs.data_folder() / f"{artefact}-{ending}").is_dir() else artefact
-    folder = runs.find(named)
-    manifest = runs.read_manifest(folder)
-    if manifest.get("kind") not in kinds:
-        raise InputError(f"{folder} holds '{manifest.get('kind')}'; expected '{' or '.join(kinds)}'.")
+    folder, manifest = runs.open_artefact(named, *kinds)
     return folder, manifest, bodies.get(str(manifest.get("body", "")))
 
 

@@ -1,0 +1,137 @@
+"""Dream, act, learn again: every real step is counted and kept, none chooses, and a kill changes no bit."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+import wmlib as wm
+from wmlib import asleep, controller, iterate, refit, rounds, weights
+from wmlib.asleep import Sleep
+from wmlib.cli import main
+from wmlib.dream import DreamConfig
+from wmlib.refit import Study
+from wmlib.rounds import Loop
+from wmlib.runs import InputError
+
+BODY = wm.body.get("humanoid")
+SLEEP = Sleep(DreamConfig(tau=0.8, horizon=15), settings={"popsize": 4}, generations=2, episodes=2)
+LOOP = Loop(steps=750, first=220, episodes=4, size=8, study=Study(first=20, updates=10, batch_size=64), sleep=SLEEP)
+WORLD = dataclasses.replace(LOOP, model="world", features="zh", steps=480, study=dataclasses.replace(LOOP.study, own_steps=3))
+
+
+@pytest.fixture(scope="module")
+def whole():
+    return iterate.iterate(LOOP, say=None)
+
+
+def fingerprint(run):
+    log = [{key: value for key, value in row.items()} for row in run.log]
+    return weights.fingerprint({"params": run.params, "qpos": run.data.qpos}, [run.model.fingerprint, log])
+
+
+def test_every_real_step_is_counted_and_none_is_spent_past_the_limit(whole):
+    assert len(whole.log) >= 3
+    assert [row["real_steps"] for row in whole.log] == np.cumsum([part.n_steps for part in whole.experience]).tolist()
+    assert whole.real_steps == whole.data.n_steps <= LOOP.steps
+    assert LOOP.first - iterate.FEW < whole.experience[0].n_steps <= LOOP.first
+    assert whole.data.seeds.tolist() == list(range(len(whole.data))), "each episode has a seed of its own, from the run's training seeds"
+    assert all(len(part) == LOOP.episodes for part in whole.experience[1:])
+
+
+def test_the_lineage_begins_at_zero_and_no_real_return_chooses(monkeypatch):
+    assert not iterate.begin(LOOP).params.any()
+    short, looked = dataclasses.replace(LOOP, steps=420), []
+    plain = iterate.iterate(short, say=None)
+    monkeypatch.setattr(iterate.Episodes, "returns", property(lambda self: looked.append(1) or np.full(len(self), -1e9)))
+    lied = iterate.iterate(short, say=None)
+    np.testing.assert_array_equal(plain.params, lied.params)
+    assert len(looked) == len(lied.log), "real returns are looked at for the log, and for nothing else"
+
+
+@pytest.mark.parametrize("loop", [LOOP, WORLD], ids=["ensemble", "world"])
+def test_a_loop_that_was_stopped_ends_with_the_same_bits(loop, tmp_path, monkeypatch):
+    expected = fingerprint(iterate.iterate(loop, say=None))
+    calls, one_round = [], iterate.one_round
+
+    def stopping(*arguments):
+        calls.append(1)
+        row = one_round(*arguments)
+        if len(calls) in (1, 3):  # the round was made, but not yet kept
+            raise KeyboardInterrupt
+        return row
+
+    monkeypatch.setattr(iterate, "one_round", stopping)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            iterate.iterate(loop, folder=tmp_path, say=None)
+    again = iterate.iterate(loop, folder=tmp_path, say=None)
+    assert fingerprint(again) == expected
+    assert fingerprint(iterate.iterate(loop, folder=tmp_path, say=None)) == expected
+    with pytest.raises(InputError, match=r"seed 0, not 5"):
+        iterate.iterate(dataclasses.replace(loop, seed=5), folder=tmp_path, say=None)
+    (tmp_path / rounds.CHECKPOINT).write_text("{")
+    with pytest.raises(InputError, match="cannot be read as JSON"):
+        iterate.iterate(loop, folder=tmp_path, say=None)
+
+
+def test_a_model_learns_more_from_round_to_round(whole):
+    e = refit.begin("ensemble", whole.data, 16, 0)
+    study = Study(first=60, updates=60, batch_size=64)
+    losses = []
+    for seed in range(3):
+        e, found = refit.fit(e, whole.data, study, first=not seed, seed=seed)
+        losses.append(found["nll"])
+    assert losses[2] < losses[1] < losses[0]
+
+
+def test_half_of_what_is_learned_is_new(whole, monkeypatch):
+    seen = []
+    monkeypatch.setattr(refit.training, "fit", lambda loss, params, data, recipe, **_: seen.append(data["row"]) or refit.training.Trained(params, [{"epoch": 1.0}]))
+    refit.fit(refit.begin("ensemble", whole.data, 8, 0), whole.data, Study(first=200, batch_size=64, recent=100), first=True, seed=0)
+    new = np.mean(seen[0] >= whole.data.n_steps - 100)
+    assert 0.5 < new < 0.5 + 0.5 * 150 / whole.data.n_steps + 0.02
+    assert seen[0].max() == whole.data.n_steps - 1
+
+
+def test_on_the_command_line_c_model_and_experience_come_out(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    words = ["iterate", "--steps", "300", "--first", "150", "--round-episodes", "4", "--size", "8", "--first-updates", "5", "--updates", "5", "--generations", "2", "--popsize", "4", "--episodes", "2", "--horizon", "9"]
+    assert main([*words, "--out", "c"]) == 0
+    assert "round  0" in capsys.readouterr().out
+    made, data = controller.load("c"), wm.episodes.load("c-experience")
+    assert {path.name for path in tmp_path.iterdir()} == {"c", "c-model", "c-experience"}
+    assert made.facts["real_steps"] == data.n_steps <= 300 == made.facts["budget"]
+    assert made.facts["world"] == asleep.load_model("c-model").fingerprint
+    assert len(made.facts["log"]) == json.loads((tmp_path / "c" / "manifest.json").read_text())["log"][-1]["round"] + 1
+    assert main([*words, "--out", "c"]) == 2
+    assert "c exists already" in capsys.readouterr().err
+    (tmp_path / "d-model").mkdir()
+    assert main([*words, "--out", "d"]) == 2
+    assert "d-model exists already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--model", "crystal ball"], "no model 'crystal ball'; there are: ensemble, world"),
+        (["--policy", "ppo"], "no policy 'ppo'"),
+        (["--features", "z"], "no features 'z'"),
+        (["--body", "humanid"], "Did you mean 'humanoid'"),
+        (["--steps", "0"], "0 first of 0 real steps"),
+        (["--round-episodes", "0"], "0 episodes a round"),
+        (["--updates", "0"], "0 updates"),
+        (["--param-noise", "-1"], "noise -1.0"),
+        (["--seed", "-1"], "0 to 999"),
+        (["--generations", "0"], "0 generations"),
+        (["--strategy", "luck"], "no strategy 'luck'"),
+        (["--heads"], "has no heads"),
+    ],
+)
+def test_a_wrong_command_gets_one_line(tmp_path, monkeypatch, capsys, words, message):
+    monkeypatch.chdir(tmp_path)
+    small = ["--first", "60", "--steps", "60", "--size", "4", "--first-updates", "1"]
+    assert main(["iterate", *small, "--out", "c", *words]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
