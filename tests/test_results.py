@@ -2,6 +2,7 @@
 
 import dataclasses
 import multiprocessing
+import shlex
 
 import numpy as np
 import pytest
@@ -162,3 +163,23 @@ def test_a_wrong_command_gets_one_line(saved, tmp_path, capsys, words, message):
     assert message in error and error.count("\n") == 1
     assert sorted(tmp_path.rglob("*")) == before
     assert controller.load("c").fingerprint == saved.fingerprint
+
+
+ALLOWED = {"gather", "train-vae", "train-mdnrnn", "train-ensemble", "dream", "iterate", "evaluate"}
+
+
+@pytest.mark.parametrize("name", ["dream.csv", "tried-dream.csv"])
+def test_every_row_from_a_dream_can_be_traced_to_actions_that_nobody_trained(name):
+    """The commands of a row, in order: only random policies gather, and each file that one reads was made by one before it or belongs to the book's data."""
+    for row in results.read(wm.runs.data_folder() / "results" / name):
+        made = set()
+        for words in map(shlex.split, row.command.split("; ")):
+            assert words[0] == "wmlib" and words[1] in ALLOWED, words
+            given = {words[k]: words[k + 1] for k in range(2, len(words) - 1) if words[k].startswith("--")}
+            assert given.get("--policy", "mixed") in ("random", "weights", "mixed"), words
+            assert not given.keys() & {"--controller", "--params"} or words[1] == "evaluate", words
+            for key in ("--data", "--vae", "--world", "--controller"):
+                assert given.get(key, "humanoid") in {"humanoid", "humanoid-mixed"} | made, (key, words)
+            if out := given.get("--out"):
+                made |= {out, f"{out}-model", f"{out}-experience"}
+        assert words[1] == "evaluate" and row.real_steps <= row.budget and np.isfinite(row.dreamed)

@@ -49,15 +49,9 @@ class _Dreamer:
 class DreamEnv(VectorEnv):  # type: ignore[misc]
     """`num_envs` dreams side by side, as Gymnasium's `VectorEnv`.
 
-    | | |
-    |---|---|
-    | action | (num_envs, a_dim), held in the body's box |
-    | observation | (num_envs, F) float32: the features that `dreams.linear` names, as the model gives them |
-    | reward | as `Dreams` adds it up |
-    | terminated | a fall, or the end of what the model knows |
-    | truncated | the horizon |
-
-    With an ensemble, row i is dreamed by member i mod E.
+    Actions are (num_envs, a_dim), held in the body's box; observations (num_envs, F) float32, the features that `dreams.linear` names, as the
+    model gives them; the reward is as `Dreams` adds it up. A row is `terminated` by a fall or by the end of what the model knows, `truncated` by
+    the horizon. With an ensemble, row i is dreamed by member i mod E.
     """
 
     metadata = {"autoreset_mode": AutoresetMode.NEXT_STEP}  # noqa: RUF012  # Gymnasium's own name and type
