@@ -66,6 +66,20 @@ def test_a_search_that_was_stopped_ends_with_the_same_bits(whole, real, small, t
         asleep.evolve(a_world(real, seed=1), linear, real, SLEEP, folder=tmp_path, say=None)
 
 
+def test_several_nights_are_searches_of_their_own_and_c_is_their_mean(whole, real, small, tmp_path):
+    linear, short = asleep.linear_for(small, real, "zh"), dataclasses.replace(SLEEP, generations=3, seed=1)
+    alone = [asleep.evolve(small, linear, real, dataclasses.replace(short, seed=1 + asleep.APART * k), say=None) for k in range(2)]
+    both = asleep.evolve(small, linear, real, dataclasses.replace(short, nights=2), folder=tmp_path, say=None)
+    np.testing.assert_array_equal(both.params, np.mean([night.params for night in alone], axis=0))
+    assert [row["mean"] for row in both.log] == [row["mean"] for night in alone for row in night.log]
+    assert [(row["night"], row["generation"]) for row in both.log] == [(k, g) for k in range(2) for g in range(3)]
+    assert both.dreamed_steps == both.log[-1]["dreamed_steps"] == sum(night.dreamed_steps for night in alone)
+    assert both.log[2]["check"] == alone[0].log[-1]["check"] and both.log[-1]["check"] not in (alone[1].log[-1]["check"], both.log[2]["check"])
+    again = asleep.evolve(small, linear, real, dataclasses.replace(short, nights=2), folder=tmp_path, say=None)
+    np.testing.assert_array_equal(again.params, both.params)
+    assert again.log[-1]["check"] == both.log[-1]["check"]
+
+
 @pytest.mark.parametrize("features", ["z", "zh"])
 def test_awake_it_sees_and_remembers_as_in_the_dream(real, small, features):
     linear = asleep.linear_for(small, real, features)

@@ -1,7 +1,7 @@
 """C evolved in a dream, and nowhere else: no real step is taken, and no candidate is chosen by anything but its dreamed return.
 
 A generation dreams its whole population from the same few real starts with the same noise, the next generation from others. What is
-reported is the strategy's mean. Kills change no bit. Built in chapter 6.
+reported is the strategy's mean, or the mean over several nights. Kills change no bit. Built in chapter 6.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from wmlib.world import World
 CHECKPOINT = "checkpoint.safetensors"
 EVERY = 10
 """Generations from one check of the mean, in the dream, to the next, and from checkpoint to checkpoint."""
+APART = 100
+"""Between the seeds of two nights."""
 POOL, CHECK = 1024, 64
 """Real starts that generations draw from, and of a check."""
 
@@ -45,6 +47,7 @@ class Sleep:
         episodes: that each candidate dreams in a generation.
         latest: dreams begin at step 0 to `latest` of real episodes.
         seed: of strategy, starts and noise.
+        nights: searches with seeds of their own, of which C is the mean: what one of them owes to the model's mistakes, the others do not share.
     """
 
     dream: DreamConfig = field(default_factory=DreamConfig)
@@ -54,6 +57,7 @@ class Sleep:
     episodes: int = 10
     latest: int = 0
     seed: int = 0
+    nights: int = 1
 
     def about(self) -> dict[str, Any]:
         """As plain values."""
@@ -61,29 +65,33 @@ class Sleep:
 
     def check(self) -> None:
         """Raises InputError if a number is not as it must be."""
-        if self.generations < 1 or self.episodes < 1 or self.seed < 0:
-            raise InputError(f"{self.generations} generations of {self.episodes} episodes with seed {self.seed} were asked for; expected at least 1 of each, and a seed of at least 0.")
+        if min(self.generations, self.episodes, self.nights) < 1 or self.seed < 0:
+            raise InputError(
+                f"{self.nights} nights of {self.generations} generations of {self.episodes} episodes with seed {self.seed} were asked for; expected at least 1 of each, and a seed of at least 0."
+            )
 
 
 @dataclass
 class Night:
-    """A search in a dream, under way or done.
+    """A search in a dream, under way or done; of several nights, the last one's with the log of all.
 
     Attributes:
-        strategy: where it stands; its mean is C.
-        log: one row a generation: `generation`, of the population `best` and `mean` dreamed return and mean `steps`, `sigma`, `dreamed_steps` so far,
-            `seconds`; now and then `check`: the mean's dreamed return on the same starts and noise each time.
+        strategy: where it stands; its mean is C, if it is the only night.
+        log: one row a generation: `night` and `generation`, of the population `best` and `mean` dreamed return and mean `steps`, `sigma`, `dreamed_steps` so far,
+            `seconds`; now and then `check`: the mean's dreamed return on the same starts and noise each time. The very last is of C itself.
         dreamed_steps: taken so far.
+        together: the mean of all nights' means, if there are several.
     """
 
     strategy: evolution.Strategy
     log: list[dict[str, Any]] = field(default_factory=list)
     dreamed_steps: int = 0
+    together: Array | None = None
 
     @property
     def params(self) -> Array:
         """C's weights, (n_params,)."""
-        return self.strategy.mean
+        return self.strategy.mean if self.together is None else self.together
 
 
 def linear_for(model: World | Ensemble, data: Episodes, features: str) -> Linear:
@@ -100,6 +108,11 @@ def linear_for(model: World | Ensemble, data: Episodes, features: str) -> Linear
     return waking.linear(model, features)
 
 
+def check(params: Array, dreams: Dreams, sleep: Sleep, pool: Starts) -> float:
+    """The dreamed return of C, on the same starts and noise each time."""
+    return float(dreams(params[None], pool.draw(CHECK, 0), 1_000_000 * (sleep.seed + 1) - 1).fitness[0])
+
+
 def generation(night: Night, dreams: Dreams, sleep: Sleep, pool: Starts, last: bool) -> dict[str, Any]:
     """One generation: perhaps a check of the mean, then the population, then the strategy is told. Returns its row of the log."""
     number, row = night.strategy.generation, {}
@@ -110,7 +123,7 @@ def generation(night: Night, dreams: Dreams, sleep: Sleep, pool: Starts, last: b
     night.strategy.tell(dreamed.fitness)
     night.dreamed_steps += int(dreamed.lengths.sum())
     if last or (number + 1) % EVERY == 0:
-        row["check"] = float(dreams(night.strategy.mean[None], pool.draw(CHECK, 0), 1_000_000 * (sleep.seed + 1) - 1).fitness[0])
+        row["check"] = check(night.params, dreams, sleep, pool)
     fitness = dreamed.fitness
     return {
         "generation": number, "best": float(fitness.max()), "mean": float(fitness.mean()), "steps": float(dreamed.lengths.mean()), "sigma": night.strategy.sigma,
@@ -137,16 +150,42 @@ def evolve(
         InputError: if a number or a name is wrong, parts do not belong together, or the folder holds another search.
     """
     sleep.check()
-    dreams = Dreams(model, linear, sleep.dream)
-    night = Night(evolution.make(sleep.strategy, np.zeros(linear.n_params) if params is None else params, sleep.seed, **sleep.settings))
-    about = {"sleep": sleep.about(), "of": _origin(model, linear, data, night.params)}
-    _resume(folder, about, night)
+    dreams, params = Dreams(model, linear, sleep.dream), np.zeros(linear.n_params) if params is None else params
+    origin = _origin(model, linear, data, params)
+    nights: list[Night] = []
+    for k in range(sleep.nights):
+        alone = dataclasses.replace(sleep, nights=1, seed=sleep.seed + APART * k)
+        inner = folder if folder is None or sleep.nights == 1 else folder / f"night-{k}"
+        nights.append(_search(dreams, data, alone, params, inner, origin, say))
+    return nights[0] if sleep.nights == 1 else _together(nights, dreams, data, sleep)
+
+
+def _together(nights: list[Night], dreams: Dreams, data: Episodes, sleep: Sleep) -> Night:
+    """The nights as one: C is the mean of theirs, the log goes through all of them and ends with C's own check."""
+    made = Night(nights[-1].strategy, together=np.mean([night.params for night in nights], axis=0))
+    seconds = 0.0
+    for k, night in enumerate(nights):
+        made.log += [{**row, "night": k, "dreamed_steps": made.dreamed_steps + row["dreamed_steps"], "seconds": round(seconds + row["seconds"], 2)} for row in night.log]
+        made.dreamed_steps, seconds = made.log[-1]["dreamed_steps"], made.log[-1]["seconds"]
+    made.log[-1]["check"] = check(made.params, dreams, sleep, dreams.starts(data, POOL, seed=sleep.seed, latest=sleep.latest))
+    return made
+
+
+def _search(
+    dreams: Dreams, data: Episodes, sleep: Sleep, params: Array, folder: Path | None, origin: str, say: Callable[[str], None] | None
+) -> Night:  # fmt: skip
+    """One night."""
+    night = Night(evolution.make(sleep.strategy, params, sleep.seed, **sleep.settings))
+    about = {"sleep": sleep.about(), "of": origin}
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        _resume(folder, about, night)
     pool = dreams.starts(data, POOL, seed=sleep.seed, latest=sleep.latest)
     started = time.monotonic() - (night.log[-1]["seconds"] if night.log else 0.0)
     while night.strategy.generation < sleep.generations:
         last = night.strategy.generation + 1 == sleep.generations
         row = generation(night, dreams, sleep, pool, last)
-        night.log.append({**row, "seconds": round(time.monotonic() - started, 2)})
+        night.log.append({"night": 0, **row, "seconds": round(time.monotonic() - started, 2)})
         if "check" not in row:
             continue
         if folder is not None:
@@ -171,13 +210,13 @@ def _origin(model: World | Ensemble, linear: Linear, data: Episodes, params: Arr
     return weights.fingerprint(arrays, [model.fingerprint, linear.features, linear.body.name])
 
 
-def _resume(folder: Path | None, about: Mapping[str, Any], night: Night) -> None:
+def _resume(folder: Path, about: Mapping[str, Any], night: Night) -> None:
     """Takes up the search that a folder holds, if any.
 
     Raises:
         InputError: if it is damaged, or another one.
     """
-    if folder is None or (there := weights.checkpoint(folder, CHECKPOINT)) is None:
+    if (there := weights.checkpoint(folder, CHECKPOINT)) is None:
         return
     found, parts = there
     if found.get("sleep") != about["sleep"]:

@@ -184,7 +184,7 @@ def dream(options: argparse.Namespace) -> None:
 
     config = dream.DreamConfig(tau=options.tau, horizon=options.horizon, exact=not options.heads, penalty=options.penalty, doubt=options.doubt)
     settings = {name: getattr(options, name) for name in SETTINGS if getattr(options, name) is not None}
-    sleep = asleep.Sleep(config, options.strategy, settings, options.generations, options.episodes, options.latest, options.seed)
+    sleep = asleep.Sleep(config, options.strategy, settings, options.generations, options.episodes, options.latest, options.seed, options.nights)
     print(f"Evolving C in dreams of {options.world} with {options.strategy}, tau {options.tau:g}, into {options.out}", flush=True)
     asleep.train(options.world, options.data, options.out, options.features, sleep, command=options.line, say=_say)
     print(f"C is in {options.out}")
@@ -200,7 +200,7 @@ def iterate(options: argparse.Namespace) -> None:
     loop = rounds.Loop(
         options.body, options.model, options.features, options.size, options.steps, min(options.first, options.steps), options.policy, options.round_episodes,
         options.param_noise, options.action_noise, study,
-        asleep.Sleep(config, options.strategy, settings, options.generations, options.episodes, options.latest), options.fresh, options.seed,
+        asleep.Sleep(config, options.strategy, settings, options.generations, options.episodes, options.latest, nights=options.nights), options.fresh, options.seed,
     )  # fmt: skip
     print(f"Dreaming and acting in turn on {options.body} for {options.steps:,} real steps, run seed {options.seed}, into {options.out}", flush=True)
     iterate.train(loop, options.out, command=options.line, say=_say)
@@ -221,6 +221,7 @@ def _dreaming(command: argparse.ArgumentParser) -> None:
         command.add_argument(f"--{name.replace('_', '-')}", type=kind, help="of the strategy (default: its own)")
     command.add_argument("--generations", type=int, default=100, help="how many (default: %(default)s)")
     command.add_argument("--episodes", type=int, default=10, help="that each candidate dreams in a generation (default: %(default)s)")
+    command.add_argument("--nights", type=int, default=1, help="searches with seeds of their own; C is their mean (default: %(default)s)")
     command.add_argument("--seed", type=int, default=0, help="of strategy, starts and noise (default: %(default)s)")
 
 

@@ -75,8 +75,6 @@ def one_round(run: Run, loop: Loop, folder: Path | None = None) -> dict[str, Any
     dream = loop.sleep.dream
     horizon = min(run.linear.body.max_steps, max(dream.horizon, int(LONGER * np.percentile(newest.lengths, 80)) if number else 0))
     sleep = dataclasses.replace(loop.sleep, seed=seed, dream=dataclasses.replace(dream, horizon=horizon))
-    if folder is not None:
-        folder.mkdir(exist_ok=True)
     night = asleep.evolve(run.model, run.linear, newest, sleep, params=run.params, folder=folder, say=None)
     run.params = night.params
     dreamed = night.dreamed_steps + (run.log[-1]["dreamed_steps"] if run.log else 0)
