@@ -215,9 +215,24 @@ def test_the_stages_on_the_command_line_make_a_world_that_is_measured(data, tmp_
     assert sorted(wm.world.load_epochs(made, "world-epochs")) == [0, 1]
 
 
+def test_an_ensemble_learns_from_stored_episodes_and_names_what_it_learned_from(data, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = ["train-ensemble", "--data", str(data), "--members", "2", "--hidden", "16", "--batch-size", "64"]
+    assert main([*words, "--epochs", "3", "--out", "e"]) == 0
+    assert main([*words, "--epochs", "3", "--out", "e"]) == 2
+    printed = capsys.readouterr()
+    assert "epoch 3 of 3" in printed.out and "held_nll" in printed.out and "e exists already" in printed.err
+    manifest = wm.runs.read_manifest(tmp_path / "e")
+    assert manifest["experience"]["real_steps"] == wm.episodes.load(data).n_steps
+    nll = [row["held_nll"] for row in manifest["log"]["ensemble"]]
+    assert nll[-1] < nll[0]
+    assert (wm.ensemble.load("e").config.members, wm.ensemble.load("e").config.hidden) == (2, 16)
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (["train-ensemble", "--data", "DATA", "--out", "e", "--members", "0"], "0 members"),
         (["train-vae", "--data", "nowhere", "--out", "v"], "There is no artefact 'nowhere'"),
         (["train-vae", "--data", "DATA", "--out", "v", "--view", "pixels"], "no view 'pixels'"),
         (["train-vae", "--data", "DATA", "--out", "v", "--z-dim", "0"], "z_dim 0"),

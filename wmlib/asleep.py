@@ -258,7 +258,7 @@ def train(model: str, data: str, out: str | Path, features: str, sleep: Sleep, *
         stages = [before.get("experience", {}), before.get("vae_made_by", {}), before]
         real_steps = max(int(stage.get("real_steps") or 0) for stage in stages)
         facts = {
-            "seed": sleep.seed, "real_steps": real_steps, "budget": real_steps, "dreamed": night.log[-1]["check"], "dreamed_steps": night.dreamed_steps,
+            "seed": sleep.seed, "real_steps": real_steps, "budget": int(stages[0].get("budget") or real_steps), "dreamed": night.log[-1]["check"], "dreamed_steps": night.dreamed_steps,
             "command": "; ".join(filter(None, [*(str(stage.get("command") or "") for stage in stages), command])),
             "sleep": sleep.about(), "search": {"strategy": "dreamed"},
         }  # fmt: skip

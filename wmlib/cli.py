@@ -147,6 +147,20 @@ def train_mdnrnn(options: argparse.Namespace) -> None:
     print(f"The world is in {options.out}")
 
 
+def train_ensemble(options: argparse.Namespace) -> None:
+    """Trains an ensemble on stored episodes."""
+    from wmlib import ensemble, stages, training
+
+    config = ensemble.EnsembleConfig(members=options.members, hidden=options.hidden)
+    recipe = training.Recipe(
+        epochs=options.epochs, batch_size=options.batch_size, learning_rate=options.learning_rate, final_learning_rate=options.learning_rate / 10,
+        seed=options.seed, jit=False,
+    )  # fmt: skip
+    print(f"Training {options.members} networks on {options.data}, into {options.out}", flush=True)
+    stages.train_ensemble(options.data, options.out, config, recipe, command=options.line, say=_say)
+    print(f"The ensemble is in {options.out}")
+
+
 def measure(options: argparse.Namespace) -> None:
     """Prints the held-out table of a world."""
     from wmlib import heldout, world
@@ -371,6 +385,17 @@ def _learning_stages(stages: Any) -> None:
     command.add_argument("--snapshots", type=int, nargs="*", default=[], metavar="EPOCH", help="keep M after these epochs too, in OUT-epochs")
     _recipe(command, epochs=25, batch_size=64, learning_rate=1e-3)
     command.set_defaults(run=train_mdnrnn)
+    command = stages.add_parser(
+        "train-ensemble", help="train an ensemble, M's competitor",
+        description="Train an ensemble on stored episodes, to dream in instead of a world. Stopped, the same command goes on where it was.",
+        epilog="example: wmlib train-ensemble --data runs/experience --out runs/ensemble",
+    )  # fmt: skip
+    command.add_argument("--data", required=True, help="folder of `wmlib gather` or of `wmlib iterate`, or a name in data/")
+    command.add_argument("--out", required=True, help="the folder to make; checkpoints are in OUT.run/ until then")
+    command.add_argument("--members", type=int, default=5, help="networks (default: %(default)s)")
+    command.add_argument("--hidden", type=int, default=256, help="width of their layers (default: %(default)s)")
+    _recipe(command, epochs=50, batch_size=256, learning_rate=1e-3)
+    command.set_defaults(run=train_ensemble)
     command = stages.add_parser(
         "measure", help="measure a world on held-out episodes", description="Print how well a world predicts episodes that it never saw.",
         epilog="example: wmlib gather --policy mixed --steps 20000 --seed 1 --out runs/heldout; wmlib measure --world humanoid --data runs/heldout",

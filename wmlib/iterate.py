@@ -137,7 +137,7 @@ def train(loop: Loop, out: str | Path, *, command: str = "", say: Callable[[str]
         how = f"{'iterated' if len(run.log) > 1 else 'one-shot'} {loop.model}"
         if not beside["experience"].exists():
             with runs.new_artefact(beside["experience"]) as fresh:
-                run.data.write(fresh, seconds=clock.seconds, policy=f"{loop.policy}, then C with noise", seed=loop.seed, command=command)
+                run.data.write(fresh, seconds=clock.seconds, policy=f"{loop.policy}, then C with noise", seed=loop.seed, budget=loop.steps, command=command)
         if not beside["model"].exists():
             if isinstance(run.model, Ensemble):
                 run.model.save(run.linear.body, beside["model"], seconds=clock.seconds, **facts)

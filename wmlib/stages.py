@@ -1,4 +1,4 @@
-"""The long trainings, as the command line runs them: V on stored episodes, then M on V's codes, each in a run folder that resumes.
+"""The long trainings, as the command line runs them: V on stored episodes, M on V's codes, or an ensemble; each in a run folder that resumes.
 
 While OUT is being made, `OUT.run/` beside it holds checkpoints; the same command goes on from them, after whatever end, and comes to
 the same bits. When all is done OUT appears, whole, and `OUT.run/` goes.
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from wmlib import episodes, heldout, mdnrnn, runs, training, world
+from wmlib.ensemble import Ensemble, EnsembleConfig
 from wmlib.episodes import Episodes
 from wmlib.mdnrnn import MdnRnn, MdnRnnConfig
 from wmlib.runs import Clock, InputError, run_folder
@@ -39,7 +40,7 @@ def _fitted(trained: Trained, folder: Path) -> Trained:
 def _experience(artefact: str | Path) -> tuple[Episodes, dict[str, Any]]:
     """Stored episodes, and how the manifest of what is trained on them names them."""
     manifest = runs.read_manifest(runs.find(artefact))
-    about = {key: manifest.get(key) for key in ("command", "policy", "seed", "episodes", "real_steps")}
+    about = {key: manifest[key] for key in ("command", "policy", "seed", "episodes", "real_steps", "budget", "seconds") if key in manifest}
     return episodes.load(artefact), {**about, "sha256": manifest["files"][episodes.FILE]["sha256"]}
 
 
@@ -171,3 +172,36 @@ def train_mdnrnn(
         log = {**manifest.get("log", {}), **logs}
         made.save(out, seconds=clock.seconds, **facts, vae_made_by={key: manifest.get(key) for key in ("command", "seed", "seconds")}, log=log)
     return made
+
+
+def fit_ensemble(
+    data: Episodes, config: EnsembleConfig, recipe: Recipe, *, folder: Path | None = None, say: Say | None = print
+) -> tuple[Ensemble, Trained]:  # fmt: skip
+    """Trains an ensemble on every step of these episodes; after each epoch its nll is measured on one in twenty of them, held out."""
+    train, held = _parts(data)
+    model = Ensemble.create(data.body, train, config, seed=recipe.seed)
+    table = model.data(held)
+    shared = {name: np.broadcast_to(array, (config.members, *array.shape)) for name, array in table.items()}
+
+    def validate(params: Any) -> dict[str, float]:
+        return {"held_nll": float(model.loss(params, shared)[1]["nll"])}
+
+    trained = training.fit(
+        model.loss, model.params, model.data(train), recipe, prepare=model.prepare, validate=validate, folder=folder, checkpoint_every=CHECKPOINT_STEPS, say=say
+    )
+    return model.using(trained.params), trained
+
+
+def train_ensemble(data: str, out: str, config: EnsembleConfig, recipe: Recipe, *, command: str = "", say: Say = print) -> Ensemble:
+    """Trains an ensemble on stored episodes and writes it to `out`.
+
+    Raises:
+        InputError: in one line, whatever is wrong with what was given.
+    """
+    with run_folder(out) as folder:
+        stored, about = _experience(data)
+        clock = Clock(folder)
+        model, trained = fit_ensemble(stored, config, recipe, folder=folder, say=clock.say(say))
+        _fitted(trained, folder)
+        model.save(stored.body, out, seconds=clock.seconds, seed=recipe.seed, command=command, experience=about, log={"ensemble": rounded(trained.log)})
+    return model
