@@ -36,8 +36,8 @@ DOORS = {
     "rounds": {"asleep", "body", "controller", "dream", "ensemble", "episodes", "mdnrnn", "policies", "refit", "runs", "scales", "vae", "weights", "world"},
     "iterate": {"asleep", "body", "controller", "ensemble", "episodes", "policies", "refit", "rollout", "rounds", "runs", "scales", "waking", "world"},
     "heldout": {"body", "episodes", "runs", "vae", "world"},
-    "stages": {"episodes", "heldout", "mdnrnn", "runs", "training", "vae", "world"},
-    "cli": {"asleep", "body", "classroom", "dream", "episodes", "evaluate", "evolution", "grading", "heldout", "iterate", "mdnrnn", "policies", "ppo", "refit", "results", "rollout", "rounds", "runs", "scales", "search", "stages", "training", "vae", "videos", "world"},
+    "stages": {"ensemble", "episodes", "heldout", "mdnrnn", "runs", "training", "vae", "world"},
+    "cli": {"asleep", "body", "classroom", "dream", "ensemble", "episodes", "evaluate", "evolution", "grading", "heldout", "iterate", "mdnrnn", "policies", "ppo", "refit", "results", "rollout", "rounds", "runs", "scales", "search", "stages", "training", "vae", "videos", "world"},
     "__main__": {"cli"}, "__init__": set(wmlib.__all__),
 }  # fmt: skip
 
