@@ -18,7 +18,7 @@ from wmlib.runs import InputError
 BODY = wm.body.get("humanoid")
 SLEEP = Sleep(DreamConfig(tau=0.8, horizon=15), settings={"popsize": 4}, generations=2, episodes=2)
 LOOP = Loop(steps=750, first=220, episodes=4, size=8, study=Study(first=20, updates=10, batch_size=64), sleep=SLEEP)
-WORLD = dataclasses.replace(LOOP, model="world", features="zh", steps=480, study=dataclasses.replace(LOOP.study, own_steps=3))
+WORLD = dataclasses.replace(LOOP, model="world", features="zh", steps=340, study=dataclasses.replace(LOOP.study, own_steps=3))
 
 
 @pytest.fixture(scope="module")
