@@ -40,7 +40,7 @@ def _fitted(trained: Trained, folder: Path) -> Trained:
 def _experience(artefact: str | Path) -> tuple[Episodes, dict[str, Any]]:
     """Stored episodes, and how the manifest of what is trained on them names them."""
     manifest = runs.read_manifest(runs.find(artefact))
-    about = {key: manifest[key] for key in ("command", "policy", "seed", "episodes", "real_steps", "budget", "seconds") if key in manifest}
+    about: dict[str, Any] = {key: manifest[key] for key in ("command", "policy", "seed", "episodes", "real_steps", "budget", "seconds") if key in manifest}
     return episodes.load(artefact), {**about, "sha256": manifest["files"][episodes.FILE]["sha256"]}
 
 
