@@ -17,7 +17,20 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from wmlib import body as bodies
-from wmlib import classroom, episodes, evaluate, evolution, grading, ppo, results, rollout, scales, search, videos, whole
+from wmlib import (
+    classroom,
+    episodes,
+    evaluate,
+    evolution,
+    grading,
+    ppo,
+    results,
+    rollout,
+    scales,
+    search,
+    videos,
+    whole,
+)
 from wmlib.policies import POLICIES
 from wmlib.runs import InputError, versions
 
