@@ -317,6 +317,7 @@ def report(options: argparse.Namespace) -> None:
 def whole_run(options: argparse.Namespace) -> None:
     """Runs every stage of a run that is not done yet, then prints its table."""
     started = time.monotonic()
+    bodies.get(options.body)
     with whole.begun(options.stage, options.body, options.seed, options.out, options.resume):
         stages = whole.stages(options.stage, options.body, options.seed, options.out)
         for number, stage in enumerate(stages, 1):
