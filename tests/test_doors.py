@@ -13,7 +13,7 @@ import wmlib
 FOLDER = Path(wmlib.__file__).parent
 WITHOUT_TENSORFLOW = [
     "scales", "runs", "body", "policies", "rollout", "episodes", "evaluate", "classroom", "marking", "nbgrading", "grading", "weights", "cli", "viewer", "videos",
-    "controller", "evolution", "awake", "search", "results",
+    "controller", "evolution", "awake", "search", "results", "whole",
 ]  # fmt: skip
 # What each room may import from wmlib: the doors of the design page.
 DOORS = {
@@ -21,7 +21,7 @@ DOORS = {
     "episodes": {"body", "policies", "rollout", "runs", "scales"}, "evaluate": {"body", "policies", "rollout", "runs", "scales"},
     "controller": {"body", "runs", "weights"}, "evolution": {"runs"}, "awake": {"body", "controller", "policies", "rollout"},
     "search": {"awake", "body", "controller", "evolution", "runs", "scales", "weights"},
-    "waking": {"body", "controller", "nets", "runs", "world"}, "results": {"controller", "evaluate", "policies", "ppo", "runs", "waking", "world"}, "ppo": {"body", "runs", "scales", "weights"},
+    "waking": {"body", "controller", "nets", "runs", "world"}, "results": {"body", "controller", "evaluate", "policies", "ppo", "runs", "waking", "world"}, "ppo": {"body", "runs", "scales", "weights"},
     "palette": set(), "plots": {"body", "evaluate", "palette"}, "viewer": {"body", "palette", "runs"}, "videos": {"body", "palette", "runs", "viewer"},
     "classroom": {"nbgrading", "runs"}, "marking": {"runs"}, "nbgrading": {"runs"},
     "grading": {"classroom", "marking", "nbgrading", "runs"},
@@ -37,7 +37,8 @@ DOORS = {
     "iterate": {"asleep", "body", "controller", "ensemble", "episodes", "policies", "refit", "rollout", "rounds", "runs", "scales", "waking", "world"},
     "heldout": {"body", "episodes", "runs", "vae", "world"},
     "stages": {"ensemble", "episodes", "heldout", "mdnrnn", "runs", "training", "vae", "world"},
-    "cli": {"asleep", "body", "classroom", "dream", "ensemble", "episodes", "evaluate", "evolution", "grading", "heldout", "iterate", "mdnrnn", "policies", "ppo", "refit", "results", "rollout", "rounds", "runs", "scales", "search", "stages", "training", "vae", "videos", "world"},
+    "cli": {"asleep", "body", "classroom", "dream", "ensemble", "episodes", "evaluate", "evolution", "grading", "heldout", "iterate", "mdnrnn", "policies", "ppo", "refit", "results", "rollout", "rounds", "runs", "scales", "search", "stages", "training", "vae", "videos", "whole", "world"},
+    "whole": {"evaluate", "results", "runs"},
     "__main__": {"cli"}, "__init__": set(wmlib.__all__),
 }  # fmt: skip
 

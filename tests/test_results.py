@@ -106,7 +106,7 @@ def test_a_table_is_sums_over_training_seeds_by_budget():
 
 def test_the_table_on_the_command_line(tmp_path, capsys):
     add(tmp_path / "real.csv", range(3))
-    assert main(["results", str(tmp_path / "real.csv")]) == 0
+    assert main(["report", str(tmp_path / "real.csv")]) == 0
     assert "3 x 100" in capsys.readouterr().out
 
 
@@ -134,7 +134,7 @@ DAMAGES = {
 def test_a_damaged_file_is_refused_in_one_line(tmp_path, capsys, damage):
     change, message = DAMAGES[damage]
     change(tmp_path)
-    assert main(["results", str(tmp_path / "real.csv")]) == 2
+    assert main(["report", str(tmp_path / "real.csv")]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     with pytest.raises(InputError, match=message):

@@ -93,6 +93,7 @@ __all__ = [
     "viewer",
     "waking",
     "weights",
+    "whole",
     "world",
 ]
 __version__ = "0.1.0"

@@ -13,10 +13,24 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from wmlib import body as bodies
-from wmlib import classroom, episodes, evaluate, evolution, grading, ppo, results, rollout, scales, search, videos
+from wmlib import (
+    classroom,
+    episodes,
+    evaluate,
+    evolution,
+    grading,
+    ppo,
+    results,
+    rollout,
+    scales,
+    search,
+    videos,
+    whole,
+)
 from wmlib.policies import POLICIES
 from wmlib.runs import InputError, versions
 
@@ -277,7 +291,14 @@ def _dreaming_stages(stages: Any) -> None:
 
 
 def evaluate_controller(options: argparse.Namespace) -> None:
-    """Judges a controller on held-out seeds."""
+    """Judges a controller, or a policy that learns nothing, on held-out seeds."""
+    if bool(options.controller) == bool(options.policy):
+        raise InputError("Name either --controller or --policy.")
+    if options.policy:
+        body = bodies.get(options.body)
+        row = results.judge_baseline(options.policy, body, seed=options.seed, path=options.row, split=options.split, episodes=options.episodes, command=options.line)
+        print(f"{row.method}, seed {row.seed}: return {row.mean_return:.1f}, {row.mean_steps:.1f} steps survived; {row.episodes} {row.split} episodes")
+        return
     row = results.judge(
         options.controller, path=options.row, method=options.method, configuration=options.configuration, split=options.split, episodes=options.episodes, command=options.line,
         world=options.world,
@@ -285,9 +306,52 @@ def evaluate_controller(options: argparse.Namespace) -> None:
     print(f"{row.method}, {row.configuration}, seed {row.seed}, {row.real_steps:,} real steps: return {row.mean_return:.1f}, {row.mean_steps:.1f} steps survived; {row.episodes} {row.split} episodes")
 
 
-def results_table(options: argparse.Namespace) -> None:
-    """Prints the table of a file of rows."""
-    print(results.table(results.read(options.file), split=options.split))
+def report(options: argparse.Namespace) -> None:
+    """Prints the table of the rows of runs and files, and what each stage of a run took."""
+    print(results.table([row for what in options.what for row in whole.rows(what)], split=options.split))
+    for what in options.what:
+        if Path(what).is_dir():
+            print(f"\n{what}, seconds of each stage:\n{whole.costs(what)}")
+
+
+def whole_run(options: argparse.Namespace) -> None:
+    """Runs every stage of a run that is not done yet, then prints its table."""
+    started = time.monotonic()
+    bodies.get(options.body)
+    with whole.begun(options.stage, options.body, options.seed, options.out, options.resume):
+        stages = whole.stages(options.stage, options.body, options.seed, options.out)
+        for number, stage in enumerate(stages, 1):
+            if stage.makes is not None and stage.makes.exists():
+                print(f"[{number} of {len(stages)}] {stage.makes} is there", flush=True)
+                continue
+            print(f"[{number} of {len(stages)}, {time.monotonic() - started:.0f} s] wmlib {shlex.join(stage.words)}", flush=True)
+            one = parser().parse_args(stage.words)
+            one.line = shlex.join(["wmlib", *stage.words])
+            one.run(one)
+        report(argparse.Namespace(what=[options.out], split="test"))
+
+
+def _whole_stages(stages: Any) -> None:
+    """The runs from end to end, and their report."""
+    for scale, sizes in {"smoke": "some 400 real steps, to see that it works", "small": "10,000 real steps", "large": "250,000 real steps"}.items():
+        command = stages.add_parser(
+            scale, help=f"the whole run on {sizes}",
+            description=f"Gather, train V and M, evolve C in their dreams, do the same with an ensemble, wake up, and print the table: {sizes}. "
+            "Stopped, the same command goes on where it was.",
+            epilog=f"example: wmlib {scale} --seed 0 --out runs/{scale}-0; wmlib report runs/{scale}-0",
+        )  # fmt: skip
+        command.add_argument("--body", default="humanoid", help="the body (default: %(default)s)")
+        command.add_argument("--seed", type=int, default=0, help="of the run; another one shares no episode (default: %(default)s)")
+        command.add_argument("--resume", action=argparse.BooleanOptionalAction, default=True, help="go on with a run that is there (default: yes)")
+        command.add_argument("--out", required=True, help="the folder of the run")
+        command.set_defaults(run=whole_run)
+    command = stages.add_parser(
+        "report", help="print the table of runs", description="Sum rows up by budget, method and configuration; the unit is the training seed.",
+        epilog="examples: wmlib report runs/small-0 runs/small-1; wmlib report data/results/real.csv",
+    )  # fmt: skip
+    command.add_argument("what", nargs="+", help="folders of `wmlib small` and `wmlib large`, or CSV files that `wmlib evaluate --row` wrote")
+    command.add_argument("--split", default="test", help="whose seeds (default: %(default)s)")
+    command.set_defaults(run=report)
 
 
 def _controller_stages(stages: Any) -> None:
@@ -332,7 +396,10 @@ def _controller_stages(stages: Any) -> None:
         "evaluate", help="judge a controller on held-out seeds", description="Play a controller on held-out seeds of its run, and keep the result as a row.",
         epilog="example: wmlib evaluate --controller runs/c --row data/results/real.csv --episodes 100",
     )  # fmt: skip
-    command.add_argument("--controller", required=True, help="folder of `wmlib train-controller`, or a name in data/")
+    command.add_argument("--controller", help="folder of a controller or of PPO's policy, or a name in data/")
+    command.add_argument("--policy", help=f"instead of a controller, one that learns nothing: {', '.join(POLICIES)}")
+    command.add_argument("--body", default="humanoid", help="the body that --policy moves (default: %(default)s)")
+    command.add_argument("--seed", type=int, default=0, help="of the run whose held-out seeds --policy plays (default: %(default)s)")
     command.add_argument("--row", help="the CSV file that gets the row; test seeds are opened once for each method, configuration, seed and budget in it")
     command.add_argument("--world", default="", help="the world whose z or [z, h] the controller sees, if it does")
     command.add_argument("--method", default="", help="its name in tables (default: the strategy)")
@@ -340,13 +407,6 @@ def _controller_stages(stages: Any) -> None:
     command.add_argument("--split", default="test", help=f"whose seeds: {', '.join(evaluate.SPLITS)} (default: %(default)s)")
     command.add_argument("--episodes", type=int, help="how many (default: those of the scale WM_SCALE)")
     command.set_defaults(run=evaluate_controller)
-    command = stages.add_parser(
-        "results", help="print the table of a file of rows", description="Sum rows up by budget, method and configuration; the unit is the training seed.",
-        epilog="example: wmlib results data/results/real.csv",
-    )  # fmt: skip
-    command.add_argument("file", help="a CSV file that `wmlib evaluate --row` wrote")
-    command.add_argument("--split", default="test", help="whose seeds (default: %(default)s)")
-    command.set_defaults(run=results_table)
 
 
 def _say(line: str) -> None:
@@ -481,6 +541,7 @@ def parser() -> argparse.ArgumentParser:
     _learning_stages(stages)
     _controller_stages(stages)
     _dreaming_stages(stages)
+    _whole_stages(stages)
     _classroom_stage(stages)
     return top
 

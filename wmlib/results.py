@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from wmlib import controller, evaluate, ppo, runs
-from wmlib.policies import Policy
+from wmlib.body import Body
+from wmlib.policies import POLICIES, Policy
 from wmlib.runs import InputError
 
 
@@ -192,6 +193,22 @@ def judge(
         body.name, method, configuration, seed, budget, facts.get("real_steps", 0), split, len(played.returns), round(float(played.returns.mean()), 3),
         round(float(played.lengths.mean()), 3), facts.get("seconds", 0.0), made.fingerprint, "; ".join(filter(None, [str(facts.get("command", "")), command])),
         round(float(facts["dreamed"]), 3) if "dreamed" in facts else None,
+    )  # fmt: skip
+    return row if path is None else append(path, row)
+
+
+def judge_baseline(name: str, body: Body, *, seed: int = 0, path: str | Path | None = None, split: str = "test", episodes: int | None = None, command: str = "") -> Row:
+    """Plays a policy that learns nothing on held-out seeds of a run, and adds the row to a file if one is named. It takes no real step to train.
+
+    Raises:
+        InputError: if there is no such policy, or a number is wrong.
+    """
+    if name not in POLICIES:
+        raise InputError(f"There is no policy '{name}'; there are: {', '.join(POLICIES)}.")
+    played = evaluate.score(body, POLICIES[name](body), name=name, run=seed, split=split, episodes=episodes)
+    row = Row(
+        body.name, name, "", seed, 0, 0, split, len(played.returns), round(float(played.returns.mean()), 3), round(float(played.lengths.mean()), 3), 0.0,
+        runs.sha256(name.encode()), command,
     )  # fmt: skip
     return row if path is None else append(path, row)
 
