@@ -149,7 +149,7 @@ def test_a_damaged_file_is_refused_in_one_line(tmp_path, capsys, damage):
         (["--controller", "c", "--episodes", "0"], "0 episodes were asked for"),
         (["--controller", "c", "--episodes", "2", "--row", "c/manifest.json/x.csv"], "Cannot write"),
         (["--controller", "c", "--episodes", "2", "--row", "c"], "There is no file c"),
-        (["--row", "x.csv"], "required: --controller"),
+        (["--row", "x.csv"], "either --controller or --policy"),
     ],
 )
 def test_a_wrong_command_gets_one_line(saved, tmp_path, capsys, words, message):

@@ -94,6 +94,9 @@ def test_wrong_words_get_one_line(done, tmp_path, capsys, words, message):
 
 
 def test_two_processes_do_not_run_one_run(done):
-    with whole.begun("smoke", "humanoid", 0, done, resume=True), pytest.raises(InputError, match="Another process"):
-        with whole.begun("smoke", "humanoid", 0, done, resume=True):
-            pass
+    with (
+        whole.begun("smoke", "humanoid", 0, done, resume=True),
+        pytest.raises(InputError, match="Another process"),
+        whole.begun("smoke", "humanoid", 0, done, resume=True),
+    ):
+        pass
