@@ -321,5 +321,5 @@ def gather(
     started = time.monotonic()
     with runs.new_artefact(out) as folder:
         gathered = simulate()
-        gathered.write(folder, seconds=time.monotonic() - started, policy=policy, seed=seed, command=command)
+        gathered.write(folder, seconds=time.monotonic() - started, policy=policy, seed=seed, budget=steps, command=command)
     return gathered
