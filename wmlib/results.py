@@ -32,7 +32,7 @@ class Row:
         method: such as `openai-es`.
         configuration: a name for its settings, such as `physics`.
         seed: of the training run.
-        budget: real steps that it might take.
+        budget: real steps that it might take; `wmlib gather` plays its last episode to the end, so a row may take some more.
         real_steps: those that it took.
         split: of the episodes that it is judged by: `test` or `selection`.
         episodes: how many.
