@@ -238,7 +238,7 @@ class Table:
         def ranged(middle: float, low: float, high: float) -> str:
             return f"{middle:.1f} [{'one seed' if low != low else f'{low:.1f}, {high:.1f}'}]"
 
-        cells = [["method", "configuration", "real steps", "seeds", "return", "steps", "seconds", "dreamed"]] + [
+        cells = [["method", "configuration", "real steps", "seeds", "return", "steps", "seconds", "dreamed return"]] + [
             [line.method, line.configuration, f"{line.budget:,}", f"{line.seeds} x {line.episodes}", ranged(*line.episode_return), ranged(*line.steps), f"{line.seconds:.0f}",
              ranged(*line.dreamed) if line.dreamed else ""]
             for line in self.lines
@@ -259,7 +259,7 @@ class Table:
         top = "".join(f'<th scope="col">{cell}</th>' for cell in head)
         lines = "".join(f'<tr><th scope="row">{first}</th>{"".join(f"<td>{cell}</td>" for cell in others)}</tr>' for first, *others in body)
         caption = "<caption>Middle of the training seeds, with its 95% interval; seconds are those of training</caption>"
-        return f'<table class="scorecard rows">{caption}<thead><tr>{top}</tr></thead><tbody>{lines}</tbody></table>'
+        return f'<table class="scorecard">{caption}<thead><tr>{top}</tr></thead><tbody>{lines}</tbody></table>'
 
 
 def table(rows: Iterable[Row], *, split: str = "test") -> Table:
