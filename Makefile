@@ -2,8 +2,9 @@
 PYTHON ?= python3
 SCALE ?= small
 
-.PHONY: book test lab deep drift bench lock clean
+.PHONY: first book test lab deep drift bench lock clean
 
+first:  ; $(PYTHON) -m tools first
 book:   ; $(PYTHON) -m tools book --scale $(SCALE)
 test:   ; $(PYTHON) -m tools test
 lab:    ; $(PYTHON) -m tools lab

@@ -4,6 +4,7 @@ It needs the system's Chromium (see conftest.py) and is skipped, by name, where 
 """
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,10 @@ PAGES = sorted(path.relative_to(SITE).as_posix() for path in SITE.rglob("*.html"
 READ = [page for page in PAGES if page != "index.html"]  # index.html only sends one on
 CHAPTERS = [page for page in READ if page.startswith("chapters/")]
 NUMBERED = [page for page in CHAPTERS if not page.startswith("chapters/A")]  # the others are appendices: no exercises, no quiz
+AXE = ROOT / "tools" / "axe" / "axe.min.js"
+TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+SAMPLE = [page for page in ("book/intro.html", "book/lessons.html", "book/api/body.html", "chapters/01_why_dream.html", "book/bibliography.html", "search.html") if page in READ]
+THEMES = ("light", "dark")
 
 pytestmark = pytest.mark.browser
 
@@ -174,3 +179,86 @@ def test_every_viewer_of_the_page_draws_moves_and_weighs_little(page, reader):
         frames = place.evaluate("place => place.viewer.scene.tracks.reduce((sum, track) => sum + track.n, 0)")
         assert kilobytes < 20 + 0.2 * frames
     assert reader.wrong == []
+
+
+# Everybody can read it: axe-core finds nothing on any page, light or dark, and what it cannot judge is tested here. No rule is switched
+# off and no element is left out. The gate asks about a page of each kind, `make deep` about every page.
+def themed(context, page, theme="light"):
+    """A tab with the page in a theme, its mathematics typeset."""
+    tab = context.new_page()
+    tab.add_init_script(f"localStorage.setItem('mode', '{theme}'); localStorage.setItem('theme', '{theme}')")
+    tab.emulate_media(reduced_motion="reduce")
+    tab.set_viewport_size(WIDE)
+    open_page(tab, page)
+    assert tab.evaluate("document.documentElement.dataset.theme") == theme
+    return tab
+
+
+def violations(tab):
+    """One line for each violation: rule, how many elements, the first of them."""
+    tab.add_script_tag(path=str(AXE))
+    found = tab.evaluate("tags => axe.run(document, {runOnly: tags, resultTypes: ['violations']})", TAGS)["violations"]
+    return [f"{rule['id']} ({len(rule['nodes'])}): {rule['nodes'][0]['html'][:200]}\n      {rule['nodes'][0]['failureSummary'][:300]}" for rule in found]
+
+
+def judge(context, page, theme):
+    tab = themed(context, page, theme)
+    try:
+        found = violations(tab)
+    finally:
+        tab.close()
+    if found:
+        pytest.fail(f"{page}, {theme}:\n  " + "\n  ".join(found), pytrace=False)
+
+
+@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("page", SAMPLE)
+def test_axe_finds_nothing_on_a_page_of_each_kind(context, page, theme):
+    judge(context, page, theme)
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("page", READ)
+def test_axe_finds_nothing_on_any_page(context, page, theme):
+    judge(context, page, theme)
+
+
+def test_axe_would_find_something(context):
+    tab = themed(context, "book/intro.html")
+    tab.evaluate("document.querySelector('article').insertAdjacentHTML('beforeend', '<img src=\"x.png\"><p style=\"color:#ccc;background:#fff\">pale</p>')")
+    assert {line.split()[0] for line in violations(tab)} >= {"image-alt", "color-contrast"}
+    tab.close()
+
+
+def beyond(tab):
+    """Pixels by which the page is wider than its window."""
+    return tab.evaluate("document.scrollingElement.scrollWidth - document.documentElement.clientWidth")
+
+
+@pytest.mark.parametrize("page", SAMPLE)
+def test_a_page_fits_320_pixels_and_twice_the_zoom(context, page):
+    """WCAG 1.4.10 and 1.4.4: 320 CSS pixels without scrolling sideways; at 200% on a screen of 1280 the window has 640."""
+    tab = themed(context, page)
+    try:
+        for width in (320, 640):
+            tab.set_viewport_size({"width": width, "height": 640})
+            assert beyond(tab) <= 0, f"{page} at {width} pixels"
+    finally:
+        tab.close()
+
+
+@pytest.mark.parametrize("page", SAMPLE)
+def test_the_keyboard_reaches_what_the_mouse_does_and_shows_where_it_is(context, page):
+    """The first press leads to a link past the navigation; every stop on the way is visible and marked."""
+    tab = themed(context, page)
+    try:
+        tab.keyboard.press("Tab")
+        assert re.search("skip", tab.evaluate("document.activeElement.textContent"), re.I), "the first stop skips the navigation"
+        for _ in range(12):
+            tab.keyboard.press("Tab")
+            name, outlined = tab.evaluate("""() => { const e = document.activeElement, s = getComputedStyle(e);
+                return [e.tagName + ' ' + (e.textContent || e.ariaLabel || '').trim().slice(0, 30), s.outlineStyle !== 'none' || s.boxShadow !== 'none' || e.tagName === 'BODY' || e.tagName === 'INPUT']; }""")
+            assert outlined, f"{page}: nothing shows that {name} has the focus"
+    finally:
+        tab.close()

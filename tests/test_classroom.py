@@ -12,7 +12,7 @@ import nbformat
 import pytest
 
 from tools import notebooks
-from wmlib import classroom, grading, marking
+from wmlib import classroom, grading, jail, marking
 from wmlib.cli import main
 from wmlib.runs import InputError
 
@@ -128,7 +128,8 @@ def test_the_whole_round(copy, tmp_path, monkeypatch):
     nbformat.write(retyped, handed / "Zoë, O'Hara" / "mine.ipynb")
     before = hashes(handed)
     monkeypatch.setenv("WM_COURSE_SEED", "a course of 2026")
-    assert main(["classroom", "grade", str(handed), "--chapter", str(FIRST), "--out", str(out), "--seconds", "4"]) == 0
+    unsafe = ["--unsafe"] if jail.why_not() else []  # these five are ours
+    assert main(["classroom", "grade", str(handed), "--chapter", str(FIRST), "--out", str(out), "--seconds", "4", *unsafe]) == 0
     assert hashes(handed) == before
 
     with (out / "grades.csv").open(encoding="utf-8", newline="") as file:
@@ -137,7 +138,7 @@ def test_the_whole_round(copy, tmp_path, monkeypatch):
     assert {row["of"] for row in rows.values()} == {"3"}
     for student, (_, points, words) in ANSWERS.items():
         assert float(rows[student]["alive-share"]) == points, rows[student]
-        assert float(rows[student]["fall-chance"]) == (0 if student == "exits" else 1), "a broken answer costs that answer"
+        assert float(rows[student]["fall-chance"]) == 1, "a broken answer costs that answer"
         page = (out / "feedback" / f"{student}.html").read_text(encoding="utf-8")
         assert re.search(words, page), page[-3000:]
         assert "a course of 2026" not in page and str(CHAPTERS.parent) not in page, "neither the seed nor a path is told"

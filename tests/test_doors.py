@@ -12,19 +12,19 @@ import wmlib
 
 FOLDER = Path(wmlib.__file__).parent
 WITHOUT_TENSORFLOW = [
-    "scales", "runs", "body", "policies", "rollout", "episodes", "evaluate", "classroom", "marking", "nbgrading", "grading", "weights", "cli", "viewer", "videos",
-    "controller", "evolution", "awake", "search", "results", "whole",
+    "scales", "runs", "body", "policies", "rollout", "episodes", "evaluate", "classroom", "marking", "jail", "nbgrading", "grading", "weights", "cli", "viewer", "videos",
+    "controller", "evolution", "zoo", "awake", "search", "results", "whole", "workers", "explorer",
 ]  # fmt: skip
 # What each room may import from wmlib: the doors of the design page.
 DOORS = {
-    "runs": set(), "scales": {"runs"}, "body": {"runs"}, "policies": {"body"}, "rollout": {"body", "policies", "runs"},
-    "episodes": {"body", "policies", "rollout", "runs", "scales"}, "evaluate": {"body", "policies", "rollout", "runs", "scales"},
-    "controller": {"body", "runs", "weights"}, "evolution": {"runs"}, "awake": {"body", "controller", "policies", "rollout"},
-    "search": {"awake", "body", "controller", "evolution", "runs", "scales", "weights"},
+    "runs": set(), "scales": {"runs"}, "body": {"runs", "zoo"}, "zoo": {"body"}, "policies": {"body", "runs"}, "rollout": {"body", "policies", "runs"},
+    "workers": {"rollout", "runs"}, "episodes": {"body", "policies", "rollout", "runs", "scales", "workers"}, "evaluate": {"body", "policies", "rollout", "runs", "scales"},
+    "controller": {"body", "runs", "weights"}, "evolution": {"runs"}, "awake": {"body", "controller", "policies", "rollout", "workers"},
+    "search": {"awake", "body", "controller", "evolution", "runs", "scales", "weights", "workers"},
     "waking": {"body", "controller", "nets", "runs", "world"}, "results": {"body", "controller", "evaluate", "policies", "ppo", "runs", "waking", "world"}, "ppo": {"body", "runs", "scales", "weights"},
-    "palette": set(), "plots": {"body", "evaluate", "palette"}, "viewer": {"body", "palette", "runs"}, "videos": {"body", "palette", "runs", "viewer"},
+    "palette": set(), "explorer": {"palette", "runs"}, "plots": {"body", "evaluate", "palette"}, "viewer": {"body", "palette", "runs"}, "videos": {"body", "palette", "runs", "viewer"},
     "classroom": {"nbgrading", "runs"}, "marking": {"runs"}, "nbgrading": {"runs"},
-    "grading": {"classroom", "marking", "nbgrading", "runs"},
+    "jail": {"marking", "runs"}, "grading": {"classroom", "jail", "marking", "nbgrading", "runs"},
     "nets": set(), "weights": {"runs"}, "mdn": {"nets"}, "training": {"nets", "runs", "weights"},
     "vae": {"body", "nets", "runs", "weights"}, "mdnrnn": {"body", "episodes", "mdn", "nets", "runs", "vae", "weights"},
     "ensemble": {"body", "episodes", "mdn", "nets", "runs", "vae", "weights"}, "world": {"body", "mdn", "mdnrnn", "nets", "runs", "vae", "weights"},
@@ -37,7 +37,8 @@ DOORS = {
     "iterate": {"asleep", "body", "controller", "ensemble", "episodes", "policies", "refit", "rollout", "rounds", "runs", "scales", "waking", "world"},
     "heldout": {"body", "episodes", "runs", "vae", "world"},
     "stages": {"ensemble", "episodes", "heldout", "mdnrnn", "runs", "training", "vae", "world"},
-    "cli": {"asleep", "body", "classroom", "dream", "ensemble", "episodes", "evaluate", "evolution", "grading", "heldout", "iterate", "mdnrnn", "policies", "ppo", "refit", "results", "rollout", "rounds", "runs", "scales", "search", "stages", "training", "vae", "videos", "whole", "world"},
+    "autopsy": {"body", "episodes", "evolution", "mdnrnn", "nets", "rollout", "runs", "scales", "training", "vae"},
+    "cli": {"asleep", "body", "dream", "ensemble", "episodes", "evaluate", "evolution", "grading", "heldout", "iterate", "mdnrnn", "policies", "ppo", "refit", "results", "rollout", "rounds", "runs", "scales", "search", "stages", "training", "vae", "videos", "whole", "workers", "world"},
     "whole": {"evaluate", "results", "runs"},
     "__main__": {"cli"}, "__init__": set(wmlib.__all__),
 }  # fmt: skip

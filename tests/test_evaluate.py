@@ -155,3 +155,16 @@ def test_names_that_the_palette_lacks_get_colours_of_their_own_in_one_picture():
     for names in (["z[1]", "z[31]", "z[10]", "z[30]"], ["reality", "0 epochs", "1 epoch", "5 epochs", "25 epochs"]):
         assert len(set(palette.colours(names).values())) == len(names)
     assert len(palette.colours(map(str, range(9)))) == 9
+
+
+def test_a_figures_numbers_are_a_table_with_headings_and_no_row_is_short(capsys, monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", shown.append)
+    plots.table(("step", "a < b"), [("first", 1.23456), (2, 1234567.0), ("nothing", float("nan"))])
+    page = shown[0].data
+    assert page.count('<th scope="col">') == 2
+    assert page.count('<th scope="row">') == 3
+    for piece in ("a &lt; b", "<td>1.235</td>", "<td>1,234,567</td>", "<td>nan</td>", "<summary>"):
+        assert piece in page
+    with pytest.raises(ValueError, match=r"shorter|longer"):
+        plots.table(("step", "return"), [("alone",)])

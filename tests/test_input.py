@@ -208,7 +208,7 @@ COMMANDS = {
     "no steps": (["--steps", "0", "--out", "new"], 2, r"0 steps were asked for"),
     "a negative number of steps": (["--steps", "-5", "--out", "new"], 2, r"-5 steps were asked for"),
     "steps that are no number": (["--steps", "many", "--out", "new"], 2, r"invalid int value: 'many'"),
-    "no threads": (["--threads", "0", "--out", "new"], 2, r"threads is 0"),
+    "no workers": (["--workers", "0", "--out", "new"], 2, r"0 workers were asked for"),
     "no folder": ([], 2, r"required: --out"),
     "a folder that exists": (["--out", "taken"], 2, r"taken exists already. Nothing was overwritten"),
     "a folder inside a file": (["--out", "file/new"], 2, r"Cannot write in file: .*may write"),

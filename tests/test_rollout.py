@@ -42,7 +42,7 @@ def same_as_gymnasium(body, episode):
     env = gymnasium.make(body.env_id)
     obs, _ = env.reset(seed=episode.seed)
     assert np.array_equal(obs, episode.obs[0])
-    named = {"alive": "reward_survive", "control": "reward_ctrl"}
+    named = {"alive": "reward_survive", "control": "reward_ctrl", "distance": "distance_penalty", "velocity": "velocity_penalty"}
     for t, action in enumerate(episode.action):
         obs, reward, terminated, truncated, info = env.step(action)
         assert np.array_equal(obs, episode.obs[t + 1]), f"observation {t + 1} of seed {episode.seed}"
@@ -72,6 +72,14 @@ def test_episodes_of_1000_steps_of_a_body_that_does_not_terminate_equal_gymnasiu
     body = wm.body.get("half_cheetah")
     for episode in rollout(body, POLICIES[name](body), range(3)):
         assert (len(episode), episode.terminated, episode.truncated) == (1000, False, True)
+        same_as_gymnasium(body, episode)
+
+
+@pytest.mark.parametrize("policy", ["random", "zero", "out of the box"])
+@pytest.mark.parametrize("name", ["inverted_double_pendulum", "swimmer", "hopper", "walker2d", "ant"])
+def test_whole_episodes_of_the_other_bodies_equal_gymnasiums(name, policy):
+    body = wm.body.get(name)
+    for episode in rollout(body, POLICIES[policy](body), range(50, 52)):
         same_as_gymnasium(body, episode)
 
 

@@ -128,7 +128,7 @@ def test_normalisation_is_that_of_the_episodes_before_this_generation(monkeypatc
 def test_a_search_that_was_stopped_ends_with_the_same_bits_on_other_threads(tmp_path, strategy):
     settings = {"popsize": 6}
     tiny = dataclasses.replace(TINY, strategy=strategy, settings=settings)
-    whole, stops = evolve(tiny, threads=1, say=None), iter((1, 2, 100))
+    whole, stops = evolve(tiny, workers=1, say=None), iter((1, 2, 100))
 
     class StopError(Exception):
         pass
@@ -144,7 +144,7 @@ def test_a_search_that_was_stopped_ends_with_the_same_bits_on_other_threads(tmp_
 
     for n in stops:
         try:
-            again = evolve(tiny, folder=tmp_path, threads=2, checkpoint_every=1, say=stop_after(n))
+            again = evolve(tiny, folder=tmp_path, workers=2, checkpoint_every=1, say=stop_after(n))
         except StopError:
             continue
     assert again.fingerprint == whole.fingerprint
@@ -223,7 +223,7 @@ COMMANDS = {
     "fewer than no checks": (["--check-episodes", "-1"], r"-1 to check"),
     "episodes of no steps": (["--max-steps", "0"], r"episodes of 0 steps"),
     "a run seed out of range": (["--seed", "1000"], r"from 0 to 999"),
-    "no threads": (["--threads", "0"], r"threads is 0"),
+    "no workers": (["--workers", "0"], r"0 workers were asked for"),
     "a folder that exists": (["--out", "taken"], r"taken exists already. Nothing was overwritten"),
     "a mark's folder that exists": (["--out", "new", "--marks", "300"], r"new-300 exists already. Nothing was overwritten"),
     "a folder inside a file": (["--out", "file/new"], r"Cannot write in file/new.run"),

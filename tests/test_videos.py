@@ -144,7 +144,7 @@ BAD = {
     "no trajectory": ({"tracks": {}}, "A video of 0 trajectories"),
     "nine trajectories": ({"tracks": dict.fromkeys("abcdefghi", fall(1))}, "A video of 9 trajectories"),
     "a name that is none": ({"tracks": {3: fall()}}, "The name of a trajectory is 3"),
-    "an unknown body": ({"body": "ant"}, "There is no body 'ant'"),
+    "an unknown body": ({"body": "octopus"}, "There is no body 'octopus'"),
     "an unknown suffix": ({"path": "a.avi"}, r"ends in '\.avi'; expected a file name that ends in \.mp4, \.gif, \.webp"),
     "no suffix": ({"path": "a"}, "ends in ''"),
     "an odd size": ({"width": 101}, "expected even sizes of 64 to 1920 pixels"),
@@ -182,7 +182,7 @@ def test_a_folder_that_may_not_be_written_gets_one_line(tmp_path, monkeypatch):
     (["--policy", "hold", "sit"], "There is no policy 'sit'; there are: random"),
     (["--policy", "hold", "zero", "--observed"], "name one policy"),
     (["--seed", "-1"], "expected a whole number of at least 0"),
-    (["--body", "ant"], "There is no body 'ant'"),
+    (["--body", "octopus"], "There is no body 'octopus'"),
 ])  # fmt: skip
 def test_a_mistaken_command_gets_one_line_and_exit_code_2(arguments, message, tmp_path, capsys):
     assert main(["video", *arguments, "--out", str(tmp_path / "a.gif")]) == 2

@@ -197,6 +197,12 @@ def test_epochs_come_back_and_belong_to_their_world(small, real, tmp_path):
         world.load_epochs(made(real, seed=1), tmp_path / "epochs")
 
 
+def test_where_no_episode_lasts_so_long_the_ratio_is_not_known_and_nothing_is_warned_of(small):
+    brief = wm.episodes.Episodes.of(BODY, wm.rollout.rollout(BODY, wm.policies.RandomActions(BODY), range(3), max_steps=7))
+    ratio = heldout.open_loop(small.vae, brief, lambda obs, before, action: np.repeat(obs[:, -1:], 6, axis=1), horizon=6).ratio()
+    assert np.allclose(ratio[:3], 1) and np.isnan(ratio[3:]).all()
+
+
 def test_a_perfect_dream_has_no_error_and_one_that_copies_has_copy_lasts(small, real):
     starts = [(episode, first) for episode in real for first in range(0, len(episode) - 4, 4)]
 

@@ -10,13 +10,19 @@ from tools import env
 
 COMMANDS = {
     "env": "make the environment and stop there",
+    "first": "execute chapter 0 alone and open it: the first dream",
     "book": "execute every chapter and build the static site   [--scale smoke|small|large]",
     "test": "the gate: every test                              [--only STEP ...] [--list]",
     "deep": "the expensive full counts                         [--only ITEM ...] [--list]",
     "notebooks": "put chapters in their committed form          [--run] [FILE ...]",
     "drift": "after an upgrade: what moved (parity, golden returns)",
+    "autopsy": "the rows of chapter 9                            [SEED ...]",
+    "bodies": "the rows of chapter 12                           [BODY SEED] [--pendulum] [--all]",
+    "matters": "the rows of chapter 13                           [FACTOR LEVEL SEED] [--all] [--list]",
+    "binder": "rehearse the image that Binder builds",
     "lab": "open the chapters in JupyterLab",
     "bench": "the benchmarks, each a table of ratios            [NAME ...]",
+    "costs": "what the stages of whole runs took, as rows   RUN ...",
     "vendor": "fetch the vendored browser files again",
     "lock": "resolve the dependencies again (needs uv)          [--upgrade]",
 }

@@ -28,7 +28,7 @@ SEEDS = range(6)
 def measure() -> dict[str, Any]:
     """Versions, and length and return of every body with every policy on fixed seeds (at most 200 steps)."""
     rows: dict[str, Any] = {}
-    for name in body.BODIES:
+    for name in body.names():
         for policy, make in policies.POLICIES.items():
             played = rollout.rollout(body.get(name), make(body.get(name)), SEEDS, max_steps=200)
             rows |= {f"{name} {policy} seed {e.seed}": {"steps": len(e), "return": e.episode_return} for e in played}
@@ -37,7 +37,7 @@ def measure() -> dict[str, Any]:
 
 def parity() -> Iterator[str]:
     """Where our steps part from Gymnasium's, one line an episode."""
-    for name in body.BODIES:
+    for name in body.names():
         this = body.get(name)
         env = gymnasium.make(this.env_id)
         for episode in rollout.rollout(this, policies.RandomActions(this), SEEDS, max_steps=200):

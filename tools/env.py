@@ -79,7 +79,7 @@ def make_lock(extra: list[str]) -> None:
         sys.exit("Making the lock needs uv (pip install uv); building and testing the book do not.")
     always = ["uv", "pip", "compile", "pyproject.toml", "--universal", "--python-version", "3.11", "--generate-hashes", "--no-header", "--no-emit-index-url",
               "--no-emit-find-links", "--quiet", *extra]
-    book = [word for name in ("book", "test", "classroom", "videos", "build") for word in ("--extra", name)]
+    book = [word for name in ("book", "test", "classroom", "videos", "cluster", "build") for word in ("--extra", name)]
     for command in ([*always, *book, "-o", LOCK.name], [*always, "--extra", "ppo", "-c", LOCK.name, "-o", "requirements-ppo.lock"]):
         if code := subprocess.run(command, cwd=ROOT).returncode:
             sys.exit(code)

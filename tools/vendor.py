@@ -1,6 +1,6 @@
 """`python -m tools vendor`: makes the vendored browser files again from npm packages, and checks them against pinned hashes.
 
-MathJax is copied; of three.js, what the viewer uses is bundled into one classic script by esbuild, both at the versions
+MathJax and axe-core (the judge of accessibility; tests use it, no page has it) are copied; of three.js, what the viewer uses is bundled into one classic script by esbuild, both at the versions
 of `tools/three/package-lock.json`. The files are committed, so that building and reading the book need no network. `--check` only compares what is committed.
 """
 
@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-STATIC = ROOT / "book" / "_static"
 THREE, BUNDLE = ROOT / "tools" / "three", ROOT / "wmlib" / "web" / "three.js"
 BUNDLE_SHA256 = "cda85d7f688dda5c597cb1e3b4e44b70ca23eb909aa91810ffa170452d38019f"
 ESBUILD = "entry.js --bundle --minify --format=iife --global-name=WMThree --legal-comments=inline --target=es2022 --log-level=warning --outfile=three.js"
@@ -24,19 +23,23 @@ ESBUILD = "entry.js --bundle --minify --format=iife --global-name=WMThree --lega
 
 @dataclass(frozen=True)
 class Package:
-    """One npm package at one version, the hash of its archive, and which of its files go where under `book/_static`."""
+    """One npm package at one version, the hash of its archive, and which of its files go where."""
 
     name: str
     sha256: str
-    files: dict[str, tuple[str, str]]  # path in the archive -> (path under book/_static, sha256)
+    files: dict[str, tuple[str, str]]  # path in the archive -> (path in the repository, sha256)
 
 
 # SVG output needs no font files, so it works from file://. The full build, because the small one fetches
 # extensions such as \boldsymbol when a page first uses them.
 PACKAGES = (
     Package("mathjax@3.2.2", "1b9c0a1c44df864e915690558e72adb9cc5203360daefd385084ced3b6c64c09", {
-        "package/es5/tex-svg-full.js": ("mathjax/tex-svg-full.js", "a4354ff94fd868aea0cc6eaaa79a57fda0588646fc46ee3700a349ee0a11cbe6"),
-        "package/LICENSE": ("mathjax/LICENSE", "cfc7749b96f63bd31c3c42b5c471bf756814053e847c10f3eb003417bc523d30"),
+        "package/es5/tex-svg-full.js": ("book/_static/mathjax/tex-svg-full.js", "a4354ff94fd868aea0cc6eaaa79a57fda0588646fc46ee3700a349ee0a11cbe6"),
+        "package/LICENSE": ("book/_static/mathjax/LICENSE", "cfc7749b96f63bd31c3c42b5c471bf756814053e847c10f3eb003417bc523d30"),
+    }),
+    Package("axe-core@4.14.1", "e6b0ce02b84d892e2e33e403485e7f3d6c29e2be6df65daf44d89ba564139745", {
+        "package/axe.min.js": ("tools/axe/axe.min.js", "29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c"),
+        "package/LICENSE": ("tools/axe/LICENSE", "af175b9d96ee93c21a036152e1b905b0b95304d4ae8c2c921c7609100ba8df7e"),
     }),
 )
 
@@ -47,7 +50,7 @@ def digest(data: bytes) -> str:
 
 def altered() -> list[str]:
     """The vendored files that are missing or differ from what was pinned."""
-    pinned = [(STATIC / name, sha256) for package in PACKAGES for name, sha256 in package.files.values()] + [(BUNDLE, BUNDLE_SHA256)]
+    pinned = [(ROOT / name, sha256) for package in PACKAGES for name, sha256 in package.files.values()] + [(BUNDLE, BUNDLE_SHA256)]
     return [path.relative_to(ROOT).as_posix() for path, sha256 in pinned if not path.is_file() or digest(path.read_bytes()) != sha256]
 
 
@@ -91,9 +94,9 @@ def fetch(package: Package) -> None:
                 if digest(contents[name]) != sha256:
                     sys.exit(f"{member} of {package.name} is not the pinned one. Nothing was changed.")
     for name, data in contents.items():
-        (STATIC / name).parent.mkdir(parents=True, exist_ok=True)
-        (STATIC / name).write_bytes(data)
-        print(f"book/_static/{name}: {len(data):,} bytes of {package.name}")
+        (ROOT / name).parent.mkdir(parents=True, exist_ok=True)
+        (ROOT / name).write_bytes(data)
+        print(f"{name}: {len(data):,} bytes of {package.name}")
 
 
 def main(argv: list[str]) -> int:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         grading,
         heldout,
         iterate,
+        jail,
         marking,
         mdn,
         mdnrnn,
@@ -49,7 +50,10 @@ if TYPE_CHECKING:
         viewer,
         waking,
         weights,
+        whole,
+        workers,
         world,
+        zoo,
     )
 
 __all__ = [
@@ -67,6 +71,7 @@ __all__ = [
     "grading",
     "heldout",
     "iterate",
+    "jail",
     "marking",
     "mdn",
     "mdnrnn",
@@ -94,7 +99,9 @@ __all__ = [
     "waking",
     "weights",
     "whole",
+    "workers",
     "world",
+    "zoo",
 ]
 __version__ = "0.1.0"
 

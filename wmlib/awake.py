@@ -16,10 +16,13 @@ from wmlib.body import Array
 from wmlib.controller import Linear
 from wmlib.policies import Policy
 from wmlib.rollout import Episode, rollout
+from wmlib.workers import Workers
 
 BATCH = 32
 CHUNK = 256
 """Episodes whose states are in memory at once."""
+PARTS = 2
+"""Pieces of work for each worker, so that one who is done early takes another."""
 
 
 class Population:
@@ -92,7 +95,7 @@ class Played:
 
 def play(
     linear: Linear, population: Array, seeds: Sequence[int] | range, *, max_steps: int | None = None, threads: int | None = None, batch: int = BATCH, see: bool = False,
-    policy: Callable[[Linear, Array], Policy] = Population,
+    policy: Callable[[Linear, Array], Policy] = Population, workers: Workers | None = None,
 ) -> Played:  # fmt: skip
     """Plays a population (P, n_params) on the real body, every controller on every seed (E). `threads` and `batch` change no bit.
 
@@ -105,6 +108,7 @@ def play(
         batch: episodes side by side.
         see: whether to take the moments of what was seen; for the body's own features.
         policy: makes the policy of (linear, rows of parameters), one row for each episode; another one for features of a world.
+        workers: who plays, instead of this process's threads; changes no bit either. They can play `Population` only.
 
     Raises:
         InputError: if the features are not the body's own, or a size is wrong.
@@ -112,20 +116,30 @@ def play(
     population = np.atleast_2d(population)
     linear.unpack(population)
     params, every = np.repeat(population, len(seeds), axis=0), list(seeds) * len(population)
-    wide = see and linear.features == "obs"
-    rows: list[tuple[float, float, float]] = []
-    seen: list[Moments] = []
-    for at in range(0, len(every), CHUNK):
-        part = slice(at, at + CHUNK)
-        for episode in rollout(
-            linear.body, policy(linear, params[part]), every[part], max_steps=max_steps, threads=threads, batch=batch, keep_obs=wide
-        ):
-            bonus = episode.terms["alive"].sum() if episode.terms and "alive" in episode.terms else 0.0
-            rows.append((episode.episode_return, float(bonus), float(len(episode))))
-            if see:
-                seen.append(Moments.of(_features(linear, episode)))
+    if workers is not None and policy is Population:
+        size = max(1, -(-len(every) // (PARTS * workers.n)))
+        parts = [slice(at, at + size) for at in range(0, len(every), size)]
+        played = workers.map(_play, [(linear, params[part], every[part], max_steps, 1, batch, see, policy) for part in parts])
+    else:
+        parts = [slice(at, at + CHUNK) for at in range(0, len(every), CHUNK)]
+        played = [_play(linear, params[part], every[part], max_steps, threads, batch, see, policy) for part in parts]
+    rows = [row for some, _ in played for row in some]
     returns, alive, lengths = np.array(rows).T.reshape(3, len(population), len(seeds))
-    return Played(returns, alive, lengths, tuple(seen))
+    return Played(returns, alive, lengths, tuple(moments for _, some in played for moments in some))
+
+
+def _play(
+    linear: Linear, params: Array, seeds: list[int], max_steps: int | None, threads: int | None, batch: int, see: bool, policy: Callable[[Linear, Array], Policy]
+) -> tuple[list[tuple[float, float, float]], list[Moments]]:
+    """Return, bonus and length of each episode, and the moments of what was seen; what a worker does."""
+    rows, seen = [], []
+    wide = see and linear.features == "obs"
+    for episode in rollout(linear.body, policy(linear, params), seeds, max_steps=max_steps, threads=threads, batch=batch, keep_obs=wide):
+        bonus = episode.terms["alive"].sum() if episode.terms and "alive" in episode.terms else 0.0
+        rows.append((episode.episode_return, float(bonus), float(len(episode))))
+        if see:
+            seen.append(Moments.of(_features(linear, episode)))
+    return rows, seen
 
 
 def _features(linear: Linear, episode: Episode) -> Array:

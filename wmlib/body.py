@@ -2,7 +2,7 @@
 
 A `Body` knows its Gymnasium environment, the named parts of an observation, how observation and physical state
 `(qpos, qvel)` map to each other, when an episode ends, and the terms of the reward: all exact, so that nothing of it
-need ever be learned. Another body is one more function and one more entry in `BODIES`.
+need ever be learned. Those of this book are in `wmlib.zoo`; how to add your own is a page of the book.
 
 All functions take a leading batch axis `N` (or any leading axes, where the docstring says `...`). Lengths are in
 metres, times in seconds, angles in radians.
@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import difflib
 import functools
+import importlib
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -43,9 +45,13 @@ class Body:
         observe: `Frame -> obs (N, obs_dim)`.
         terms: `(body, before, after, action (N, a_dim)) -> {name: (N,)}`, the signed terms of the reward.
         costs: names of the terms that are costs; Gymnasium adds gains and costs apart, and rounding keeps the order.
-        terminated: `obs (..., obs_dim) -> bool (...)`, the exact end of an episode.
         start: `(rng, init_qpos, init_qvel) -> (qpos, qvel)`, the random start of an episode.
-        healthy: (i, low, high): the body lives while number i of an observation is between these two; None if it never dies.
+        healthy: conditions (read, low, high): the body lives while each `read(obs (..., D)) -> (...)`, of an observation or its physics, is between
+            low and high. `read` works on arrays and on tensors alike, so that dreams end by the same rule. Empty if it never dies.
+        ended: `Frame -> bool (N,)`, the end as the simulator decides it, where an observation does not tell all of it; None where it does.
+        position: `qpos (..., nq) -> its observed part`; all but the hidden entries by default.
+        pose: the inverse of it, the hidden entries 0; exact for every qpos that `position` can give.
+        max_speed: velocities are observed as clipped to this.
         alive_bonus: reward of a step after which it lives.
         control_cost: of a step, for each unit of squared action.
         max_steps: steps after which an episode is truncated.
@@ -60,9 +66,12 @@ class Body:
     observe: Callable[[Frame], Array]
     terms: Callable[[Body, Frame, Frame, Actions], dict[str, Array]]
     costs: tuple[str, ...]
-    terminated: Callable[[Array], Bools]
     start: Callable[[np.random.Generator, Array, Array], tuple[Array, Array]]
-    healthy: tuple[int, float, float] | None = None
+    healthy: tuple[tuple[Callable[[Any], Any], float, float], ...] = ()
+    ended: Callable[[Frame], Bools] | None = None
+    position: Callable[[Array], Array] | None = None
+    pose: Callable[[Array], Array] | None = None
+    max_speed: float = np.inf
     alive_bonus: float = 0.0
     control_cost: float = 0.0
     max_steps: int = 1000
@@ -78,6 +87,10 @@ class Body:
         object.__setattr__(self, "frame_skip", simulator.frame_skip)
         object.__setattr__(self, "dt", float(simulator.dt))
         env.close()
+
+    def __reduce__(self) -> tuple[Callable[[str], Body], tuple[str]]:
+        """A worker gets the name, and makes the body itself."""
+        return get, (self.name,)
 
     @property
     def obs_dim(self) -> int:
@@ -103,6 +116,11 @@ class Body:
     def action_high(self) -> Actions:
         """Upper corner of the action box, (a_dim,)."""
         return self.model.actuator_ctrlrange[:, 1].astype(np.float32)  # type: ignore[no-any-return]
+
+    def terminated(self, obs: Array) -> Bools:
+        """Whether observations or physics (..., D) are the end of an episode (...,): the rule that dreams know."""
+        living = [(read(obs) > low) & (read(obs) < high) for read, low, high in self.healthy]
+        return np.asarray(~functools.reduce(np.logical_and, living)) if living else np.zeros(obs.shape[:-1], dtype=np.bool_)
 
     def reward(self, terms: Mapping[str, Array]) -> Array:
         """The reward as the sum of its terms (N,), in Gymnasium's order of additions: gains, then costs, then both."""
@@ -133,16 +151,19 @@ class Body:
 
     def physics(self, qpos: Array, qvel: Array) -> Array:
         """The physical part of an observation, (..., physics_dim), from `qpos` (..., nq) and `qvel` (..., nv). Exact."""
-        return np.concatenate([qpos[..., self.hidden_qpos :], qvel], axis=-1)
+        seen = qpos[..., self.hidden_qpos :] if self.position is None else self.position(qpos)
+        return np.concatenate([seen, qvel if np.isinf(self.max_speed) else np.clip(qvel, -self.max_speed, self.max_speed)], axis=-1)
 
     def state(self, obs: Array) -> tuple[Array, Array]:
         """`qpos` (..., nq) and `qvel` (..., nv) from an observation (..., obs_dim) or its physics (..., physics_dim).
 
-        Exact but for the horizontal position, which an observation leaves out and which is set to 0.
+        Exact but for the horizontal position, which an observation leaves out and which is set to 0, and for velocities beyond `max_speed`.
         """
         obs = self.check_obs(obs)
-        hidden = np.zeros((*obs.shape[:-1], self.hidden_qpos))
-        return np.concatenate([hidden, obs[..., self.obs_slices["qpos"]]], axis=-1), obs[..., self.obs_slices["qvel"]].copy()
+        seen, qvel = obs[..., self.obs_slices["qpos"]], obs[..., self.obs_slices["qvel"]].copy()
+        if self.pose is not None:
+            return self.pose(seen), qvel
+        return np.concatenate([np.zeros((*obs.shape[:-1], self.hidden_qpos)), seen], axis=-1), qvel
 
     def poses(self, obs: Array) -> Array:
         """`qpos` (T, nq) of a whole trajectory obs (T, ...), ready to be drawn.
@@ -159,114 +180,81 @@ class Body:
         return qpos
 
 
-def _slices(**widths: int) -> dict[str, slice]:
-    """Consecutive slices of the given widths."""
-    ends = np.cumsum(list(widths.values())).tolist()
-    return {name: slice(end - width, end) for (name, width), end in zip(widths.items(), ends, strict=True)}
+_MADE: dict[str, Body] = {}
 
 
-def _flat(array: Array) -> Array:
-    """All axes but the first in one."""
-    return array.reshape(len(array), -1)
+def names() -> list[str]:
+    """The bodies of this book, and those added to them."""
+    from wmlib import zoo
+
+    return [*zoo.BODIES, *(name for name in _MADE if name not in zoo.BODIES)]
 
 
-def _uniform_start(noise: float) -> Callable[[np.random.Generator, Array, Array], tuple[Array, Array]]:
-    """A start within `noise` of the model's own pose, in position and velocity."""
-
-    def start(rng: np.random.Generator, qpos: Array, qvel: Array) -> tuple[Array, Array]:
-        return qpos + rng.uniform(-noise, noise, qpos.size), qvel + rng.uniform(-noise, noise, qvel.size)
-
-    return start
-
-
-def _humanoid() -> Body:
-    """17 hinges, 24 numbers of position, 23 of velocity; falls below 1 m or rises above 2 m and the episode is over."""
-
-    def observe(frame: Frame) -> Array:
-        # The world body (row 0) and the free joint's forces carry no information: Gymnasium leaves them out.
-        parts = [frame["qpos"][:, 2:], frame["qvel"], _flat(frame["cinert"][:, 1:]), _flat(frame["cvel"][:, 1:]),
-                 frame["qfrc_actuator"][:, 6:], _flat(frame["cfrc_ext"][:, 1:])]
-        return np.concatenate(parts, axis=1)
-
-    low, high, bonus, cost = 1.0, 2.0, 5.0, 0.1
-
-    def terminated(obs: Array) -> Bools:
-        height = obs[..., 0]
-        return np.asarray(~((height > low) & (height < high)))
-
-    def mass_center_x(body: Body, frame: Frame) -> Array:
-        mass = body.model.body_mass[:, None]
-        return np.asarray((np.sum(mass * frame["xipos"], axis=1) / np.sum(mass))[:, 0])
-
-    def terms(body: Body, before: Frame, after: Frame, action: Actions) -> dict[str, Array]:
-        speed = (mass_center_x(body, after) - mass_center_x(body, before)) / body.dt
-        contact = 5e-7 * np.sum(np.square(_flat(after["cfrc_ext"])), axis=1)
-        return {
-            "forward": 1.25 * speed,
-            "alive": bonus * ~terminated(after["qpos"][:, 2:]),
-            "control": -cost * np.sum(np.square(action.astype(np.float64)), axis=1),  # of the action as given, though MuJoCo clips the torque
-            "contact": -np.minimum(contact, 10.0),
-        }
-
-    return Body(
-        name="humanoid", env_id="Humanoid-v5", hidden_qpos=2, free_joint=True,
-        obs_slices=_slices(qpos=22, qvel=23, cinert=130, cvel=78, qfrc_actuator=17, cfrc_ext=78),
-        readouts=("qpos", "qvel", "cinert", "cvel", "qfrc_actuator", "cfrc_ext", "xipos"),
-        observe=observe, terms=terms, costs=("control", "contact"), terminated=terminated, start=_uniform_start(0.01),
-        healthy=(0, low, high), alive_bonus=bonus, control_cost=cost,
-    )  # fmt: skip
-
-
-def _half_cheetah() -> Body:
-    """Six hinges in a vertical plane; never terminates, so every episode has 1,000 steps."""
-
-    def terms(body: Body, before: Frame, after: Frame, action: Actions) -> dict[str, Array]:
-        speed = (after["qpos"][:, 0] - before["qpos"][:, 0]) / body.dt
-        return {"forward": 1.0 * speed, "control": -0.1 * np.sum(np.square(action), axis=1)}
-
-    def start(rng: np.random.Generator, qpos: Array, qvel: Array) -> tuple[Array, Array]:
-        return qpos + rng.uniform(-0.1, 0.1, qpos.size), qvel + 0.1 * rng.standard_normal(qvel.size)
-
-    return Body(
-        name="half_cheetah", env_id="HalfCheetah-v5", hidden_qpos=1, free_joint=False,
-        obs_slices=_slices(qpos=8, qvel=9), readouts=("qpos", "qvel"),
-        observe=lambda frame: np.concatenate([frame["qpos"][:, 1:], frame["qvel"]], axis=1),
-        terms=terms, costs=("control",), terminated=lambda obs: np.zeros(obs.shape[:-1], dtype=np.bool_), start=start,
-        control_cost=0.1,
-    )  # fmt: skip
-
-
-def _inverted_pendulum() -> Body:
-    """A pole on a cart: one motor, four numbers, 1 for every step on which the pole stands within 0.2 rad. Full marks are 1,000."""
-
-    def terminated(obs: Array) -> Bools:
-        return np.asarray(~(np.isfinite(obs).all(axis=-1) & (np.abs(obs[..., 1]) <= 0.2)))
-
-    def observe(frame: Frame) -> Array:
-        return np.concatenate([frame["qpos"], frame["qvel"]], axis=1)
-
-    def terms(body: Body, before: Frame, after: Frame, action: Actions) -> dict[str, Array]:
-        return {"alive": (~terminated(observe(after))).astype(np.float64)}
-
-    return Body(
-        name="inverted_pendulum", env_id="InvertedPendulum-v5", hidden_qpos=0, free_joint=False,
-        obs_slices=_slices(qpos=2, qvel=2), readouts=("qpos", "qvel"), observe=observe,
-        terms=terms, costs=(), terminated=terminated, start=_uniform_start(0.01), healthy=(1, -0.2, 0.2), alive_bonus=1.0,
-    )  # fmt: skip
-
-
-BODIES: dict[str, Callable[[], Body]] = {"humanoid": _humanoid, "half_cheetah": _half_cheetah, "inverted_pendulum": _inverted_pendulum}
-
-
-@functools.cache
-def get(name: str = "humanoid") -> Body:
-    """The body of that name.
+def add(make: Callable[[], Body]) -> Body:
+    """Adds your own body under its name, for this process. Other processes, the command line and its workers read WM_BODIES (see `get`).
 
     Raises:
-        InputError: if there is none, with the nearest name.
+        InputError: if it is no body, its name belongs to one of the book's, or its environment is unknown or shows something else.
     """
-    if name not in BODIES:
-        near = difflib.get_close_matches(name.lower().replace("-v5", ""), BODIES, n=1, cutoff=0.5)
+    from wmlib import zoo
+
+    called = f"{getattr(make, '__name__', make)}()"
+    try:
+        body = make()
+    except gymnasium.error.Error as error:
+        raise InputError(f"{called} asks for an environment that Gymnasium does not have: {error} Call gymnasium.register first.") from None
+    if not isinstance(body, Body):
+        raise InputError(f"{called} gives a {type(body).__name__}; expected a wm.body.Body.")
+    if body.name in zoo.BODIES:
+        raise InputError(f"The book has a body called '{body.name}' already. Give yours another name.")
+    _check_parts(body)
+    _MADE[body.name] = body
+    return body
+
+
+def _check_parts(body: Body) -> None:
+    """Raises InputError unless the named parts tile what the environment shows, the physical state first."""
+    env = gymnasium.make(body.env_id)
+    shown, parts = env.observation_space.shape, body.obs_slices.items()
+    env.close()
+    n_velocities = int(body.model.nv)
+    n_positions = body.physics(body.model.qpos0, np.zeros(n_velocities)).size - n_velocities
+    widths = [(name, part.stop - part.start) for name, part in parts]
+    starts, stops = [part.start for _, part in parts], [part.stop for _, part in parts]
+    if widths[:2] != [("qpos", n_positions), ("qvel", n_velocities)] or starts != [0, *stops[:-1]] or shown != (stops[-1],):
+        is_now = ", ".join(f"{name} {part.start}:{part.stop}" for name, part in parts)
+        raise InputError(
+            f"The parts of an observation of '{body.name}' are {is_now}; expected qpos with {n_positions} numbers, then qvel with {n_velocities}, then the rest "
+            f"without a gap: in all the shape {shown} that {body.env_id} shows."
+        )
+
+
+def get(name: str = "humanoid") -> Body:
+    """The body of that name; one object for each name.
+
+    The environment variable WM_BODIES names your own, as `module:function`, several with commas: functions on Python's path that give a
+    `Body`. What is stored names a body by its name only, so that no file can have code run that you did not list.
+
+    Raises:
+        InputError: if there is none, with the nearest name; or one that WM_BODIES lists cannot be made.
+    """
+    from wmlib import zoo
+
+    if name not in _MADE and name in zoo.BODIES:
+        _MADE[name] = zoo.BODIES[name]()
+    for own in filter(None, os.environ.get("WM_BODIES", "").split(",") if name not in _MADE else ()):
+        _add_listed(own.strip())
+    if name not in _MADE:
+        near = difflib.get_close_matches(name.lower().replace("-v5", ""), names(), n=1, cutoff=0.5)
         hint = f" Did you mean '{near[0]}'?" if near else ""
-        raise InputError(f"There is no body '{name}'; there are: {', '.join(BODIES)}.{hint}")
-    return BODIES[name]()
+        raise InputError(f"There is no body '{name}'; there are: {', '.join(names())}.{hint}")
+    return _MADE[name]
+
+
+def _add_listed(own: str) -> None:
+    module, _, function = own.partition(":")
+    try:
+        make = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InputError(f"WM_BODIES lists '{own}', which cannot be imported: {error}. Expected module:function, of a module on Python's path.") from None
+    add(make)

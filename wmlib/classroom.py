@@ -2,7 +2,7 @@
 
 An exercise is three code cells with one `metadata.exercise = {"id": "alive-share", "points": 2}` and the tags
 `exercise` (the stub), `check` and `solution`. It asks for a name, its id with underscores (`alive_share`). From these
-cells `release` generates the student's notebook, and `wmlib.grading` the one that is graded, by `wmlib.marking`.
+cells `release` generates the student's notebook; `wmlib.grading` marks what comes back, on the cases of `wmlib.marking`.
 """
 
 from __future__ import annotations
@@ -201,8 +201,8 @@ def assignment(chapter: str | Path) -> tuple[list[dict[str, Any]], list[Exercise
     title = re.search(r"^# (.+)$", "\n".join(cell["source"] for cell in cells if cell["cell_type"] == "markdown"), re.M)
     total = sum(exercise.points for exercise in found)
     head = (
-        f"# {title[1] if title else path.stem}\n\n**The graded exercises of this chapter: {_points(total)}.** Run the cells from the top. "
-        "Write each answer in the cell that says so, then run the check below it. Then save, and hand in this file under your name.\n\n"
+        f"# {title[1] if title else path.stem}\n\n**The graded exercises: {_points(total)}.** Run the cells from the top. "
+        "Write each answer in the cell that says so, then run the check below it. Then save, let `wmlib classroom check` try all of it, and hand in this file under your name.\n\n"
         "*Before it is graded, all other cells are put back as they were. Answers are tried on other numbers than the checks use.*"
     )
     made = [{"role": "text", "id": "head", "source": head}]
@@ -239,5 +239,5 @@ def release(chapter: str | Path, folder: str | Path) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"Cannot write in {folder}: {error.strerror}. Give an --out that you may write.") from None
-    write_atomic(target, (nbformat.writes(as_notebook(cells)) + "\n").encode())  # type: ignore[no-untyped-call,unused-ignore]
+    write_atomic(target, (nbformat.writes(as_notebook(cells, wmlib={"chapter": Path(chapter).stem})) + "\n").encode())  # type: ignore[no-untyped-call,unused-ignore]
     return target

@@ -1,24 +1,25 @@
 """The stages on the command line, for long runs: `wmlib gather ...`. They call what the chapters call.
 
-Exit codes: 0 done, 1 could not be done here (disk, memory), 2 wrong input, 130 interrupted. A foreseeable mistake gets
+Exit codes: 0 done, 1 could not be done here (disk, memory, workers), 2 wrong input, 130 interrupted. A foreseeable mistake gets
 one line on standard error.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
+import os
 import shlex
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from wmlib import body as bodies
 from wmlib import (
-    classroom,
     episodes,
     evaluate,
     evolution,
@@ -30,6 +31,7 @@ from wmlib import (
     search,
     videos,
     whole,
+    workers,
 )
 from wmlib.policies import POLICIES
 from wmlib.runs import InputError, versions
@@ -56,6 +58,20 @@ def _progress(goal: int) -> Callable[[int], None]:
     return show
 
 
+@contextlib.contextmanager
+def _hired(options: argparse.Namespace) -> Iterator[workers.Workers | int | None]:
+    """Who plays: workers, or how many threads of this process."""
+    with workers.opened(options.executor, options.workers, scheduler=options.scheduler, say=_say) as who:
+        yield options.workers if who is None else who
+
+
+def _workers(command: argparse.ArgumentParser) -> None:
+    """Who plays, the same words for every stage."""
+    command.add_argument("--executor", default="threads", help=f"who plays: {', '.join(workers.KINDS)}; changes no number (default: %(default)s)")
+    command.add_argument("--workers", type=int, help="how many; changes no number (default: every core)")
+    command.add_argument("--scheduler", default="", metavar="ADDRESS", help="of a running Dask cluster, such as tcp://node7:8786 (default: one on this machine)")
+
+
 def gather(options: argparse.Namespace) -> None:
     """Gathers real episodes into a folder."""
     body = bodies.get(options.body)
@@ -63,9 +79,8 @@ def gather(options: argparse.Namespace) -> None:
     command = f"wmlib gather --body {body.name} --policy {options.policy} --steps {steps} --seed {options.seed} --out {shlex.quote(options.out)}"
     print(f"Gathering {steps:,} real steps of {body.name} with {options.policy} actions, run seed {options.seed}, into {options.out}", flush=True)
     started = time.monotonic()
-    gathered = episodes.gather(
-        body, options.policy, steps, options.seed, options.out, threads=options.threads, progress=_progress(steps), command=command
-    )
+    with _hired(options) as who:
+        gathered = episodes.gather(body, options.policy, steps, options.seed, options.out, workers=who, progress=_progress(steps), command=command)
     seconds = time.monotonic() - started
     print("\r" if sys.stdout.isatty() else "", end="")
     print(
@@ -192,7 +207,8 @@ def train_controller(options: argparse.Namespace) -> None:
         check_episodes=options.check_episodes,
     )  # fmt: skip
     print(f"Evolving C on the real {options.body} with {options.strategy} for {steps:,} real steps, run seed {options.seed}, into {options.out}", flush=True)
-    search.train(made, options.out, threads=options.threads, command=options.line, say=_say)
+    with _hired(options) as who:
+        search.train(made, options.out, workers=who, command=options.line, say=_say)
     print(f"C is in {options.out}")
 
 
@@ -326,6 +342,7 @@ def whole_run(options: argparse.Namespace) -> None:
                 continue
             print(f"[{number} of {len(stages)}, {time.monotonic() - started:.0f} s] wmlib {shlex.join(stage.words)}", flush=True)
             one = parser().parse_args(stage.words)
+            one.executor, one.workers, one.scheduler = options.executor, options.workers, options.scheduler
             one.line = shlex.join(["wmlib", *stage.words])
             one.run(one)
         report(argparse.Namespace(what=[options.out], split="test"))
@@ -342,7 +359,7 @@ def _whole_stages(stages: Any) -> None:
         )  # fmt: skip
         command.add_argument("--body", default="humanoid", help="the body (default: %(default)s)")
         command.add_argument("--seed", type=int, default=0, help="of the run; another one shares no episode (default: %(default)s)")
-        command.add_argument("--resume", action=argparse.BooleanOptionalAction, default=True, help="go on with a run that is there (default: yes)")
+        _workers(command)
         command.add_argument("--out", required=True, help="the folder of the run")
         command.set_defaults(run=whole_run)
     command = stages.add_parser(
@@ -377,7 +394,7 @@ def _controller_stages(stages: Any) -> None:
     command.add_argument("--raw", action="store_true", help="features as they are, not standardised")
     command.add_argument("--check-every", type=int, default=10, help="generations between checks of the mean on selection seeds (default: %(default)s)")
     command.add_argument("--check-episodes", type=int, default=24, help="episodes of a check; 0: no checks, the last mean is C (default: %(default)s)")
-    command.add_argument("--threads", type=int, help="threads; changes no number (default: every core)")
+    _workers(command)
     command.add_argument("--out", required=True, help="the folder to make; checkpoints are in OUT.run/ until then")
     command.set_defaults(run=train_controller)
     command = stages.add_parser(
@@ -474,44 +491,6 @@ def _recipe(command: argparse.ArgumentParser, *, epochs: int, batch_size: int, l
     command.add_argument("--seed", type=int, default=0, help="of first weights, order and noise (default: %(default)s)")
 
 
-def classroom_release(options: argparse.Namespace) -> None:
-    """Writes the students' copy of a chapter's exercises."""
-    print(f"The students' copy is {classroom.release(options.chapter, options.out)}")
-
-
-def classroom_grade(options: argparse.Namespace) -> None:
-    """Grades a folder of submissions."""
-    of = sum(exercise.points for exercise in classroom.assignment(options.chapter)[1])
-
-    def say(grade: grading.Grade) -> None:
-        print(f"  {grade.student:24} {grade.total:g} of {of:g}  {grade.remark}".rstrip(), flush=True)
-
-    grades = grading.grade(options.folder, options.chapter, options.out, options.seconds, say)
-    print(f"{len(grades)} graded: {options.out}/grades.csv, and a page for each in {options.out}/feedback/")
-
-
-def _classroom_stage(stages: Any) -> None:
-    """The two commands of a teacher."""
-    top = stages.add_parser("classroom", help="release and grade exercises", description="Students' copies of a chapter's exercises, and their grades.")
-    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    command = commands.add_parser(
-        "release", help="write the students' copy", description="Write a chapter's exercises as a notebook without the solutions.",
-        epilog="example: wmlib classroom release chapters/01_why_dream.ipynb --out for_students",
-    )  # fmt: skip
-    command.add_argument("chapter", help="the chapter's notebook")
-    command.add_argument("--out", required=True, help="the folder that the copy goes to")
-    command.set_defaults(run=classroom_release)
-    command = commands.add_parser(
-        "grade", help="grade submissions", description="Grade a folder of submissions: grades.csv, and a page of feedback for each student.",
-        epilog="example: WM_COURSE_SEED=our-secret wmlib classroom grade handed_in --chapter chapters/01_why_dream.ipynb --out graded",
-    )  # fmt: skip
-    command.add_argument("folder", help="the submissions: NAME.ipynb, or folders NAME with a notebook in each")
-    command.add_argument("--chapter", required=True, help="the chapter's notebook, with the solutions")
-    command.add_argument("--out", required=True, help="the folder to make; it must not exist")
-    command.add_argument("--seconds", type=float, default=30.0, help="how long one cell may take (default: %(default)g)")
-    command.set_defaults(run=classroom_grade)
-
-
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong with a command line in one line."""
 
@@ -521,20 +500,26 @@ class _Parser(argparse.ArgumentParser):
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    top = _Parser(prog="wmlib", description="The stages of a world model on the command line.")
+    top = _Parser(
+        prog="wmlib", description="The stages of a world model on the command line.",
+        epilog="exit codes: 0 done; 1 could not be done here (disk, memory, workers); 2 wrong input; 130 interrupted. Stopped in any way, most stages go on with the same command.",
+    )  # fmt: skip
     top.add_argument("--version", action="version", version=", ".join(f"{name} {version}" for name, version in versions().items()))
     stages = top.add_subparsers(dest="stage", required=True, metavar="STAGE")
     stage = stages.add_parser(
         "gather",
         help="gather real experience",
         description="Gather whole real episodes into a folder: seeds, actions, states and rewards, with a manifest.",
-        epilog="example: wmlib gather --body humanoid --policy random --steps 10000 --seed 0 --out runs/experience",
+        epilog="examples:\n  wmlib gather --body humanoid --policy random --steps 10000 --seed 0 --out runs/experience\n"
+        "  wmlib gather --policy mixed --steps 1000000 --executor processes --workers 8 --out runs/much\n"
+        "  wmlib gather --policy mixed --steps 1000000 --executor dask --scheduler tcp://node7:8786 --out runs/much",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     stage.add_argument("--body", default="humanoid", help="the body (default: %(default)s)")
     stage.add_argument("--policy", default="random", help=f"what acts: {', '.join(POLICIES)} (default: %(default)s)")
     stage.add_argument("--steps", type=int, help="real steps, at least (default: those of the scale WM_SCALE)")
     stage.add_argument("--seed", type=int, default=0, help="seed of the run; another seed shares no episode (default: %(default)s)")
-    stage.add_argument("--threads", type=int, help="threads; changes no number (default: every core)")
+    _workers(stage)
     stage.add_argument("--out", required=True, help="the folder to make; it must not exist")
     stage.set_defaults(run=gather)
     _video_stage(stages)
@@ -542,8 +527,32 @@ def parser() -> argparse.ArgumentParser:
     _controller_stages(stages)
     _dreaming_stages(stages)
     _whole_stages(stages)
-    _classroom_stage(stages)
+    _shared(stages)
+    grading.add_stage(stages)
     return top
+
+
+def _shared(stages: Any) -> None:
+    """The words that every stage knows: its scale, and whether it may go on with what is there."""
+    for name, command in stages.choices.items():
+        taken = {word for action in command._actions for word in action.option_strings}
+        if ("--out" in taken and name != "video") or name == "evaluate":
+            command.add_argument("--scale", choices=list(scales.SCALES), help="whose sizes are the defaults (default: WM_SCALE, or small)")
+        if "--out" in taken and name not in ("video", "gather", "train-ppo"):
+            command.add_argument("--resume", action=argparse.BooleanOptionalAction, default=True, help="go on with what is there already (default: yes)")
+
+
+def _started(options: argparse.Namespace) -> None:
+    """Sees to --scale and --no-resume.
+
+    Raises:
+        InputError: if something is there that was not to be gone on with.
+    """
+    if getattr(options, "scale", None):
+        os.environ["WM_SCALE"] = options.scale
+    out = Path(getattr(options, "out", "") or ".")
+    if not getattr(options, "resume", True) and options.run is not whole_run and out.with_name(f"{out.name}.run").exists():
+        raise InputError(f"{out}.run holds what was begun. Leave out --no-resume to go on with it, or give another --out.")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -552,6 +561,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.line = shlex.join(["wmlib", *(sys.argv[1:] if arguments is None else arguments)])
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill tidies up as Ctrl-C does
     try:
+        _started(options)
         options.run(options)
     except InputError as error:
         print(f"wmlib: {error}", file=sys.stderr)
@@ -560,6 +570,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"wmlib: {error or 'out of memory'}. Nothing half-written was left.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
+        if arguments is None:  # as a program: a second Ctrl-C must not cut the end short
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_IGN)
         print("\nwmlib: interrupted. Nothing half-written was left.", file=sys.stderr)
         return 130
     return 0

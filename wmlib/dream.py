@@ -201,9 +201,9 @@ class Dreams:
         if not self.config.exact:
             reward, ended = predicted.reward_head, ops.logical_or(beyond, predicted.done_logit > 0)
         else:
-            number, low, high = self.body.healthy or (0, -np.inf, np.inf)
-            watched = memory[0][:, number]
-            fell = ops.logical_not(ops.logical_and(watched > low, watched < high))
+            fell = ops.zeros_like(beyond)
+            for read, low, high in self.body.healthy:
+                fell = ops.logical_or(fell, ops.logical_not(ops.logical_and(read(memory[0]) > low, read(memory[0]) < high)))
             reward, ended = predicted.reward_alive - self.body.alive_bonus * ops.cast(fell, "float32"), ops.logical_or(beyond, fell)
         reward = ops.where(beyond, 0.0, reward - self.config.penalty * predicted.doubt)
         return memory, Outcome(reward, ops.logical_or(ended, predicted.doubt > self.config.doubt), predicted.doubt)

@@ -24,10 +24,13 @@ from wmlib.body import Actions, Array, Body, Bools
 from wmlib.policies import POLICIES, Replay
 from wmlib.rollout import Episode
 from wmlib.runs import InputError
+from wmlib.workers import Workers
 
 Ints = NDArray[np.int64]
 KIND = "episodes"
 FILE = "episodes.npz"
+APART = 64
+"""Episodes that a worker plays before it is asked again, at most."""
 STORED = ("seeds", "lengths", "terminated", "truncated", "action", "reward", "qpos", "qvel")
 
 
@@ -287,7 +290,7 @@ def gather(
     seed: int,
     out: str | Path | None = None,
     *,
-    threads: int | None = None,
+    workers: Workers | int | None = None,
     progress: Callable[[int], None] | None = None,
     command: str = "",
 ) -> Episodes:
@@ -299,7 +302,7 @@ def gather(
         steps: real steps, at least 1.
         seed: the run's seed; see `scales.run_seeds`.
         out: where to keep them, if anywhere. It is tried before anything is simulated.
-        threads: how many threads; every core by default. It changes no number.
+        workers: who plays, or how many threads do, every core by default. It changes no number.
         progress: called with the number of real steps so far.
         command: the command line, for the manifest.
 
@@ -313,8 +316,10 @@ def gather(
     seeds = scales.run_seeds(scales.TRAINING_SEEDS, seed)
 
     def simulate() -> Episodes:
+        if isinstance(workers, Workers):
+            return Episodes.of(body, _play_apart(workers, body, policy, steps, seeds, out is None, progress))
         act = POLICIES[policy](body)
-        return Episodes.of(body, real.rollout(body, act, seeds, min_steps=steps, threads=threads, keep_obs=out is None, progress=progress))
+        return Episodes.of(body, real.rollout(body, act, seeds, min_steps=steps, threads=workers, keep_obs=out is None, progress=progress))
 
     if out is None:
         return simulate()
@@ -323,3 +328,23 @@ def gather(
         gathered = simulate()
         gathered.write(folder, seconds=time.monotonic() - started, policy=policy, seed=seed, budget=steps, command=command)
     return gathered
+
+
+def _play(body: Body, policy: str, seeds: range, keep_obs: bool) -> list[Episode]:
+    """What a worker does."""
+    return real.rollout(body, POLICIES[policy](body), seeds, threads=1, keep_obs=keep_obs)
+
+
+def _play_apart(workers: Workers, body: Body, policy: str, steps: int, seeds: range, keep_obs: bool, progress: Callable[[int], None] | None) -> list[Episode]:
+    """The first episodes, in the order of their seeds, that together have enough steps: played by workers, in waves."""
+    played: list[Episode] = []
+    while (n := sum(map(len, played))) < steps:
+        if len(played) == len(seeds):
+            raise InputError(f"The seeds ran out after {len(played)} episodes, before {steps} steps. Ask for fewer steps.")
+        usual = n / len(played) if played else 0.0
+        size = int(np.clip((steps - n) / usual / workers.n, 1, APART)) if usual else 1  # episodes that a worker plays in a wave
+        wave = [seeds[at : at + size] for at in range(len(played), len(played) + size * workers.n, size)]
+        played += [episode for part in workers.map(_play, [(body, policy, part, keep_obs) for part in wave if len(part)]) for episode in part]
+        if progress is not None:
+            progress(sum(map(len, played)))
+    return played[: int(np.searchsorted(np.cumsum([len(episode) for episode in played]), steps)) + 1]

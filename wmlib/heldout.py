@@ -82,8 +82,9 @@ class OpenLoop:
         return np.asarray(np.sqrt(self.copy[:, part].mean(axis=1)))
 
     def ratio(self, part: slice = slice(None)) -> Array:
-        """Error over that of 'nothing changes', (K,): below 1 the model knows something."""
-        return self.error(part) / self.copy_error(part)
+        """Error over that of 'nothing changes', (K,): below 1 the model knows something. NaN where no episode lasts so long."""
+        with np.errstate(invalid="ignore"):
+            return np.asarray(self.error(part) / self.copy_error(part))
 
 
 def open_loop(model: Vae, episodes: Episodes, dream: Dreamer, *, horizon: int = 25, watched: int = 4, stride: int = 4) -> OpenLoop:

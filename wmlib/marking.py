@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import importlib.util
 import io
-import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -22,7 +21,22 @@ import numpy as np
 
 from wmlib.runs import InputError
 
-SEED, GRADED = "WM_COURSE_SEED", "WM_GRADED_FILE"  # set where a submission is marked
+SEED = "WM_COURSE_SEED"  # the environment variable
+
+
+class AnswerError(Exception):
+    """An answer gave no value. The message says what happened instead, as a clause."""
+
+
+@dataclass(frozen=True)
+class Thing:
+    """What an answer gave that is neither number, text nor a collection of those.
+
+    Attributes:
+        look: its type, and how it prints.
+    """
+
+    look: str
 
 
 @dataclass(frozen=True)
@@ -37,6 +51,7 @@ class Case:
         slips: the value that a known misconception gives -> what to say to it.
         rtol: relative tolerance.
         atol: absolute tolerance, for values that are 0.
+        secret: the right value is not told: a letter among four would be given away.
     """
 
     what: str
@@ -46,18 +61,20 @@ class Case:
     slips: Mapping[str, Any] = field(default_factory=dict)
     rtol: float = 1e-6
     atol: float = 0.0
+    secret: bool = False
 
     def verdict(self) -> tuple[bool, str]:
         """Whether the answer is right here, and one sentence on it."""
-        expected = f"{self.what}: expected {_shown(self.expected)}"
+        expected = f"{self.what}: expected {'another' if self.secret else _shown(self.expected)}"
         try:
             with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 value = self.given()
         except (Exception, SystemExit) as error:
-            return False, f"{expected}, but your code raised {type(error).__name__}: {error}"
+            what = str(error) if isinstance(error, AnswerError) else f"your code raised {type(error).__name__}: {error}"
+            return False, f"{expected}, but {what}{'' if what[-1] in '.?!' else '.'} {self.hint}".strip()
         if value is ...:
-            return False, f"{expected}; not done yet: it still returns '...'."
+            return False, f"{self.what}: not done yet, it still returns '...'."
         if self._equal(value, self.expected):
             return True, f"{self.what}: right."
         known = [say for say, slip in self.slips.items() if self._equal(value, slip)]
@@ -66,7 +83,7 @@ class Case:
     def _equal(self, value: Any, wanted: Any) -> bool:
         try:
             left, right = np.asarray(value, dtype=float), np.asarray(wanted, dtype=float)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             return False
         return left.shape == right.shape and bool(np.allclose(left, right, rtol=self.rtol, atol=self.atol))
 
@@ -75,8 +92,8 @@ def _shown(value: Any) -> str:
     """A value in a few characters."""
     try:
         array = np.asarray(value, dtype=float)
-    except (TypeError, ValueError):
-        return f"{type(value).__name__} {value!r:.40}"
+    except (TypeError, ValueError, OverflowError):
+        return value.look if isinstance(value, Thing) else f"{type(value).__name__} {value!r:.40}"
     return f"{array:.6g}" if array.ndim == 0 else f"an array of shape {array.shape} that begins {np.array2string(array.ravel()[:3], precision=4)}"
 
 
@@ -102,19 +119,3 @@ def verdicts(module: ModuleType, name: str, answer: Any, seed: str) -> list[tupl
     number = int.from_bytes(hashlib.sha256(f"{seed}/{name}".encode()).digest()[:8], "big")
     cases: Iterable[Case] = getattr(module, name)(answer, np.random.default_rng(number))
     return [case.verdict() for case in cases]
-
-
-def mark(exercise: str, points: float, namespace: Mapping[str, Any]) -> float:
-    """Marks what a notebook defines for one exercise, prints the feedback, and returns the points earned.
-
-    Runs in the notebook that is graded; the file of cases and the seed come from the environment.
-    """
-    name = exercise.replace("-", "_")
-    if name not in namespace:
-        print(f"0 of {points:g} points. Expected a definition of {name}; there is none.")
-        return 0.0
-    found = verdicts(load(Path(os.environ[GRADED])), name, namespace[name], os.environ.get(SEED) or "0")
-    earned = round(points * sum(right for right, _ in found) / len(found), 2)
-    print(f"{earned:g} of {points:g} points.")
-    print("\n".join(f"{'+' if right else '-'} {sentence}" for right, sentence in found))
-    return earned

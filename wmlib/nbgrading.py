@@ -1,7 +1,7 @@
-"""nbgrader's part: notebooks in its form, and runs of those in a course folder, in a process that may be lost.
+"""nbgrader's part: notebooks in its form, and its pages of feedback, written in a process that may be lost.
 
-A submission that does not come to an end costs that process, which is started again for the next one. nbgrader is
-imported in that process only: teachers need it (the extra `classroom`), readers do not.
+It runs no student's code: the marks stand in the notebooks that it gets, and it sums them up. nbgrader is imported in that
+process only: teachers need it (the extra `classroom`), readers do not.
 """
 
 from __future__ import annotations
@@ -17,12 +17,11 @@ from typing import Any
 
 from wmlib.runs import InputError
 
-MARK = "-mark"  # ends the id of the cell that marks an answer
-START = 180.0  # seconds that nbgrader, a kernel and the libraries may need to start on a busy machine
-Result = tuple[str, "dict[str, float] | str", str]  # student, points or what went wrong, page
+MARK = "-mark"  # ends the id of the cell that holds an answer's mark
+LIMIT = 180.0  # seconds that nbgrader may take for a page, with its start on a busy machine
 
 
-def as_notebook(cells: Iterable[Mapping[str, Any]]) -> Any:
+def as_notebook(cells: Iterable[Mapping[str, Any]], **about: Any) -> Any:
     """A notebook of such cells, with the metadata by which nbgrader knows them; all but the answers are read-only."""
     import nbformat
 
@@ -34,54 +33,44 @@ def as_notebook(cells: Iterable[Mapping[str, Any]]) -> Any:
         metadata = {"deletable": False, "editable": answer, **({} if cell["role"] == "extra" else {"nbgrader": facts})}
         new = nbformat.v4.new_markdown_cell if cell["role"] == "text" else nbformat.v4.new_code_cell
         made.append(new(cell["source"], metadata=metadata, id=f"cell-{len(made)}"))  # type: ignore[no-untyped-call,unused-ignore]
-    spec = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
+        if "told" in cell:  # nbgrader takes the number as the points
+            said = nbformat.v4.new_output("stream", name="stdout", text=cell["told"] + "\n")  # type: ignore[no-untyped-call,unused-ignore]
+            earned = nbformat.v4.new_output("execute_result", {"text/plain": f"{cell['earned']:g}"}, execution_count=1)  # type: ignore[no-untyped-call,unused-ignore]
+            made[-1].outputs = [said, earned]
+    spec = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}, **about}
     return nbformat.v4.new_notebook(cells=made, metadata=spec)  # type: ignore[no-untyped-call,unused-ignore]
 
 
-def _work(course: Path, name: str, students: list[str], seconds: float, settings: dict[str, str], pipe: Connection) -> None:
-    """In a process of its own: lets nbgrader grade the students one by one; sends (student, points or what went wrong, page)."""
+def _work(course: Path, name: str, students: list[str], pipe: Connection) -> None:
+    """In a process of its own: lets nbgrader sum up the students one by one; sends (student, page or nothing)."""
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 1)
         os.dup2(nowhere.fileno(), 2)
-    os.environ.update(settings)
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])  # nbgrader calls alembic
-    from nbgrader.api import Gradebook  # type: ignore[import-not-found,import-untyped,unused-ignore]
     from nbgrader.apps import NbGraderAPI  # type: ignore[import-not-found,import-untyped,unused-ignore]
     from traitlets.config import Config
 
     config = Config()
     config.CourseDirectory.root = str(course)
-    kept = ("LockCells", "ClearOutput", "CheckCellMetadata", "ComputeChecksums", "SaveCells")  # the stubs are there already
-    config.GenerateAssignment.preprocessors = [f"nbgrader.preprocessors.{step}" for step in kept]
-    late = f"Stopped: it had not come to an end after {seconds:g} s. Expected an answer sooner: does every loop end?"
-    config.Execute.timeout_func = lambda cell: START if cell.metadata.get("nbgrader", {}).get("grade_id") == "setup" else seconds
-    config.Execute.iopub_timeout = START  # a busy machine is no student's fault
-    config.Execute.error_on_timeout = {"ename": "TimeoutError", "evalue": late, "traceback": [late]}
+    for owner, trait, steps in [
+        (config.GenerateAssignment, "preprocessors", ("LockCells", "ClearOutput", "CheckCellMetadata", "ComputeChecksums", "SaveCells")),  # the stubs are there already
+        (config.Autograde, "sanitize_preprocessors", ("DeduplicateIds", "OverwriteKernelspec", "OverwriteCells", "CheckCellMetadata")),
+        (config.Autograde, "autograde_preprocessors", ("SaveAutoGrades", "CheckCellMetadata")),  # no Execute: nothing is run
+    ]:
+        setattr(owner, trait, [f"nbgrader.preprocessors.{step}" for step in steps])
     api = NbGraderAPI(config=config)
     if not (course / "release").exists():
         made = api.generate_assignment(name)
         if not made["success"]:
-            pipe.send(("", str(made.get("error") or made.get("log")), ""))
+            pipe.send(("", str(made.get("error") or made.get("log"))))
             return
     for student in students:
-        wrong = ""
-        for _ in range(2):  # once more, should the machine and not the student have failed
-            result = api.autograde(name, student)
-            wrong = "" if result["success"] else f"{result.get('error')}\n{result.get('log')}"
-            if not wrong or "DeadKernelError" in wrong:
-                break
-        if wrong:
-            reasons = [line.strip() for line in wrong.splitlines() if re.match(r"\s*[\w.]*(Error|Exception|Timeout)\b.*:", line)]
-            crash = "Expected code that runs to its end, but it ended Python itself (os._exit, or a crash)."
-            pipe.send((student, crash if "DeadKernelError" in wrong else f"nbgrader could not run it: {(reasons or ['no reason given'])[0]}", ""))
-            continue
-        with Gradebook(f"sqlite:///{course / 'gradebook.db'}") as gradebook:
-            grades = gradebook.find_submission_notebook(name, name, student).grades
-            points = {grade.name.removesuffix(MARK): float(grade.score) for grade in grades}
-        _abridge(course / "autograded" / student / name / f"{name}.ipynb")
-        api.generate_feedback(name, student)
-        page = (course / "feedback" / student / name / f"{name}.html").read_text(encoding="utf-8")
-        pipe.send((student, points, page))
+        page = ""
+        if api.autograde(name, student)["success"]:
+            _abridge(course / "autograded" / student / name / f"{name}.ipynb")
+            if api.generate_feedback(name, student)["success"]:
+                page = (course / "feedback" / student / name / f"{name}.html").read_text(encoding="utf-8")
+        pipe.send((student, page))
 
 
 def _abridge(path: Path) -> None:
@@ -93,27 +82,24 @@ def _abridge(path: Path) -> None:
     notebook.cells = [cell for cell, name in zip(notebook.cells, ids, strict=True) if name != "setup"]
     for cell in notebook.cells:
         if cell.metadata.get("nbgrader", {}).get("grade_id", "").endswith(MARK):
-            cell.source = "# Tried on numbers drawn for this course:"
-            cell.outputs = [output for output in cell.outputs if output.output_type == "stream" or output.get("ename") == "TimeoutError"]
+            cell.outputs = [output for output in cell.outputs if output.output_type == "stream"]
         elif cell.cell_type == "markdown":
-            cell.source = re.sub(r"\$([^$\n]+)\$", r"`\1`", cell.source)  # the page typesets no mathematics: that would need the network
+            lines = re.sub(r"\$\$\s*(.+?)\s*\$\$", r"\n```\n\1\n```\n", cell.source, flags=re.S)
+            cell.source = re.sub(r"\$([^$\n]+)\$", r"`\1`", lines)  # the page typesets no mathematics: that would need the network
     path.chmod(0o644)
     nbformat.write(notebook, path)  # type: ignore[no-untyped-call,unused-ignore]
 
 
-def graded(course: Path, name: str, students: list[str], seconds: float, limit: float, settings: dict[str, str]) -> Iterator[Result]:
-    """Grades students one after the other; one who takes longer than the limit costs a process, not the others.
+def graded(course: Path, name: str, students: list[str]) -> Iterator[tuple[str, str]]:
+    """Has nbgrader sum up students one after the other; one that it fails at costs a process, not the others.
 
     Args:
-        course: nbgrader's course folder, with `source/` and `submitted/`.
+        course: nbgrader's course folder, with `source/` and `submitted/`, the marks in the notebooks.
         name: the assignment, and its one notebook.
         students: their names in `submitted/`.
-        seconds: how long one cell may take.
-        limit: how long a submission may take in all, with the start.
-        settings: environment variables of the graded notebooks.
 
     Yields:
-        Student, points by exercise (or one sentence on what went wrong), page of feedback (HTML).
+        Student, page of feedback (HTML; nothing where it failed).
 
     Raises:
         InputError: if nbgrader refuses the source notebook.
@@ -122,19 +108,19 @@ def graded(course: Path, name: str, students: list[str], seconds: float, limit: 
     waiting = list(students)
     while waiting:
         ours, theirs = context.Pipe(duplex=False)
-        worker = context.Process(target=_work, args=(course, name, waiting, seconds, settings, theirs))
+        worker = context.Process(target=_work, args=(course, name, waiting, theirs))
         worker.start()
         theirs.close()
         try:
             alive = True
             while waiting and alive:
                 try:
-                    alive = ours.poll(limit)
-                    result: Result = ours.recv() if alive else (waiting[0], f"It took more than {limit:.0f} s in all, and was stopped.", "")
+                    alive = ours.poll(LIMIT)
+                    result: tuple[str, str] = ours.recv() if alive else (waiting[0], "")
                 except EOFError:
-                    alive, result = False, (waiting[0], "The process that graded it ended before it did.", "")
+                    alive, result = False, (waiting[0], "")
                 if result[0] != waiting[0]:
-                    raise InputError(f"nbgrader cannot use the exercises of {name}: {str(result[1]).strip().splitlines()[-1]}")
+                    raise InputError(f"nbgrader cannot use the exercises of {name}: {result[1].strip().splitlines()[-1]}")
                 waiting.pop(0)
                 yield result
         finally:

@@ -5,7 +5,8 @@ Lines differ in style as well as in colour, so that nothing hangs on colour alon
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import html
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -30,6 +31,31 @@ def figure(columns: int = 1, rows: int = 1, height: float = 3.0, **options: Any)
     """A figure in the book's style, and its axes (as `plt.subplots` gives them). Height in inches, for each row."""
     plt.rcParams.update(STYLE)
     return plt.subplots(rows, columns, figsize=(WIDTH, height * rows), **options)
+
+
+def table(headings: Sequence[str], rows: Iterable[Iterable[Any]]) -> None:
+    """Shows a figure's numbers below it, folded: for who cannot see the figure, and for who wants to go on with them.
+
+    Args:
+        headings: of the columns.
+        rows: of text and numbers (shown with four digits); the first entry says what a row is.
+
+    Raises:
+        ValueError: if a row is not as long as the headings.
+    """
+    from IPython.display import HTML, display  # type: ignore[import-not-found,import-untyped,unused-ignore]
+
+    def shown(value: Any) -> str:
+        return html.escape(value if isinstance(value, str) else f"{value:,.4g}" if abs(value) < 10**4 else f"{value:,.0f}")
+
+    lines = []
+    for row in rows:
+        (_, first), *rest = zip(headings, map(shown, row), strict=True)
+        lines.append(f'<tr><th scope="row">{first}</th>' + "".join(f"<td>{value}</td>" for _, value in rest) + "</tr>")
+    head = "".join(f'<th scope="col">{html.escape(heading)}</th>' for heading in headings)
+    inside = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
+    box = f'<div role="region" aria-label="The numbers of the figure" tabindex="0" style="overflow-x: auto">{inside}</div>'
+    display(HTML(f'<details class="numbers"><summary>The numbers of this figure</summary>{box}</details>'))  # type: ignore[no-untyped-call,unused-ignore]
 
 
 def plot_survival(axes: Axes, scores: Sequence[Score], steps: int | None = None) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wmlib.body import Array, Body
+from wmlib.runs import InputError
 
 Policy = Callable[[Array, Any], tuple[NDArray[Any], Any]]
 
@@ -115,7 +116,12 @@ def hold_pose(body: Body, stiffness: float = 4.0, damping: float = 0.02) -> Poli
 
     No learning, and no eye for balance: the honest hand-made baseline. `stiffness` is in action units per radian,
     `damping` in action units per radian per second.
+
+    Raises:
+        InputError: if an actuator pulls at something else than a joint, such as a tendon.
     """
+    if (body.model.actuator_trntype > 1).any():  # 0 and 1 are joints
+        raise InputError(f"Some actuators of {body.name} do not move a joint of their own, so there is no pose to hold; expected another policy.")
     joints = body.model.actuator_trnid[:, 0]
     position = body.model.jnt_qposadr[joints]
     rest = body.model.qpos0[position]

@@ -258,7 +258,7 @@ def _run(
         simulators.step(running)
         obs = body.observe(frame)
         terms = body.terms(body, simulators.before, frame, simulators.action)
-        rewards, terminated = body.reward(terms), body.terminated(obs)
+        rewards, terminated = body.reward(terms), body.terminated(obs) if body.ended is None else body.ended(frame)
         total += len(running)
         starts: dict[int, int] = {}
         for row in tuple(running):

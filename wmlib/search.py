@@ -24,6 +24,7 @@ from wmlib.awake import Moments, play
 from wmlib.body import Array
 from wmlib.controller import Controller, Linear
 from wmlib.runs import InputError
+from wmlib.workers import Workers
 
 CHECKPOINT = "checkpoint.safetensors"
 NEAR = 1.5
@@ -165,10 +166,15 @@ def _spend(run: Evolution, search: Search, steps: int) -> None:
     run.real_steps += steps
 
 
-def _check(run: Evolution, search: Search, threads: int | None) -> float:
+def _who(workers: Workers | int | None) -> dict[str, Any]:
+    """Who plays, in the words of `play`."""
+    return {"threads": workers} if workers is None or isinstance(workers, int) else {"workers": workers}
+
+
+def _check(run: Evolution, search: Search, workers: Workers | int | None) -> float:
     """The mean's return on selection seeds; the best so far is kept."""
     seeds = scales.run_seeds(scales.SELECTION_SEEDS, search.seed)[: search.check_episodes]
-    played = play(run.linear, run.strategy.mean, seeds, threads=threads)
+    played = play(run.linear, run.strategy.mean, seeds, **_who(workers))
     _spend(run, search, played.real_steps)
     value = float(played.returns.mean())
     if run.best is None or run.best.checked is None or value > run.best.checked:
@@ -182,16 +188,16 @@ def _near(run: Evolution, search: Search) -> bool:
     return any(mark - run.real_steps <= NEAR * ahead for mark in search.all_marks if mark not in run.kept)
 
 
-def generation(run: Evolution, search: Search, threads: int | None = None) -> dict[str, Any]:
+def generation(run: Evolution, search: Search, workers: Workers | int | None = None) -> dict[str, Any]:
     """One generation: perhaps a check, then the population on fresh seeds, then the strategy is told. Returns its row of the log."""
     if search.normalise and run.moments.n:
         run.linear = run.linear.normalised(run.moments.mean, run.moments.std)
     number, row = run.strategy.generation, {}
     if search.check_episodes and ((number + 1) % search.check_every == 0 or _near(run, search)):
-        row["check"] = _check(run, search, threads)
+        row["check"] = _check(run, search, workers)
     every = scales.run_seeds(scales.TRAINING_SEEDS, search.seed)
     seeds = [every[(number * search.episodes + k) % len(every)] for k in range(search.episodes)]
-    played = play(run.linear, run.strategy.ask(), seeds, max_steps=search.max_steps, threads=threads, see=search.normalise)
+    played = play(run.linear, run.strategy.ask(), seeds, max_steps=search.max_steps, see=search.normalise, **_who(workers))
     _spend(run, search, played.real_steps)
     for moments in played.seen:
         run.moments = run.moments.merged(moments)
@@ -204,14 +210,14 @@ def generation(run: Evolution, search: Search, threads: int | None = None) -> di
 
 
 def evolve(
-    search: Search, *, folder: Path | None = None, threads: int | None = None, checkpoint_every: int = 5, say: Callable[[str], None] | None = print
+    search: Search, *, folder: Path | None = None, workers: Workers | int | None = None, checkpoint_every: int = 5, say: Callable[[str], None] | None = print
 ) -> Evolution:
     """Evolves C on the real body until its real steps are spent.
 
     Args:
         search: what to do.
         folder: where to keep checkpoints; a search that is there already is gone on with, to the same bits.
-        threads: every core by default; changes no number.
+        workers: who plays, or how many threads do, every core by default; changes no number.
         checkpoint_every: generations between checkpoints.
         say: gets a line at each check; None for silence.
 
@@ -221,7 +227,7 @@ def evolve(
     run = _resume(folder, search) or begin(search)
     started = time.monotonic() - (run.log[-1]["seconds"] if run.log else 0.0)
     while search.steps not in run.kept:
-        row = generation(run, search, threads)
+        row = generation(run, search, workers)
         run.log.append({**row, "seconds": round(time.monotonic() - started, 2)})
         if say is not None and "check" in row:
             say(line(run.log[-1], search.steps))
@@ -276,7 +282,7 @@ def _resume(folder: Path | None, search: Search) -> Evolution | None:
     return run
 
 
-def train(search: Search, out: str | Path, *, threads: int | None = None, command: str = "", say: Callable[[str], None] = print) -> Controller:
+def train(search: Search, out: str | Path, *, workers: Workers | int | None = None, command: str = "", say: Callable[[str], None] = print) -> Controller:
     """Evolves C in `OUT.run/`, resuming what is there, and writes it to `out`; C at an earlier mark goes to `OUT-MARK`.
 
     Raises:
@@ -290,7 +296,7 @@ def train(search: Search, out: str | Path, *, threads: int | None = None, comman
         raise InputError(f"{taken[0]} exists already. Nothing was overwritten: remove it, or give another --out.")
     begin(search)
     with runs.run_folder(out) as folder:
-        run = evolve(search, folder=folder, threads=threads, say=say)
+        run = evolve(search, folder=folder, workers=workers, say=say)
         for mark, place in places.items():
             if place.exists():  # written before a kill
                 continue

@@ -90,13 +90,13 @@ def meter(body: Body, obs: NDArray[Any], action: NDArray[Any], lengths: NDArray[
     every = np.full((n, steps + 1, body.physics_dim), np.nan)
     every[lived] = reached
     after[acted] = every[:, :-1][acted]
-    number = body.healthy[0] if body.healthy else 0
+    watch = body.healthy[0][0] if body.healthy else lambda obs: obs[..., 0]
 
     def rms(difference: Array) -> Array:
         error = np.sqrt(np.mean(np.square(difference / std), axis=-1))
         return np.where(acted & np.isnan(error), np.inf, error)
 
-    height, energy = states[:, 1:, number] - after[..., number], found[:, 1:, 0] - found[:, :-1, 1]
+    height, energy = watch(states[:, 1:]) - watch(after), found[:, 1:, 0] - found[:, :-1, 1]
     distance = np.full((n, steps + 1), np.nan)
     distance[lived] = nearest(states[lived] / std, data.physics / std)
     ended = ~acted

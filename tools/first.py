@@ -1,0 +1,64 @@
+"""`python -m tools first`: the page of chapter 0 alone, executed and opened in the browser: the first dream, before the book is built.
+
+It is executed as `python -m tools book` executes it, which then finds it done.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import os
+import sys
+import tempfile
+import time
+import webbrowser
+from pathlib import Path
+
+from tools.book import PAGES, stage
+from tools.execution import BUILD, ROOT, BuildError, execute
+
+CHAPTER = "chapters/00_the_whole_thing"
+
+
+def build(scale: str) -> Path:
+    """Executes and typesets a book of one chapter; links to the others lead nowhere, so Sphinx's warnings are not printed."""
+    from jupyter_book.sphinx import build_sphinx  # type: ignore[import-untyped,unused-ignore]
+
+    with tempfile.TemporaryDirectory() as name:
+        root, source, html = Path(name, "root"), BUILD / "first" / "source", BUILD / "first" / "html"
+        root.mkdir()
+        for part in {*PAGES, "wmlib", "data", "chapters", "requirements.lock"} - {"_toc.yml"}:
+            (root / part).symlink_to(ROOT / part)
+        (root / "_toc.yml").write_text(f"format: jb-book\nroot: {CHAPTER}\nchapters:\n- file: book/bibliography\n", encoding="utf-8")
+        executed = execute(root, scale)
+        print("Typesetting the page ...", flush=True)
+        stage(root, source, executed)
+        overrides = {"external_toc_path": str(source / "_toc.yml"), "latex_individualpages": False}
+        with contextlib.redirect_stderr(io.StringIO()):
+            result = build_sphinx(source, html, path_config=source / "_config.yml", noconfig=True, confoverrides=overrides, doctreedir=Path(name, "doctrees"), quiet=True)
+    if result:
+        raise BuildError(f"Sphinx could not typeset {CHAPTER}.ipynb; `make book` says why.")
+    return html / f"{CHAPTER}.html"
+
+
+def main(argv: list[str]) -> int:
+    """Builds the page at the scale of WM_SCALE and shows it; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tools first", description="Execute chapter 0 alone, and open its page: the first dream.")
+    parser.add_argument("--no-browser", action="store_true", help="only say where the page is")
+    options = parser.parse_args(argv)
+    print("Gathering, learning, dreaming, waking up: about two minutes on two cores.", flush=True)
+    started = time.monotonic()
+    try:
+        page = build(os.environ.get("WM_SCALE") or "small")
+    except BuildError as error:
+        print(f"\nThe page was not built.\n{error}", file=sys.stderr, flush=True)
+        return 1
+    print(f"Done in {time.monotonic() - started:.0f} s: {page}\nWatch the bodies; `make book` makes the other chapters.")
+    if not options.no_browser:
+        webbrowser.open(page.as_uri())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
