@@ -1,8 +1,11 @@
 """What every test may count on."""
 
+import multiprocessing
 import os
 import shutil
 import signal
+from multiprocessing import forkserver
+from pathlib import Path
 
 import pytest
 
@@ -27,3 +30,15 @@ def browser():
         chromium = playwright.chromium.launch(executable_path=program, args=QUIET)
         yield chromium
         chromium.close()
+
+
+@pytest.fixture(scope="session")
+def processes():
+    """Processes to be killed, forked from one that has imported everything that they need, TensorFlow too, and begun nothing."""
+    here = Path(__file__).parent
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["killable", "killable_stage"])
+    with pytest.MonkeyPatch.context() as patch:  # the server finds its modules by itself
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(here), str(here.parent)]))
+        forkserver.ensure_running()
+    return context

@@ -2,19 +2,16 @@
 
 import csv
 import json
-import multiprocessing
 import os
 import shutil
 import signal
 import time
-from multiprocessing import forkserver
 from pathlib import Path
 
 import killable_stage
 import numpy as np
 import pytest
 
-import wmlib as wm
 from wmlib import runs
 from wmlib.cli import main
 
@@ -53,17 +50,6 @@ def made(tmp_path_factory):
     finally:
         os.chdir(here)
     return folder
-
-
-@pytest.fixture(scope="module")
-def processes():
-    """Processes forked from one that has imported everything, and begun nothing."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["killable_stage"])
-    with pytest.MonkeyPatch.context() as patch:  # the server finds its modules by itself
-        patch.setenv("PYTHONPATH", os.pathsep.join([str(Path(killable_stage.__file__).parent), str(Path(wm.__file__).parent.parent)]))
-        forkserver.ensure_running()
-    return context
 
 
 def without_clocks(value):

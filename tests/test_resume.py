@@ -1,12 +1,8 @@
 """A training that was killed, anywhere and often, ends with the same bits as one that was not."""
 
 import dataclasses
-import multiprocessing
-import os
 import signal
 import time
-from multiprocessing import forkserver
-from pathlib import Path
 
 import killable
 import numpy as np
@@ -24,17 +20,6 @@ def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("experience") / "data"
     wm.episodes.gather(killable.BODY, "mixed", 400, 0, folder)
     return folder
-
-
-@pytest.fixture(scope="module")
-def processes():
-    """Processes forked from one that has TensorFlow imported already, and nothing begun."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["killable"])
-    with pytest.MonkeyPatch.context() as patch:  # the server finds its modules by itself
-        patch.setenv("PYTHONPATH", os.pathsep.join([str(Path(killable.__file__).parent), str(Path(wm.__file__).parent.parent)]))
-        forkserver.ensure_running()
-    return context
 
 
 def seen(marks):

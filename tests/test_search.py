@@ -49,10 +49,10 @@ def test_every_candidate_plays_every_seed_as_it_would_alone():
 def test_threads_batch_and_chunks_change_no_bit(monkeypatch):
     linear = Linear(BODY, "obs")
     population = 0.01 * RNG.standard_normal((6, linear.n_params))
-    expected = play(linear, population, range(3), threads=1, see=True)
+    expected = play(linear, population, range(3), workers=1, see=True)
     for threads, batch, chunk in [(2, 32, 256), (1, 5, 7), (2, 1, 4)]:
         monkeypatch.setattr(awake, "CHUNK", chunk)
-        again = play(linear, population, range(3), threads=threads, batch=batch, see=True)
+        again = play(linear, population, range(3), workers=threads, batch=batch, see=True)
         assert np.array_equal(again.returns, expected.returns) and np.array_equal(again.lengths, expected.lengths)
         assert all(np.array_equal(a, b) for one, other in zip(expected.seen, again.seen, strict=True) for a, b in zip(one, other, strict=True))
 

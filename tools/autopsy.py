@@ -16,7 +16,7 @@ import numpy as np
 
 from wmlib import autopsy, body, episodes
 from wmlib.mdnrnn import MdnRnn
-from wmlib.runs import write_atomic
+from wmlib.runs import write_csv
 from wmlib.vae import Vae
 
 ROWS = Path(__file__).resolve().parent.parent / "data/results/autopsy.csv"
@@ -40,8 +40,7 @@ def read() -> list[dict[str, str]]:
 def add(row: dict[str, object]) -> None:
     """Adds a row, whole or not at all."""
     rows: list[Mapping[str, object]] = [*read(), row]
-    lines = [",".join(FIELDS), *(",".join(str(each[name]) for name in FIELDS) for each in rows)]
-    write_atomic(ROWS, ("\n".join(lines) + "\n").encode())
+    write_csv(ROWS, FIELDS, ([each[name] for name in FIELDS] for each in rows))
 
 
 def make(seed: int) -> None:

@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import yaml  # type: ignore[import-untyped,unused-ignore]
 
@@ -61,26 +62,31 @@ def _readable(said: str, source: Path) -> str:
     return re.sub(r"\.ipynb:(\d+)(\d{4}): ", lambda place: f".ipynb, cell {place[1]}, line {int(place[2])}: ", plain)
 
 
+def sphinx(source: Path, out: Path, doctrees: Path, **options: Any) -> tuple[Any, str]:
+    """Runs Sphinx over a staged source: its exit code (or the interrupt that ended it), and what it said."""
+    from jupyter_book.sphinx import build_sphinx  # type: ignore[import-untyped,unused-ignore]
+
+    overrides = {"external_toc_path": str(source / "_toc.yml"), "latex_individualpages": False}
+    said = io.StringIO()
+    with contextlib.redirect_stderr(said):
+        result = build_sphinx(source, out, path_config=source / "_config.yml", noconfig=True, confoverrides=overrides, doctreedir=doctrees, quiet=True, **options)
+    return result, said.getvalue()
+
+
 def typeset(root: Path, folder: Path, now: str) -> None:
     """Runs Sphinx over the staged source and puts the result in `folder/html`.
 
     Raises:
         BuildError: if Sphinx warns or fails; the pages it had half made are removed, since a second, incremental run would pass.
     """
-    from jupyter_book.sphinx import build_sphinx  # type: ignore[import-untyped,unused-ignore]
-
     source, work, doctrees, html = folder / "source", folder / "work", folder / "doctrees", folder / "html"
     stamp = folder / "made-with"
     if not stamp.exists() or stamp.read_text() != now:
         shutil.rmtree(work, ignore_errors=True)
         shutil.rmtree(doctrees, ignore_errors=True)
     stamp.unlink(missing_ok=True)  # until this run has ended well
-    overrides = {"external_toc_path": str(source / "_toc.yml"), "latex_individualpages": False}
-    said = io.StringIO()
-    with contextlib.redirect_stderr(said):
-        result = build_sphinx(source, work, path_config=source / "_config.yml", noconfig=True, confoverrides=overrides,
-                              doctreedir=doctrees, warningiserror=True, keep_going=True, quiet=True)
-    print(_readable(said.getvalue(), source), end="", file=sys.stderr, flush=True)
+    result, said = sphinx(source, work, doctrees, warningiserror=True, keep_going=True)
+    print(_readable(said, source), end="", file=sys.stderr, flush=True)
     if isinstance(result, KeyboardInterrupt):
         raise result
     if result:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import io
 import json
 import sys
 from dataclasses import dataclass, fields
@@ -97,11 +96,8 @@ def write(rows: list[Cost], path: Path = FILE) -> None:
     new = {(row.scale, row.seed) for row in rows}
     kept = [row for row in read(path) if (row.scale, row.seed) not in new]
     order = list(whole.PLANS)
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
     every = sorted(kept + rows, key=lambda row: (order.index(row.scale), row.seed))  # stable: stages keep their order
-    writer.writerows([FIELDS, *([getattr(row, name) for name in FIELDS] for row in every)])
-    runs.write_atomic(path, text.getvalue().encode())
+    runs.write_csv(path, FIELDS, ([getattr(row, name) for name in FIELDS] for row in every))
 
 
 def main(argv: list[str]) -> int:

@@ -6,8 +6,6 @@ It is executed as `python -m tools book` executes it, which then finds it done.
 from __future__ import annotations
 
 import argparse
-import contextlib
-import io
 import os
 import sys
 import tempfile
@@ -15,7 +13,7 @@ import time
 import webbrowser
 from pathlib import Path
 
-from tools.book import PAGES, stage
+from tools.book import PAGES, sphinx, stage
 from tools.execution import BUILD, ROOT, BuildError, execute
 
 CHAPTER = "chapters/00_the_whole_thing"
@@ -23,8 +21,6 @@ CHAPTER = "chapters/00_the_whole_thing"
 
 def build(scale: str) -> Path:
     """Executes and typesets a book of one chapter; links to the others lead nowhere, so Sphinx's warnings are not printed."""
-    from jupyter_book.sphinx import build_sphinx  # type: ignore[import-untyped,unused-ignore]
-
     with tempfile.TemporaryDirectory() as name:
         root, source, html = Path(name, "root"), BUILD / "first" / "source", BUILD / "first" / "html"
         root.mkdir()
@@ -34,9 +30,7 @@ def build(scale: str) -> Path:
         executed = execute(root, scale)
         print("Typesetting the page ...", flush=True)
         stage(root, source, executed)
-        overrides = {"external_toc_path": str(source / "_toc.yml"), "latex_individualpages": False}
-        with contextlib.redirect_stderr(io.StringIO()):
-            result = build_sphinx(source, html, path_config=source / "_config.yml", noconfig=True, confoverrides=overrides, doctreedir=Path(name, "doctrees"), quiet=True)
+        result, _ = sphinx(source, html, Path(name, "doctrees"))
     if result:
         raise BuildError(f"Sphinx could not typeset {CHAPTER}.ipynb; `make book` says why.")
     return html / f"{CHAPTER}.html"

@@ -11,7 +11,6 @@ import argparse
 import csv
 import dataclasses
 import functools
-import io
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -251,12 +250,8 @@ def row(kind: str, factor: str, level: str, seed: int) -> dict[str, Any]:
     found = MAKE[kind](plan(kind)[factor, level], seed)
     command = f"python -m tools matters {factor!r} {level!r} {seed}" + (" --model" if factor == REFERENCE and kind == "model" else "")
     made = {"factor": factor, "level": level, "seed": seed, "against": against, "was": was, **found, "seconds": round(time.process_time() - started, 1), "command": command}
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, FIELDS[kind], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows([*read(kind), made])
     FILES[kind][0].parent.mkdir(parents=True, exist_ok=True)
-    runs.write_atomic(FILES[kind][0], text.getvalue().encode())
+    runs.write_csv(FILES[kind][0], FIELDS[kind], ([each[name] for name in FIELDS[kind]] for each in (*read(kind), made)))
     return made
 
 

@@ -94,21 +94,20 @@ class Played:
 
 
 def play(
-    linear: Linear, population: Array, seeds: Sequence[int] | range, *, max_steps: int | None = None, threads: int | None = None, batch: int = BATCH, see: bool = False,
-    policy: Callable[[Linear, Array], Policy] = Population, workers: Workers | None = None,
+    linear: Linear, population: Array, seeds: Sequence[int] | range, *, max_steps: int | None = None, batch: int = BATCH, see: bool = False,
+    policy: Callable[[Linear, Array], Policy] = Population, workers: Workers | int | None = None,
 ) -> Played:  # fmt: skip
-    """Plays a population (P, n_params) on the real body, every controller on every seed (E). `threads` and `batch` change no bit.
+    """Plays a population (P, n_params) on the real body, every controller on every seed (E). `workers` and `batch` change no bit.
 
     Args:
         linear: the shape of the controllers.
         population: their parameters; (n_params,) for one.
         seeds: of the episodes.
         max_steps: of an episode; the body's own limit by default.
-        threads: every core by default.
         batch: episodes side by side.
         see: whether to take the moments of what was seen; for the body's own features.
         policy: makes the policy of (linear, rows of parameters), one row for each episode; another one for features of a world.
-        workers: who plays, instead of this process's threads; changes no bit either. They can play `Population` only.
+        workers: who plays, or how many threads of this process do, every core by default. `Workers` play `Population` only; for another policy the threads do.
 
     Raises:
         InputError: if the features are not the body's own, or a size is wrong.
@@ -116,12 +115,13 @@ def play(
     population = np.atleast_2d(population)
     linear.unpack(population)
     params, every = np.repeat(population, len(seeds), axis=0), list(seeds) * len(population)
-    if workers is not None and policy is Population:
+    if isinstance(workers, Workers) and policy is Population:
         size = max(1, -(-len(every) // (PARTS * workers.n)))
         parts = [slice(at, at + size) for at in range(0, len(every), size)]
         played = workers.map(_play, [(linear, params[part], every[part], max_steps, 1, batch, see, policy) for part in parts])
     else:
         parts = [slice(at, at + CHUNK) for at in range(0, len(every), CHUNK)]
+        threads = workers if isinstance(workers, int) else None
         played = [_play(linear, params[part], every[part], max_steps, threads, batch, see, policy) for part in parts]
     rows = [row for some, _ in played for row in some]
     returns, alive, lengths = np.array(rows).T.reshape(3, len(population), len(seeds))

@@ -119,7 +119,7 @@ class Body:
 
     def terminated(self, obs: Array) -> Bools:
         """Whether observations or physics (..., D) are the end of an episode (...,): the rule that dreams know."""
-        living = [(read(obs) > low) & (read(obs) < high) for read, low, high in self.healthy]
+        living = [((value := read(obs)) > low) & (value < high) for read, low, high in self.healthy]
         return np.asarray(~functools.reduce(np.logical_and, living)) if living else np.zeros(obs.shape[:-1], dtype=np.bool_)
 
     def reward(self, terms: Mapping[str, Array]) -> Array:

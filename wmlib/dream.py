@@ -203,7 +203,8 @@ class Dreams:
         else:
             fell = ops.zeros_like(beyond)
             for read, low, high in self.body.healthy:
-                fell = ops.logical_or(fell, ops.logical_not(ops.logical_and(read(memory[0]) > low, read(memory[0]) < high)))
+                watched = read(memory[0])
+                fell = ops.logical_or(fell, ops.logical_not(ops.logical_and(watched > low, watched < high)))
             reward, ended = predicted.reward_alive - self.body.alive_bonus * ops.cast(fell, "float32"), ops.logical_or(beyond, fell)
         reward = ops.where(beyond, 0.0, reward - self.config.penalty * predicted.doubt)
         return memory, Outcome(reward, ops.logical_or(ended, predicted.doubt > self.config.doubt), predicted.doubt)

@@ -10,7 +10,6 @@ import contextlib
 import csv
 import dataclasses
 import html
-import io
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -141,10 +140,7 @@ def append(path: str | Path, row: Row) -> Row:
             rows = read(path) if path.exists() else []
             if there := opened(rows, row.key, row.fingerprint):
                 return there
-            text = io.StringIO(newline="")
-            writer = csv.writer(text, lineterminator="\n")
-            writer.writerows([FIELDS, *([getattr(each, name) for name in FIELDS] for each in (*rows, row))])
-            runs.write_atomic(path, text.getvalue().encode())
+            runs.write_csv(path, FIELDS, ([getattr(each, name) for name in FIELDS] for each in (*rows, row)))
     except (PermissionError, FileExistsError, NotADirectoryError) as error:
         raise InputError(f"Cannot write {path}: {error.strerror}. Name a file in a folder that you may write.") from None
     return row

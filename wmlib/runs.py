@@ -8,6 +8,7 @@ sees half of one, however the writer ended.
 from __future__ import annotations
 
 import contextlib
+import csv
 import hashlib
 import io
 import json
@@ -16,7 +17,7 @@ import platform
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -259,6 +260,13 @@ def open_artefact(artefact: str | Path, *kinds: str) -> tuple[Path, dict[str, An
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Writes named arrays as plain `.npz`. The same arrays give the same bytes."""
     np.savez(path, allow_pickle=False, **arrays)
+
+
+def write_csv(path: Path, header: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
+    """Writes a table as CSV, whole or not at all; None is an empty field."""
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows([header, *rows])
+    write_atomic(path, text.getvalue().encode())
 
 
 def read_checked(folder: Path, name: str, manifest: Mapping[str, Any]) -> bytes:

@@ -166,15 +166,10 @@ def _spend(run: Evolution, search: Search, steps: int) -> None:
     run.real_steps += steps
 
 
-def _who(workers: Workers | int | None) -> dict[str, Any]:
-    """Who plays, in the words of `play`."""
-    return {"threads": workers} if workers is None or isinstance(workers, int) else {"workers": workers}
-
-
 def _check(run: Evolution, search: Search, workers: Workers | int | None) -> float:
     """The mean's return on selection seeds; the best so far is kept."""
     seeds = scales.run_seeds(scales.SELECTION_SEEDS, search.seed)[: search.check_episodes]
-    played = play(run.linear, run.strategy.mean, seeds, **_who(workers))
+    played = play(run.linear, run.strategy.mean, seeds, workers=workers)
     _spend(run, search, played.real_steps)
     value = float(played.returns.mean())
     if run.best is None or run.best.checked is None or value > run.best.checked:
@@ -197,7 +192,7 @@ def generation(run: Evolution, search: Search, workers: Workers | int | None = N
         row["check"] = _check(run, search, workers)
     every = scales.run_seeds(scales.TRAINING_SEEDS, search.seed)
     seeds = [every[(number * search.episodes + k) % len(every)] for k in range(search.episodes)]
-    played = play(run.linear, run.strategy.ask(), seeds, max_steps=search.max_steps, see=search.normalise, **_who(workers))
+    played = play(run.linear, run.strategy.ask(), seeds, max_steps=search.max_steps, see=search.normalise, workers=workers)
     _spend(run, search, played.real_steps)
     for moments in played.seen:
         run.moments = run.moments.merged(moments)
