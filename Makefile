@@ -2,13 +2,13 @@
 PYTHON ?= python3
 SCALE ?= small
 
-.PHONY: first book test lab deep drift bench lock clean
+.PHONY: first book test slow lab drift bench lock clean
 
 first:  ; $(PYTHON) -m tools first
 book:   ; $(PYTHON) -m tools book --scale $(SCALE)
 test:   ; $(PYTHON) -m tools test
 lab:    ; $(PYTHON) -m tools lab
-deep:   ; $(PYTHON) -m tools deep
+slow:   ; $(PYTHON) -m tools slow
 drift:  ; $(PYTHON) -m tools drift
 bench:  ; $(PYTHON) -m tools bench
 lock:   ; $(PYTHON) -m tools lock

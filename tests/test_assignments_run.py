@@ -13,7 +13,7 @@ ASSIGNMENTS = sorted((Path(__file__).resolve().parent.parent / "assignments").gl
 SECONDS = 600  # the ten machine minutes that each of them promises
 
 
-@pytest.mark.deep
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ASSIGNMENTS, ids=lambda path: path.stem)
 def test_the_students_copy_with_right_answers_runs_within_its_minutes(path, tmp_path):
     cells, found = classroom.assignment(path)

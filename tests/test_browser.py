@@ -20,9 +20,8 @@ NUMBERED = [page for page in CHAPTERS if not page.startswith("chapters/A")]  # t
 AXE = ROOT / "tools" / "axe" / "axe.min.js"
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 SAMPLE = [page for page in ("book/intro.html", "book/lessons.html", "book/api/body.html", "chapters/01_why_dream.html", "book/bibliography.html", "search.html") if page in READ]
-THEMES = ("light", "dark")
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.site]
 
 
 @pytest.fixture(scope="module")
@@ -69,12 +68,17 @@ def wider_than_the_screen(reader):
 
 
 @pytest.mark.parametrize("page", READ)
-def test_the_page_opens_without_network_or_errors_and_fits_a_narrow_screen(page, reader):
+def test_the_page_opens_without_network_or_errors_draws_asks_and_fits_a_narrow_screen(page, reader):
+    """Everything of one page in one opening: mathematics, pictures, viewers, quizzes, width, console."""
     open_page(reader, page)
     assert reader.locator("mjx-merror").count() == 0, "MathJax could not read an equation"
     assert reader.locator("span.math, div.math").count() == 0 or reader.locator("mjx-container").count() > 0, "the mathematics is not typeset"
     broken = reader.evaluate("[...document.images].filter(i => i.loading !== 'lazy' && !i.naturalWidth && i.offsetParent).map(i => i.src)")
     assert broken == [], "pictures that do not show"
+    if page in ("book/intro.html", *CHAPTERS):
+        every_viewer_draws_moves_and_weighs_little(reader)
+    if page in NUMBERED:
+        every_quiz_is_answered_with_the_keyboard_alone_and_has_one_right_choice(reader)
     reader.set_viewport_size(NARROW)
     beyond, what = wider_than_the_screen(reader)
     assert beyond <= 0, f"{page} is {beyond} pixels wider than a screen of {NARROW['width']}: {what}"
@@ -146,9 +150,7 @@ def test_text_stands_out_from_its_ground_in_light_and_dark(page, reader):
         assert [(what, round(contrast, 2)) for what, contrast in contrasts if contrast < 4.5] == [], theme
 
 
-@pytest.mark.parametrize("page", NUMBERED)
-def test_a_quiz_is_answered_with_the_keyboard_alone_and_each_question_has_one_right_choice(page, reader):
-    open_page(reader, page)
+def every_quiz_is_answered_with_the_keyboard_alone_and_has_one_right_choice(reader):
     questions = reader.locator("div.quiz")
     assert 2 <= questions.count() <= 3, "a chapter has two or three questions"
     for question in questions.all():
@@ -163,9 +165,7 @@ def test_a_quiz_is_answered_with_the_keyboard_alone_and_each_question_has_one_ri
         assert question.locator("details summary").nth(1).evaluate("e => e === document.activeElement"), "Tab leads to the next choice"
 
 
-@pytest.mark.parametrize("page", ["book/intro.html", *CHAPTERS])
-def test_every_viewer_of_the_page_draws_moves_and_weighs_little(page, reader):
-    open_page(reader, page)
+def every_viewer_draws_moves_and_weighs_little(reader):
     places = reader.locator(".wm-viewer")
     assert places.count() >= 1, "the page has a body that moves"
     for place in places.all():
@@ -178,11 +178,10 @@ def test_every_viewer_of_the_page_draws_moves_and_weighs_little(page, reader):
         kilobytes = len(place.evaluate("place => place.querySelector('script').outerHTML + place.querySelector('.wm-still').outerHTML")) / 1000
         frames = place.evaluate("place => place.viewer.scene.tracks.reduce((sum, track) => sum + track.n, 0)")
         assert kilobytes < 20 + 0.2 * frames
-    assert reader.wrong == []
 
 
 # Everybody can read it: axe-core finds nothing on any page, light or dark, and what it cannot judge is tested here. No rule is switched
-# off and no element is left out. The gate asks about a page of each kind, `make deep` about every page.
+# off and no element is left out. The gate asks about a page of each kind, `make slow` about every page.
 def themed(context, page, theme="light"):
     """A tab with the page in a theme, its mathematics typeset."""
     tab = context.new_page()
@@ -201,27 +200,32 @@ def violations(tab):
     return [f"{rule['id']} ({len(rule['nodes'])}): {rule['nodes'][0]['html'][:200]}\n      {rule['nodes'][0]['failureSummary'][:300]}" for rule in found]
 
 
-def judge(context, page, theme):
-    tab = themed(context, page, theme)
-    try:
-        found = violations(tab)
-    finally:
-        tab.close()
-    if found:
-        pytest.fail(f"{page}, {theme}:\n  " + "\n  ".join(found), pytrace=False)
+def judge(tab, page):
+    """Light first, as it was opened, then dark."""
+    for theme in ("light", "dark"):
+        tab.evaluate("theme => { document.documentElement.dataset.theme = theme; document.documentElement.dataset.mode = theme; }", theme)
+        if found := violations(tab):
+            pytest.fail(f"{page}, {theme}:\n  " + "\n  ".join(found), pytrace=False)
 
 
-@pytest.mark.parametrize("theme", THEMES)
+@pytest.fixture
+def opened(context, page):
+    tab = themed(context, page)
+    yield tab
+    tab.close()
+
+
 @pytest.mark.parametrize("page", SAMPLE)
-def test_axe_finds_nothing_on_a_page_of_each_kind(context, page, theme):
-    judge(context, page, theme)
+def test_a_page_of_each_kind_is_for_everybody(opened, page):
+    judge(opened, page)
+    the_keyboard_reaches_what_the_mouse_does_and_shows_where_it_is(opened, page)
+    it_fits_320_pixels_and_twice_the_zoom(opened, page)
 
 
-@pytest.mark.deep
-@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.slow
 @pytest.mark.parametrize("page", READ)
-def test_axe_finds_nothing_on_any_page(context, page, theme):
-    judge(context, page, theme)
+def test_axe_finds_nothing_on_any_page(opened, page):
+    judge(opened, page)
 
 
 def test_axe_would_find_something(context):
@@ -236,29 +240,19 @@ def beyond(tab):
     return tab.evaluate("document.scrollingElement.scrollWidth - document.documentElement.clientWidth")
 
 
-@pytest.mark.parametrize("page", SAMPLE)
-def test_a_page_fits_320_pixels_and_twice_the_zoom(context, page):
+def it_fits_320_pixels_and_twice_the_zoom(tab, page):
     """WCAG 1.4.10 and 1.4.4: 320 CSS pixels without scrolling sideways; at 200% on a screen of 1280 the window has 640."""
-    tab = themed(context, page)
-    try:
-        for width in (320, 640):
-            tab.set_viewport_size({"width": width, "height": 640})
-            assert beyond(tab) <= 0, f"{page} at {width} pixels"
-    finally:
-        tab.close()
+    for width in (320, 640):
+        tab.set_viewport_size({"width": width, "height": 640})
+        assert beyond(tab) <= 0, f"{page} at {width} pixels"
 
 
-@pytest.mark.parametrize("page", SAMPLE)
-def test_the_keyboard_reaches_what_the_mouse_does_and_shows_where_it_is(context, page):
+def the_keyboard_reaches_what_the_mouse_does_and_shows_where_it_is(tab, page):
     """The first press leads to a link past the navigation; every stop on the way is visible and marked."""
-    tab = themed(context, page)
-    try:
+    tab.keyboard.press("Tab")
+    assert re.search("skip", tab.evaluate("document.activeElement.textContent"), re.I), "the first stop skips the navigation"
+    for _ in range(12):
         tab.keyboard.press("Tab")
-        assert re.search("skip", tab.evaluate("document.activeElement.textContent"), re.I), "the first stop skips the navigation"
-        for _ in range(12):
-            tab.keyboard.press("Tab")
-            name, outlined = tab.evaluate("""() => { const e = document.activeElement, s = getComputedStyle(e);
-                return [e.tagName + ' ' + (e.textContent || e.ariaLabel || '').trim().slice(0, 30), s.outlineStyle !== 'none' || s.boxShadow !== 'none' || e.tagName === 'BODY' || e.tagName === 'INPUT']; }""")
-            assert outlined, f"{page}: nothing shows that {name} has the focus"
-    finally:
-        tab.close()
+        name, outlined = tab.evaluate("""() => { const e = document.activeElement, s = getComputedStyle(e);
+            return [e.tagName + ' ' + (e.textContent || e.ariaLabel || '').trim().slice(0, 30), s.outlineStyle !== 'none' || s.boxShadow !== 'none' || e.tagName === 'BODY' || e.tagName === 'INPUT']; }""")
+        assert outlined, f"{page}: nothing shows that {name} has the focus"

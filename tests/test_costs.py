@@ -5,7 +5,7 @@ import shlex
 
 import pytest
 
-from tools import costs
+from experiments import costs
 from wmlib import results, whole
 from wmlib.cli import parser
 from wmlib.runs import InputError

@@ -17,6 +17,11 @@ WITH_CHECKPOINTS = ["train-vae", "train-mdnrnn", "train-ensemble", "train-contro
 ALL = ["gather", *WITH_CHECKPOINTS]
 
 
+def sampled(stages, *in_the_gate):
+    """These in every gate, the others in `make slow`."""
+    return [stage if stage in in_the_gate else pytest.param(*[stage] if isinstance(stage, str) else stage, marks=pytest.mark.slow) for stage in stages]
+
+
 @pytest.fixture
 def place(made, tmp_path, monkeypatch):  # noqa: F811
     """A new folder beside what earlier stages made."""
@@ -66,7 +71,7 @@ def failing(monkeypatch, error, after):
 
 
 @pytest.mark.parametrize("after", [0, 5])
-@pytest.mark.parametrize("stage", ALL)
+@pytest.mark.parametrize("stage", sampled(ALL, "train-mdnrnn", "train-controller"))
 def test_a_full_disk_is_said_in_one_line_and_nothing_is_lost(stage, after, place, whole, monkeypatch, capsys):
     expected = whole(stage)
     with monkeypatch.context() as patch:
@@ -100,7 +105,7 @@ def test_what_is_there_already_is_not_overwritten(stage, place, capsys):
     assert (place / "out" / "letter").read_text() == "mine"
 
 
-@pytest.mark.parametrize("stage", WITH_CHECKPOINTS)
+@pytest.mark.parametrize("stage", sampled(WITH_CHECKPOINTS, "train-ensemble", "dream"))
 def test_two_runs_in_one_folder_and_a_run_with_other_words_are_refused(stage, place, whole, monkeypatch, capsys):
     expected = whole(stage)
     with monkeypatch.context() as patch:
@@ -121,20 +126,22 @@ def test_two_runs_in_one_folder_and_a_run_with_other_words_are_refused(stage, pl
         assert content(place) == expected
 
 
-SLOW = {
+LONG = {
     "evolution by processes": ["train-controller", "--steps", "40000", "--popsize", "8", "--executor", "processes", "--workers", "2", "--out", "out"],
     "V": ["train-vae", "--data", "humanoid-mixed", "--epochs", "400", "--z-dim", "8", "--out", "out"],
 }
 
 
-@pytest.mark.parametrize("signals", [[signal.SIGTERM], [signal.SIGINT, signal.SIGINT]], ids=["SIGTERM", "Ctrl-C twice"])
-@pytest.mark.parametrize("stage", SLOW)
+SIGNALS = {"SIGTERM": [signal.SIGTERM], "Ctrl-C twice": [signal.SIGINT, signal.SIGINT]}
+
+
+@pytest.mark.parametrize(("stage", "signals"), sampled([(stage, name) for stage in LONG for name in SIGNALS], ("V", "Ctrl-C twice"), ("evolution by processes", "SIGTERM")))
 def test_a_signal_ends_a_run_politely_and_the_command_may_go_on(stage, signals, tmp_path):
-    process = subprocess.Popen([sys.executable, "-m", "wmlib", *SLOW[stage]], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    process = subprocess.Popen([sys.executable, "-m", "wmlib", *LONG[stage]], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
     for line in process.stdout:
         if re.match(r"  (epoch|generation)", line):
             break
-    for number in signals:
+    for number in SIGNALS[signals]:
         os.killpg(process.pid, number)
         time.sleep(0.1)
     _, error = process.communicate(timeout=30)

@@ -93,7 +93,7 @@ def test_samples_cost_their_students_an_answer_and_nobody_else_anything(honest, 
     graded(SAMPLES, honest, tmp_path, monkeypatch, capsys)
 
 
-@pytest.mark.deep
+@pytest.mark.slow
 def test_the_whole_corpus_costs_its_students_an_answer_and_nobody_else_anything(honest, tmp_path, monkeypatch, capsys):
     assert jail.why_not() == ""
     started = time.monotonic()

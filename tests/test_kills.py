@@ -121,7 +121,7 @@ def test_a_few_kills_change_nothing(processes, stage, made, tmp_path):
     assert kill_often(processes, stage, made, tmp_path, SAMPLED[stage]) >= 1
 
 
-@pytest.mark.deep
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_hundred_kills_change_nothing(processes, stage, made, tmp_path):
     kills = 15 if stage == "smoke" else 100

@@ -5,8 +5,8 @@ import dataclasses
 
 import pytest
 
-from tools import matters
-from tools.matters import FILES, MODEL, REFERENCES, RETURN, Setup
+from experiments import matters
+from experiments.matters import FILES, MODEL, REFERENCES, RETURN, Setup
 
 TINY = {"steps": 300, "hidden": 8, "epochs": 1, "v_epochs": 1, "m_epochs": 1, "h_dim": 8, "generations": 1, "popsize": 4, "episodes": 2, "judged": 2}
 

@@ -3,6 +3,7 @@
 import ast
 import copy
 import json
+import os
 from pathlib import Path
 
 import nbformat
@@ -10,7 +11,7 @@ import pytest
 
 from tools import notebooks, prose
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(os.environ.get("WM_BOOK") or Path(__file__).resolve().parent.parent)
 CHAPTERS = sorted(path for path in (ROOT / "chapters").rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
 PAGES = sorted(path for path in (ROOT / "book").rglob("*.md") if "_static" not in path.parts)
 

@@ -78,7 +78,7 @@ def test_five_kills_change_no_bit(processes, data, tmp_path, stage):
     assert sum(fell.values()) == 5
 
 
-@pytest.mark.deep
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", killable.DEEP)
 def test_a_hundred_kills_change_no_bit(processes, data, tmp_path, stage):
     fell, whole = kill_often(processes, stage, data, tmp_path, 100)

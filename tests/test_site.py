@@ -3,6 +3,7 @@
 It reads the folder named by WM_SITE, by default the site built at smoke scale.
 """
 
+import functools
 import itertools
 import json
 import os
@@ -13,10 +14,10 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from lxml import html
 
-from tools.execution import contents, files_in
+from tools.book import contents, files_in
 from tools.vendor import altered
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(os.environ.get("WM_BOOK") or Path(__file__).resolve().parent.parent)
 SITE = Path(os.environ.get("WM_SITE") or ROOT / "_build" / "smoke" / "html").resolve()
 BUILT = (SITE / "index.html").is_file()
 PAGES = sorted(path for path in SITE.rglob("*.html") if "_static" not in path.relative_to(SITE).parts) if BUILT else []
@@ -29,6 +30,7 @@ FETCHED = {"script": ["src"], "link": ["href"], "img": ["src", "srcset"], "sourc
            "image": ["href", "xlink:href"], "use": ["href", "xlink:href"], "feimage": ["href", "xlink:href"], "body": ["background"]}
 NOT_FETCHED = {"canonical", "license", "author", "alternate", "next", "prev", "search", "index"}  # <link rel> that is only a statement
 
+pytestmark = pytest.mark.site
 _trees = {}
 
 
@@ -58,6 +60,7 @@ def complain(problems):
         pytest.fail(f"{len(problems)} problem(s):\n" + "\n".join(problems), pytrace=False)
 
 
+@functools.cache
 def targets(path):
     return {value for element in tree(path).iter() if isinstance(element.tag, str)
             for value in (element.get("id"), element.get("name") if element.tag == "a" else None) if value}

@@ -12,8 +12,8 @@ COMMANDS = {
     "env": "make the environment and stop there",
     "first": "execute chapter 0 alone and open it: the first dream",
     "book": "execute every chapter and build the static site   [--scale smoke|small|large]",
-    "test": "the gate: every test                              [--only STEP ...] [--list]",
-    "deep": "the expensive full counts                         [--only ITEM ...] [--list]",
+    "test": "the gate: every test                              [--only STEP ...]",
+    "slow": "the expensive full counts                         [pytest's arguments]",
     "notebooks": "put chapters in their committed form          [--run] [FILE ...]",
     "drift": "after an upgrade: what moved (parity, golden returns)",
     "autopsy": "the rows of chapter 9                            [SEED ...]",
@@ -26,7 +26,7 @@ COMMANDS = {
     "vendor": "fetch the vendored browser files again",
     "lock": "resolve the dependencies again (needs uv)          [--upgrade]",
 }
-MODULES = {"test": "gate"}  # where the module is not named like the command
+MODULES = {"test": "tools.gate", **{name: f"experiments.{name}" for name in ("autopsy", "bodies", "costs", "matters")}}  # the others: tools.COMMAND
 
 
 def usage() -> str:
@@ -54,8 +54,8 @@ def main(argv: list[str]) -> int:
     binaries = os.pathsep.join([str(python.parent), os.environ.get("PATH", "")])
     environment = {**os.environ, "PYTHONPATH": path, "PATH": binaries, "IPYTHONDIR": str(env.ROOT / "_build" / "ipython")}
     try:
-        module = MODULES.get(command, command)
-        return subprocess.run([str(python), "-m", f"tools.{module}", *rest], cwd=env.ROOT, env=environment).returncode
+        module = MODULES.get(command, f"tools.{command}")
+        return subprocess.run([str(python), "-m", module, *rest], cwd=env.ROOT, env=environment).returncode
     except KeyboardInterrupt:
         return 130
 

@@ -1,7 +1,7 @@
 """`python -m tools book [--scale smoke|small|large]`: executes every chapter and builds the static site in `_build/SCALE/html`.
 
 The site appears whole or not at all: it is built beside the last good one, and takes its place only when every chapter ran
-and Sphinx had nothing to warn of. How chapters are executed, and when not, is in `tools.execution`.
+and Sphinx had nothing to warn of. How chapters are executed, and when not, is in `tools.executor`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import hashlib
 import io
+import json
 import os
 import re
 import shutil
@@ -21,11 +22,58 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped,unused-ignore]
 
-from tools.execution import BUILD, ROOT, BuildError, contents, execute, files_in
+from tools import executor
 from wmlib.runs import write_atomic
 
+ROOT = Path(__file__).resolve().parent.parent
 SCALES = ("smoke", "small", "large")
 PAGES = ("_config.yml", "_toc.yml", "book", "LICENSE", "LICENSE-TEXT", "CITATION.cff")
+
+
+class BuildError(Exception):
+    """What is wrong, in the words that the reader sees."""
+
+
+def contents(root: Path) -> list[str]:
+    """The documents that `_toc.yml` names, in order, as paths without suffix."""
+    def files(node: Any) -> Iterator[str]:
+        if isinstance(node, dict):
+            yield from (str(value).removesuffix(".md").removesuffix(".ipynb") for key, value in node.items() if key in ("root", "file"))
+        for child in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+            yield from files(child)
+
+    return list(files(yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))))
+
+
+def chapters(root: Path) -> list[Path]:
+    """The notebooks of the book, in the order of `_toc.yml`."""
+    named = [root / f"{document}.ipynb" for document in contents(root) if document.startswith("chapters/")]
+    for path in named:
+        if not path.is_file():
+            raise BuildError(f"_toc.yml names {path.relative_to(root).with_suffix('')}, but there is no {path.relative_to(root)}.")
+    return named
+
+
+def files_in(folder: Path) -> Iterator[Path]:
+    """Every file below a folder, less caches and hidden ones, in a fixed order."""
+    for path in sorted(folder.rglob("*")):
+        parts = path.relative_to(folder).parts
+        if path.is_file() and not any(part == "__pycache__" or part.startswith(".") for part in parts):
+            yield path
+
+
+def execute(root: Path, scale: str) -> dict[str, bytes]:
+    """Every chapter with its outputs, executed now where it is not up to date, and what they took: {path in the book: content}.
+
+    Raises:
+        BuildError: if a chapter fails.
+    """
+    paths = chapters(root)
+    if executor.execute(paths, scale):
+        raise BuildError("A chapter failed (above). Those that ended well are kept.")
+    took = {path.stem: {key: executor.record(path, scale)[key] for key in ("seconds", "megabytes")} for path in paths}
+    executed = {path.relative_to(root).as_posix(): executor.merged(path, scale) for path in paths}
+    return {**executed, "book/_ext/took.json": json.dumps({"scale": scale, "chapters": took}, indent=1).encode()}
 
 
 def stage(root: Path, source: Path, executed: dict[str, bytes]) -> str:
@@ -45,7 +93,7 @@ def stage(root: Path, source: Path, executed: dict[str, bytes]) -> str:
     for path in files_in(root / "wmlib"):
         sha.update(path.read_bytes())
     for name, data in sorted(wanted.items()):
-        sha.update(name.encode() + (b"" if name.endswith((".md", ".ipynb")) else data))
+        sha.update(name.encode() + (b"" if name.endswith((".md", ".ipynb", "took.json")) else data))
         path = source / name
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.is_file() or path.read_bytes() != data:
@@ -127,7 +175,7 @@ def alone(folder: Path) -> Iterator[None]:
 
 def build(root: Path, scale: str) -> Path:
     """Executes, stages and typesets the book; returns its first page."""
-    folder = BUILD / scale
+    folder = root / "_build" / scale
     with alone(folder):
         executed = execute(root, scale)
         print("Typesetting the pages ...", flush=True)
@@ -135,7 +183,7 @@ def build(root: Path, scale: str) -> Path:
     return folder / "html" / "index.html"
 
 
-def main(argv: list[str]) -> int:
+def main(argv: list[str], root: Path = ROOT) -> int:
     """Builds the site; 0 if it is whole, 1 if a chapter or a page is at fault, 2 for a wrong call."""
     parser = argparse.ArgumentParser(prog="python -m tools book", description="Executes every chapter and builds the static site.")
     parser.add_argument("--scale", default=os.environ.get("WM_SCALE") or "small")
@@ -146,14 +194,13 @@ def main(argv: list[str]) -> int:
     started = time.monotonic()
     print(f"Building the book at scale {scale}.", flush=True)
     try:
-        index = build(ROOT, scale)
+        index = build(root, scale)
     except BuildError as error:
         print(f"\nThe book was not built.\n{error}", file=sys.stderr, flush=True)
         return 1
     except KeyboardInterrupt:
         print("\nStopped. Nothing half-written is left; chapters that had ended are kept.", file=sys.stderr, flush=True)
-        sys.stdout.flush()
-        os._exit(130)  # not through the end of Python, where a thread that was waiting for a kernel would be waited for
+        return 130
     print(f"The book is built ({time.monotonic() - started:.0f} s). Open {index}")
     return 0
 

@@ -13,27 +13,26 @@ import time
 import webbrowser
 from pathlib import Path
 
-from tools.book import PAGES, sphinx, stage
-from tools.execution import BUILD, ROOT, BuildError, execute
+from tools import executor
+from tools.book import PAGES, ROOT, sphinx, stage
 
-CHAPTER = "chapters/00_the_whole_thing"
+CHAPTER = ROOT / "chapters" / "00_the_whole_thing.ipynb"
 
 
-def build(scale: str) -> Path:
-    """Executes and typesets a book of one chapter; links to the others lead nowhere, so Sphinx's warnings are not printed."""
+def build(scale: str) -> Path | None:
+    """Executes the chapter and typesets a book of it alone; links to the others lead nowhere, so Sphinx's warnings are not printed."""
+    if executor.execute([CHAPTER], scale):
+        return None
     with tempfile.TemporaryDirectory() as name:
-        root, source, html = Path(name, "root"), BUILD / "first" / "source", BUILD / "first" / "html"
+        root, source, html = Path(name, "root"), ROOT / "_build" / "first" / "source", ROOT / "_build" / "first" / "html"
         root.mkdir()
-        for part in {*PAGES, "wmlib", "data", "chapters", "requirements.lock"} - {"_toc.yml"}:
+        for part in {*PAGES, "wmlib", "requirements.lock"} - {"_toc.yml"}:
             (root / part).symlink_to(ROOT / part)
-        (root / "_toc.yml").write_text(f"format: jb-book\nroot: {CHAPTER}\nchapters:\n- file: book/bibliography\n", encoding="utf-8")
-        executed = execute(root, scale)
+        (root / "_toc.yml").write_text(f"format: jb-book\nroot: chapters/{CHAPTER.stem}\nchapters:\n- file: book/bibliography\n", encoding="utf-8")
         print("Typesetting the page ...", flush=True)
-        stage(root, source, executed)
+        stage(root, source, {f"chapters/{CHAPTER.name}": executor.merged(CHAPTER, scale)})
         result, _ = sphinx(source, html, Path(name, "doctrees"))
-    if result:
-        raise BuildError(f"Sphinx could not typeset {CHAPTER}.ipynb; `make book` says why.")
-    return html / f"{CHAPTER}.html"
+    return None if result else html / "chapters" / f"{CHAPTER.stem}.html"
 
 
 def main(argv: list[str]) -> int:
@@ -43,10 +42,9 @@ def main(argv: list[str]) -> int:
     options = parser.parse_args(argv)
     print("Gathering, learning, dreaming, waking up: about two minutes on two cores.", flush=True)
     started = time.monotonic()
-    try:
-        page = build(os.environ.get("WM_SCALE") or "small")
-    except BuildError as error:
-        print(f"\nThe page was not built.\n{error}", file=sys.stderr, flush=True)
+    page = build(os.environ.get("WM_SCALE") or "small")
+    if page is None:
+        print("\nThe page was not built: the chapter failed (above), or Sphinx could not typeset it (`make book` says why).", file=sys.stderr, flush=True)
         return 1
     print(f"Done in {time.monotonic() - started:.0f} s: {page}\nWatch the bodies; `make book` makes the other chapters.")
     if not options.no_browser:

@@ -34,7 +34,7 @@ FACTS = {
     # small integers with no unit that name structure
     "0": "the origin, an index, a closed form",
     "1": "the unit, an index, a closed form",
-    # promises of the design, kept by `make deep` and the gate
+    # promises of the design, kept by `make slow` and the gate
     "2 cores": "the machine that every promise of time is for",
     "3 minutes": "longest chapter at small scale",
     "30 seconds": "longest chapter at smoke scale",

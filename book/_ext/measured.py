@@ -1,4 +1,4 @@
-"""Sphinx: `{measured-chapters}`, a table of what each chapter took when `make deep` measured it last, read from tests/deep.json."""
+"""Sphinx: `{measured-chapters}`, a table of what each chapter took when it was executed for these pages (tools/book.py writes it beside this file)."""
 
 from __future__ import annotations
 
@@ -10,20 +10,13 @@ from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
 
-# The site is built from a copy of the sources that lies within the repository.
-SUMMARY = next(path for folder in Path(__file__).resolve().parents if (path := folder / "tests" / "deep.json").is_file())
+TOOK = Path(__file__).with_name("took.json")
 
 
-def rows(summary: dict[str, Any]) -> list[str]:
-    """The table in Markdown: chapter, minutes and memory at small, seconds with every cell twice at smoke, day."""
-    lines = ["| chapter | at `small` | memory | every cell twice, at `smoke` | measured on |", "|---|---|---|---|---|"]
-    for name, done in sorted(summary.items()):
-        if name.startswith("small: "):
-            chapter, figures = name.removeprefix("small: "), done["figures"]
-            twice = summary.get(f"twice: {chapter}", {}).get("figures", {}).get("seconds")
-            seconds = "not yet" if twice is None else f"{twice:.0f} s"
-            lines.append(f"| {{doc}}`../chapters/{chapter}` | {figures['seconds'] / 60:.1f} minutes | {figures['megabytes'] / 1000:.2f} GB | {seconds} | {done['date']} |")
-    return lines
+def rows(took: dict[str, Any]) -> list[str]:
+    """The table in Markdown: chapter, minutes and memory at the scale of these pages."""
+    lines = [f"| chapter | minutes at scale `{took['scale']}` | memory |", "|---|---|---|"]
+    return lines + [f"| {{doc}}`../chapters/{name}` | {one['seconds'] / 60:.1f} | {one['megabytes'] / 1000:.2f} GB |" for name, one in took["chapters"].items()]
 
 
 class MeasuredChapters(SphinxDirective):
@@ -31,13 +24,13 @@ class MeasuredChapters(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """Typeset by the page's own parser."""
-        self.env.note_dependency(str(SUMMARY))
+        self.env.note_dependency(str(TOOK))
         box = nodes.container()
-        self.state.nested_parse(StringList(rows(json.loads(SUMMARY.read_text(encoding="utf-8"))), str(SUMMARY)), self.content_offset, box)
+        self.state.nested_parse(StringList(rows(json.loads(TOOK.read_text(encoding="utf-8"))), str(TOOK)), self.content_offset, box)
         return list(box.children)
 
 
 def setup(app: Any) -> dict[str, Any]:
     """Adds the directive."""
     app.add_directive("measured-chapters", MeasuredChapters)
-    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
+    return {"version": "2", "parallel_read_safe": True, "parallel_write_safe": True}

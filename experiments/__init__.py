@@ -1,0 +1,1 @@
+"""What makes the rows of `data/results`: one command a row, `python -m tools NAME`."""
