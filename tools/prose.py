@@ -42,7 +42,6 @@ FACTS = {
     "1.5 GB": "most memory a chapter may take at small scale",
     "10,000 real steps": "size of the small scale",
     "250,000 real steps": "size of the large scale",
-    "25 minutes": "most that the gate may take",
     "3 GB": "what the repository and its locked environment take on disk",
     "360 pixels": "narrowest screen that the pages are made for",
 }
@@ -55,41 +54,63 @@ BANNED = {
 }
 
 # Fenced blocks that hold no prose. Every other directive (note, exercise, admonition, figure, table) is read.
-_NOT_PROSE = re.compile(r"^(math|code|code-block|code-cell|literalinclude|raw|mermaid|bibliography|toctree|tableofcontents|include|"
-                        r"eval-rst|auto\w+|only|contents)$")
-_TITLED = re.compile(r"^(admonition|dropdown|card|grid-item-card|tab-item|exercise|solution|table|topic|sidebar|margin|epigraph)$")
-_NAMES = (r"Python|MuJoCo|Gymnasium|Keras|TensorFlow|NumPy|JAX|Jupyter Book|JupyterLab|Debian|Ubuntu|macOS|Windows|Apache|Apache-|"
-          r"CC BY|CC BY-SA|Creative Commons Attribution|BSD|OFL|Open Font License|SIL|WebGL|version|versions|HTTP")
-_REFERENCES = (r"chapters?|figures?|figs?\.|tables?|sections?|equations?|eqs?\.|exercises?|parts?|pages?|p\.|pp\.|vol\.|volume|no\.|seeds?|"
-               r"appendix|lecture|lesson|week|level|item|items|line|lines")
+_NOT_PROSE = re.compile(
+    r"^(math|code|code-block|code-cell|literalinclude|raw|mermaid|bibliography|toctree|tableofcontents|include|"
+    r"eval-rst|auto\w+|only|contents)$"
+)
+_TITLED = re.compile(
+    r"^(admonition|dropdown|card|grid-item-card|tab-item|exercise|solution|table|topic|sidebar|margin|epigraph)$"
+)
+_NAMES = (
+    r"Python|MuJoCo|Gymnasium|Keras|TensorFlow|NumPy|JAX|Jupyter Book|JupyterLab|Debian|Ubuntu|macOS|Windows|Apache|Apache-|"
+    r"CC BY|CC BY-SA|Creative Commons Attribution|BSD|OFL|Open Font License|SIL|WebGL|version|versions|HTTP"
+)
+_REFERENCES = (
+    r"chapters?|figures?|figs?\.|tables?|sections?|equations?|eqs?\.|exercises?|parts?|pages?|p\.|pp\.|vol\.|volume|no\.|seeds?|"
+    r"appendix|lecture|lesson|week|level|item|items|line|lines"
+)
 _NUMBER = r"\d+(?:[.,]\d+)*"
 _RANGE = rf"\(?{_NUMBER}\)?(?:(?:\s*[-–—/]\s*|\s*,\s*|\s+(?:and|to|or)\s+)\(?{_NUMBER}\)?)*\+?"
-_PASSES = [re.compile(pattern, flags) for pattern, flags in (
-    (r"\A---\n.*?\n---\n", re.S),                                # front matter
-    (r"<!--.*?-->", re.S),
-    (r"^%.*$", re.M),                                            # MyST comments
-    (r"^\(.*\)=\s*$", re.M),                                     # MyST targets
-    (r"\$\$.*?\$\$(?:\s*\([\w:.-]+\))?", re.S),                  # display mathematics and its label
-    (r"\\begin\{(\w+\*?)\}.*?\\end\{\1\}", re.S),
-    (r"\{[\w:+.-]+\}(`+).*?\1", re.S),                           # roles: {glue}`x`, {cite}`y`, {math}`z`, {numref}`...`
-    (r"(?<!`)(`+)(?!`).*?(?<!`)\1(?!`)", re.S),                  # inline code
-    (r"(?<![\\$])\$[^$\n]+(?:\n[^$\n]+)*\$", 0),                 # inline mathematics
-    (r"(?<=\])\([^)\s]*(?:\s+\"[^\"]*\")?\)", 0),                # the address of a link or a picture
-    (r"^\[[^\]]+\]:\s.*$", re.M),                                # link definitions
-    (r"\[\^[^\]]+\]", 0),                                        # footnotes
-    (r"<[^<>\n]+>|https?://\S+", 0),                             # HTML tags and bare addresses
-    (r"\bdoi:\s*\S+|\barXiv:\s*\S+", re.I),
-    (r"^[ \t]*(?:>[ \t]*)*(?:#+[ \t]+)?\d+(?:\.\d+)*[.)](?=\s)", re.M),  # numbered headings and list items
-    (rf"\b(?:{_NAMES})\s*v?{_RANGE}", re.I),
-    (rf"\b(?:{_REFERENCES})\s*{_RANGE}", re.I),
-    (r"\(\d+\.\d+\)", 0),                                        # equation (4.3)
-    (r"\b\d{1,2} (?:January|February|March|April|May|June|July|August|September|October|November|December)\b", 0),
-    (r"(?<![\d.,])(?:19|20)\d\d(?![\d%]|[.,]\d)(?:[-–](?:(?:19|20)?\d\d)(?!\d))?", 0),  # years
-    (r"[A-Za-z_][\w.]*(?:-[A-Za-z]\w*)*-?\d[\w.]*\b", 0),        # Humanoid-v5, float32, tb3, GPT-2, x86_64
-    (r"\b\d-?[dD]\b", 0),                                        # 2-D
-    (r"\b\d+(?:st|nd|rd|th)\b", 0),
-)]
-_PHRASES = re.compile(r"(?<![\w.,])(?:" + "|".join(re.escape(fact) for fact in FACTS if " " in fact) + r")\b")
+_PASSES = [
+    re.compile(pattern, flags)
+    for pattern, flags in (
+        (r"\A---\n.*?\n---\n", re.S),  # front matter
+        (r"<!--.*?-->", re.S),
+        (r"^%.*$", re.M),  # MyST comments
+        (r"^\(.*\)=\s*$", re.M),  # MyST targets
+        (r"\$\$.*?\$\$(?:\s*\([\w:.-]+\))?", re.S),  # display mathematics and its label
+        (r"\\begin\{(\w+\*?)\}.*?\\end\{\1\}", re.S),
+        (r"\{[\w:+.-]+\}(`+).*?\1", re.S),  # roles: {glue}`x`, {cite}`y`, {math}`z`, {numref}`...`
+        (r"(?<!`)(`+)(?!`).*?(?<!`)\1(?!`)", re.S),  # inline code
+        (r"(?<![\\$])\$[^$\n]+(?:\n[^$\n]+)*\$", 0),  # inline mathematics
+        (r"(?<=\])\([^)\s]*(?:\s+\"[^\"]*\")?\)", 0),  # the address of a link or a picture
+        (r"^\[[^\]]+\]:\s.*$", re.M),  # link definitions
+        (r"\[\^[^\]]+\]", 0),  # footnotes
+        (r"<[^<>\n]+>|https?://\S+", 0),  # HTML tags and bare addresses
+        (r"\bdoi:\s*\S+|\barXiv:\s*\S+", re.I),
+        (
+            r"^[ \t]*(?:>[ \t]*)*(?:#+[ \t]+)?\d+(?:\.\d+)*[.)](?=\s)",
+            re.M,
+        ),  # numbered headings and list items
+        (rf"\b(?:{_NAMES})\s*v?{_RANGE}", re.I),
+        (rf"\b(?:{_REFERENCES})\s*{_RANGE}", re.I),
+        (r"\(\d+\.\d+\)", 0),  # equation (4.3)
+        (
+            r"\b\d{1,2} (?:January|February|March|April|May|June|July|August|September|October|November|December)\b",
+            0,
+        ),
+        (r"(?<![\d.,])(?:19|20)\d\d(?![\d%]|[.,]\d)(?:[-–](?:(?:19|20)?\d\d)(?!\d))?", 0),  # years
+        (
+            r"[A-Za-z_][\w.]*(?:-[A-Za-z]\w*)*-?\d[\w.]*\b",
+            0,
+        ),  # Humanoid-v5, float32, tb3, GPT-2, x86_64
+        (r"\b\d-?[dD]\b", 0),  # 2-D
+        (r"\b\d+(?:st|nd|rd|th)\b", 0),
+    )
+]
+_PHRASES = re.compile(
+    r"(?<![\w.,])(?:" + "|".join(re.escape(fact) for fact in FACTS if " " in fact) + r")\b"
+)
 _UNITS = r"\s?%|[A-Za-z]+\b|\s(?:steps|seconds|minutes|hours|days|episodes|times|per ?cent|points|[KMG]i?B|m?s|Hz|fps)\b"
 _TYPED = re.compile(rf"(?<![\w.,]){_NUMBER}(?:{_UNITS})?")
 ADVICE = "print it in a code cell and show it with {glue}, or give no number (facts of the body are listed in tools/prose.py)"
@@ -133,18 +154,30 @@ def typed_numbers(markdown: str) -> list[tuple[int, str]]:
     text = _without_blocks(markdown)
     for pattern in (*_PASSES, _PHRASES):
         text = pattern.sub(_blank, text)
-    found = [(text.count("\n", 0, match.start()) + 1, match.group().strip()) for match in _TYPED.finditer(text)]
+    found = [
+        (text.count("\n", 0, match.start()) + 1, match.group().strip())
+        for match in _TYPED.finditer(text)
+    ]
     return [(line, number) for line, number in found if number not in FACTS]
 
 
 def banned_words(markdown: str) -> list[tuple[int, str]]:
     """The words that this book does not use: line and word."""
     pattern = re.compile(rf"\b({'|'.join(BANNED)})\b", re.I)
-    return [(markdown.count("\n", 0, match.start()) + 1, match.group()) for match in pattern.finditer(markdown)]
+    return [
+        (markdown.count("\n", 0, match.start()) + 1, match.group())
+        for match in pattern.finditer(markdown)
+    ]
 
 
 def problems(markdown: str) -> list[str]:
     """What is wrong with a piece of prose: one sentence each, with the line and what to do."""
-    numbers = [f"line {line}: the number '{number}' is typed in: {ADVICE}" for line, number in typed_numbers(markdown)]
-    words = [f"line {line}: the word '{word}': {BANNED[word.lower()]}" for line, word in banned_words(markdown)]
+    numbers = [
+        f"line {line}: the number '{number}' is typed in: {ADVICE}"
+        for line, number in typed_numbers(markdown)
+    ]
+    words = [
+        f"line {line}: the word '{word}': {BANNED[word.lower()]}"
+        for line, word in banned_words(markdown)
+    ]
     return numbers + words

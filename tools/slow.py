@@ -12,7 +12,8 @@ from tools.gate import run
 
 def main(argv: list[str]) -> int:
     """Returns pytest's exit code."""
-    return run((sys.executable, "-m", "pytest", "--color=no", "-m", "slow", "--stepwise", "-rs", "--durations=0", *argv, "tests"))[0]
+    words = "-m pytest --color=no -m slow --stepwise -rs --durations=0".split()
+    return run([sys.executable, *words, *argv, "tests"])[0]
 
 
 if __name__ == "__main__":
