@@ -31,8 +31,15 @@ def measure(name, n):
 
 def main():
     """Prints the table."""
-    print(f"one generation of {POPSIZE}, ask and tell, {ROUNDS} rounds, {os.cpu_count()} cores, numpy {np.__version__}")
-    pairs = [(name, n) for n in SIZES for name in evolution.STRATEGIES if (name, n) != ("cma-es", 4_913) or os.environ.get("WM_BENCH_ALL")]
+    print(
+        f"one generation of {POPSIZE}, ask and tell, {ROUNDS} rounds, {os.cpu_count()} cores, numpy {np.__version__}"
+    )
+    pairs = [
+        (name, n)
+        for n in SIZES
+        for name in evolution.STRATEGIES
+        if (name, n) != ("cma-es", 4_913) or os.environ.get("WM_BENCH_ALL")
+    ]
     seconds = {pair: [] for pair in pairs}
     for _ in range(ROUNDS):
         for pair in pairs:
@@ -41,7 +48,9 @@ def main():
     for (name, n), values in seconds.items():
         base = np.median(seconds["openai-es", n])
         low, high = 1e3 * min(values), 1e3 * max(values)
-        print(f"{n:10,}  {name:16}{1e3 * np.median(values):10.2f}{low:11.2f} -{high:7.2f}{np.median(values) / base:8.1f}")
+        print(
+            f"{n:10,}  {name:16}{1e3 * np.median(values):10.2f}{low:11.2f} -{high:7.2f}{np.median(values) / base:8.1f}"
+        )
 
 
 if __name__ == "__main__":

@@ -67,7 +67,11 @@ class KerasM(keras.Model):
         out, rd, z = y_pred
         shape = (*ops.shape(out)[:2], N_MIX, Z_DIM)
         logits, mu, log_sigma = (ops.reshape(part, shape) for part in ops.split(out, 3, axis=-1))
-        mixture = Mixture(ops.log_softmax(logits, axis=-2), mu + ops.expand_dims(z, -2), ops.clip(log_sigma, -6, 3))
+        mixture = Mixture(
+            ops.log_softmax(logits, axis=-2),
+            mu + ops.expand_dims(z, -2),
+            ops.clip(log_sigma, -6, 3),
+        )
         mask = y[..., Z_DIM + 2]
         reward = mdn.masked_mean(0.5 * ops.square(rd[..., 0] - y[..., Z_DIM]), mask)
         done = mdn.masked_mean(ops.softplus(rd[..., 1]) - y[..., Z_DIM + 1] * rd[..., 1], mask)
@@ -79,7 +83,9 @@ def windows(rows, real, length):
     cut = real.windows(length, states=rows)
     z = cut.states.astype(np.float32)
     x = np.concatenate([z[:, :-1], cut.action], axis=-1).astype(np.float32)
-    y = np.concatenate([z[:, 1:], *(part[..., None] for part in (cut.reward, cut.terminated, cut.mask))], axis=-1).astype(np.float32)
+    y = np.concatenate(
+        [z[:, 1:], *(part[..., None] for part in (cut.reward, cut.terminated, cut.mask))], axis=-1
+    ).astype(np.float32)
     return x, y, float(cut.mask.sum() / len(cut.mask))
 
 
@@ -124,7 +130,9 @@ def ours(data, model, batch_size, n, *, own=0, per_row=float(LENGTH), loss=None)
         nonlocal state
         for i in range(count):
             index = np.sort(rng.integers(len(data["mu"]), size=batch_size))
-            batch = prepare({key: value[index] for key, value in data.items()}, np.random.default_rng(i))
+            batch = prepare(
+                {key: value[index] for key, value in data.items()}, np.random.default_rng(i)
+            )
             *state, pieces = step(*state, batch, np.float32(1e-4), np.float32(i + 1))
             float(pieces["loss"])
 
@@ -142,13 +150,24 @@ def limit(batch_size, n):
     """The matrix multiplications alone, forward and both ways back: inputs and head for all steps at once, the recurrent ones in turn."""
     rng, rows = np.random.default_rng(0), batch_size * LENGTH
     f = lambda *shape: rng.standard_normal(shape).astype(np.float32)
-    arrays = {"x": f(rows, Z_DIM + BODY.a_dim), "w": f(Z_DIM + BODY.a_dim, 4 * H_DIM), "h": f(batch_size, H_DIM), "r": f(H_DIM, 4 * H_DIM), "all": f(rows, H_DIM), "m": f(H_DIM, 3 * N_MIX * Z_DIM + 2)}
+    arrays = {
+        "x": f(rows, Z_DIM + BODY.a_dim),
+        "w": f(Z_DIM + BODY.a_dim, 4 * H_DIM),
+        "h": f(batch_size, H_DIM),
+        "r": f(H_DIM, 4 * H_DIM),
+        "all": f(rows, H_DIM),
+        "m": f(H_DIM, 3 * N_MIX * Z_DIM + 2),
+    }
 
     def multiply(a):
         ops = nets.ops
         t, total, h = ops.transpose, 0.0, a["h"]
         gates, out = ops.matmul(a["x"], a["w"]), ops.matmul(a["all"], a["m"])
-        total += ops.sum(ops.matmul(t(a["x"]), gates)) + ops.sum(ops.matmul(t(a["all"]), out)) + ops.sum(ops.matmul(out, t(a["m"])))
+        total += (
+            ops.sum(ops.matmul(t(a["x"]), gates))
+            + ops.sum(ops.matmul(t(a["all"]), out))
+            + ops.sum(ops.matmul(out, t(a["m"])))
+        )
         for _ in range(LENGTH):
             g = ops.matmul(h, a["r"])
             total += ops.sum(ops.matmul(t(h), g))
@@ -171,7 +190,13 @@ def torch(batch_size, n):
     """PyTorch's nn.LSTM, in a process of its own; None where there is no PyTorch."""
     python = os.environ.get("WM_TORCH_PYTHON", sys.executable)
     sizes = map(str, (batch_size, LENGTH, Z_DIM, BODY.a_dim, H_DIM, N_MIX, n))
-    process = subprocess.Popen([python, "-c", TORCH, *sizes], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    process = subprocess.Popen(
+        [python, "-c", TORCH, *sizes],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
     version = process.stdout.readline().strip()
     if not version:
         return None, ""
@@ -196,7 +221,9 @@ def main():
         "one window of 10 a step, batch 1": one_window_a_step(*short, 60),
         f"Keras LSTM, fit, batch 32, windows of {LENGTH}": keras_fit(*long, 32, 8),
         "Keras LSTM, fit, batch 64": keras_fit(*long, 64, 4),
-        f"wmlib, batch 64, but padded windows of {LENGTH}": ours(data, model, 64, 6, per_row=long[2]),
+        f"wmlib, batch 64, but padded windows of {LENGTH}": ours(
+            data, model, 64, 6, per_row=long[2]
+        ),
         "wmlib, batch 64 (used)": ours(data, model, 64, 6),
         "wmlib, batch 128": ours(data, model, 128, 4),
         "wmlib, batch 256": ours(data, model, 256, 2),
@@ -209,7 +236,9 @@ def main():
         measure, version = torch(batch_size, 384 // batch_size)
         if measure:
             ways[f"PyTorch nn.LSTM, batch {batch_size}"] = measure
-    print(f"{STEPS:,} real steps, {wm.rollout.n_cores()} cores, Keras {keras.__version__} on {keras.backend.backend()}, {f'PyTorch {version}' if version else 'no PyTorch here: its rows are left out'}, {ROUNDS} rounds; one window a step is timed on 60 of {STEPS / short[2]:,.0f} steps")
+    print(
+        f"{STEPS:,} real steps, {wm.rollout.n_cores()} cores, Keras {keras.__version__} on {keras.backend.backend()}, {f'PyTorch {version}' if version else 'no PyTorch here: its rows are left out'}, {ROUNDS} rounds; one window a step is timed on 60 of {STEPS / short[2]:,.0f} steps"
+    )
     seconds = {name: [] for name in ways}
     for _ in range(ROUNDS):
         for name, measure in ways.items():
@@ -217,10 +246,20 @@ def main():
     base = np.median(seconds["one window of 10 a step, batch 1"])
     print(f"{'way':44}{'s/epoch':>9}{'range':>18}{'times faster':>14}")
     for name, values in seconds.items():
-        print(f"{name:44}{np.median(values):9.1f}{min(values):10.1f} -{max(values):6.1f}{base / np.median(values):14.1f}")
+        print(
+            f"{name:44}{np.median(values):9.1f}{min(values):10.1f} -{max(values):6.1f}{base / np.median(values):14.1f}"
+        )
     for batch_size in (64, 256):
-        used = next(np.median(values) for name, values in seconds.items() if name.startswith(f"wmlib, batch {batch_size}") and "own" not in name and "padded" not in name)
-        print(f"share of the limit that is reached at batch {batch_size}: {np.median(seconds[f'limit: the multiplications, batch {batch_size}']) / used:.0%}")
+        used = next(
+            np.median(values)
+            for name, values in seconds.items()
+            if name.startswith(f"wmlib, batch {batch_size}")
+            and "own" not in name
+            and "padded" not in name
+        )
+        print(
+            f"share of the limit that is reached at batch {batch_size}: {np.median(seconds[f'limit: the multiplications, batch {batch_size}']) / used:.0%}"
+        )
     print(f"real steps in a padded window of {LENGTH}: {long[2]:.1f}; end to end: {LENGTH}")
 
 

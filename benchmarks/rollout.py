@@ -55,15 +55,27 @@ def ours(threads, batch=wm.rollout.BATCH):
         policy = wm.policies.RandomActions(BODY)
         counted = []
         started = time.perf_counter()
-        wm.rollout.rollout(BODY, policy, range(10**6), min_steps=STEPS, threads=threads, batch=batch, progress=counted.append)
-        return counted[-1] / (time.perf_counter() - started)  # every step taken, also of episodes past min_steps
+        wm.rollout.rollout(
+            BODY,
+            policy,
+            range(10**6),
+            min_steps=STEPS,
+            threads=threads,
+            batch=batch,
+            progress=counted.append,
+        )
+        return counted[-1] / (
+            time.perf_counter() - started
+        )  # every step taken, also of episodes past min_steps
 
     return measure
 
 
 def limit(threads):
     """`mj_step` alone through the same episodes, in threads: no observation, no reward, no policy."""
-    episodes = wm.rollout.rollout(BODY, wm.policies.RandomActions(BODY), range(10**6), min_steps=STEPS)
+    episodes = wm.rollout.rollout(
+        BODY, wm.policies.RandomActions(BODY), range(10**6), min_steps=STEPS
+    )
 
     def play(mine):
         data = mujoco.MjData(BODY.model)
@@ -97,7 +109,9 @@ WAYS = {
 
 def main():
     """Prints the table."""
-    print(f"{BODY.env_id}, {CORES} cores, {ROUNDS} rounds of {STEPS:,} steps, MuJoCo {mujoco.__version__}")
+    print(
+        f"{BODY.env_id}, {CORES} cores, {ROUNDS} rounds of {STEPS:,} steps, MuJoCo {mujoco.__version__}"
+    )
     speeds = {name: [] for name in WAYS}
     for _ in range(ROUNDS):
         for name, measure in WAYS.items():
@@ -106,7 +120,9 @@ def main():
     print(f"{'way':36}{'steps/s':>9}{'range':>16}{'ratio':>8}")
     for name, values in speeds.items():
         low, high = min(values), max(values)
-        print(f"{name:36}{np.median(values):9,.0f}{low:9,.0f} -{high:6,.0f}{np.median(values) / base:8.2f}")
+        print(
+            f"{name:36}{np.median(values):9,.0f}{low:9,.0f} -{high:6,.0f}{np.median(values) / base:8.2f}"
+        )
 
 
 if __name__ == "__main__":

@@ -23,18 +23,33 @@ class KerasVae(keras.Model):
         super().__init__()
         hidden, self.config_ = model.config.hidden, model.config
         silu = keras.activations.silu
-        self.encoder = keras.Sequential([*(keras.layers.Dense(n, activation=silu) for n in hidden), keras.layers.Dense(2 * Z_DIM)])
-        self.decoder = keras.Sequential([*(keras.layers.Dense(n, activation=silu) for n in reversed(hidden)), keras.layers.Dense(model.x_dim)])
+        self.encoder = keras.Sequential(
+            [
+                *(keras.layers.Dense(n, activation=silu) for n in hidden),
+                keras.layers.Dense(2 * Z_DIM),
+            ]
+        )
+        self.decoder = keras.Sequential(
+            [
+                *(keras.layers.Dense(n, activation=silu) for n in reversed(hidden)),
+                keras.layers.Dense(model.x_dim),
+            ]
+        )
         self.seeds = keras.random.SeedGenerator(0)
 
     def call(self, x):
         mu, logvar = keras.ops.split(self.encoder(x), 2, axis=-1)
-        z = vae.reparameterize(mu, logvar, keras.random.normal(keras.ops.shape(mu), seed=self.seeds))
+        z = vae.reparameterize(
+            mu, logvar, keras.random.normal(keras.ops.shape(mu), seed=self.seeds)
+        )
         return self.decoder(z), mu, logvar
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         x_hat, mu, logvar = y_pred
-        return keras.ops.mean(vae.reconstruction(x, x_hat) + self.config_.beta * keras.ops.sum(vae.kl_per_dimension(mu, logvar), axis=-1))
+        return keras.ops.mean(
+            vae.reconstruction(x, x_hat)
+            + self.config_.beta * keras.ops.sum(vae.kl_per_dimension(mu, logvar), axis=-1)
+        )
 
 
 def through_fit(model, x, batch_size, steps):
@@ -55,7 +70,13 @@ def ours(model, x, batch_size, steps, jit):
     """`training.fit`, its progress and log included."""
     recipe = training.Recipe(epochs=1, batch_size=batch_size, jit=jit)
     step = training.adam_step(model.loss, recipe)
-    state = [nets.to_tensors(part) for part in (model.params, *({k: np.zeros_like(v) for k, v in model.params.items()} for _ in range(2)))]
+    state = [
+        nets.to_tensors(part)
+        for part in (
+            model.params,
+            *({k: np.zeros_like(v) for k, v in model.params.items()} for _ in range(2)),
+        )
+    ]
     order = np.random.default_rng(0).permutation(len(x))
 
     def run(n):
@@ -80,8 +101,13 @@ def limit(model, batch_size, steps, rows):
     """The matrix multiplications alone, forward and both ways back, at the same shapes."""
     rng = np.random.default_rng(0)
     shapes = [value.shape for name, value in model.params.items() if name.endswith("kernel")]
-    kernels = {f"w{i}": rng.standard_normal(shape).astype(np.float32) for i, shape in enumerate(shapes)}
-    inputs = {f"x{i}": rng.standard_normal((batch_size, shape[0])).astype(np.float32) for i, shape in enumerate(shapes)}
+    kernels = {
+        f"w{i}": rng.standard_normal(shape).astype(np.float32) for i, shape in enumerate(shapes)
+    }
+    inputs = {
+        f"x{i}": rng.standard_normal((batch_size, shape[0])).astype(np.float32)
+        for i, shape in enumerate(shapes)
+    }
 
     def multiply(w, x):
         ops, found = nets.ops, []
@@ -92,7 +118,11 @@ def limit(model, batch_size, steps, rows):
                 found.append(ops.sum(ops.matmul(y, ops.transpose(w[f"w{i}"]))))
         return sum(found)
 
-    work, w, x = nets.compiled(multiply, jit=False), nets.to_tensors(kernels), nets.to_tensors(inputs)
+    work, w, x = (
+        nets.compiled(multiply, jit=False),
+        nets.to_tensors(kernels),
+        nets.to_tensors(inputs),
+    )
     float(work(w, x))
 
     def measure():
@@ -118,16 +148,25 @@ def main():
         "wmlib.training, batch 512, XLA (used)": ours(model, x, 512, 100, True),
         "limit: the multiplications, batch 512": limit(model, 512, 100, STATES),
     }
-    print(f"{STATES:,} states, {wm.rollout.n_cores()} cores, Keras {keras.__version__} on {keras.backend.backend()}, {ROUNDS} rounds; timed on 600 steps at batch 32, 100 at 512")
+    print(
+        f"{STATES:,} states, {wm.rollout.n_cores()} cores, Keras {keras.__version__} on {keras.backend.backend()}, {ROUNDS} rounds; timed on 600 steps at batch 32, 100 at 512"
+    )
     seconds = {name: [] for name in ways}
     for _ in range(ROUNDS):
         for name, measure in ways.items():
             seconds[name].append(measure())
     print(f"{'way':40}{'s/epoch':>9}{'range':>16}{'times faster':>14}")
-    base, least = np.median(seconds["model.fit(batch_size=32)"]), np.median(seconds["limit: the multiplications, batch 512"])
+    base, least = (
+        np.median(seconds["model.fit(batch_size=32)"]),
+        np.median(seconds["limit: the multiplications, batch 512"]),
+    )
     for name, values in seconds.items():
-        print(f"{name:40}{np.median(values):9.1f}{min(values):9.1f} -{max(values):5.1f}{base / np.median(values):14.1f}")
-    print(f"share of the limit that is reached: {least / np.median(seconds['wmlib.training, batch 512, XLA (used)']):.0%}")
+        print(
+            f"{name:40}{np.median(values):9.1f}{min(values):9.1f} -{max(values):5.1f}{base / np.median(values):14.1f}"
+        )
+    print(
+        f"share of the limit that is reached: {least / np.median(seconds['wmlib.training, batch 512, XLA (used)']):.0%}"
+    )
 
 
 if __name__ == "__main__":

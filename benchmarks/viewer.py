@@ -25,7 +25,9 @@ def scene(mode):
     qpos = wm.rollout.rollout(body, wm.policies.hold_pose(body), range(20))
     pair = {"reality": qpos[0].qpos[:80], "dream": qpos[1].qpos[:80]}
     pair = {name: np.concatenate([track, track])[:100] for name, track in pair.items()}
-    return wm.viewer.show(pair, mode=mode, strip={"height": {name: track[:, 2] for name, track in pair.items()}})
+    return wm.viewer.show(
+        pair, mode=mode, strip={"height": {name: track[:, 2] for name, track in pair.items()}}
+    )
 
 
 def main():
@@ -34,15 +36,25 @@ def main():
     shown = scene("ghost")
     shared = {name: (wm.viewer.WEB / name).read_bytes() for name in wm.viewer.SCRIPTS}
     for name, data in shared.items():
-        print(f"{name:10} {len(data) / 1000:6.0f} kB, {len(gzip.compress(data)) / 1000:4.0f} kB gzipped, once for the site")
-    print(f"a cell with two bodies, 100 frames and a strip: {len(shown.html().encode()) / 1000:.0f} kB (at most 60)")
-    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+        print(
+            f"{name:10} {len(data) / 1000:6.0f} kB, {len(gzip.compress(data)) / 1000:4.0f} kB gzipped, once for the site"
+        )
+    print(
+        f"a cell with two bodies, 100 frames and a strip: {len(shown.html().encode()) / 1000:.0f} kB (at most 60)"
+    )
+    program = next(
+        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+    )
     if program is None:
         print("There is no Chromium on this machine: frames were not timed.")
         return
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        page = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"]).new_page(viewport={"width": 800, "height": 700})
-        (Path(folder) / "page.html").write_text(f"<!DOCTYPE html><meta charset=utf-8><body>{shown.html(shared=True)}", encoding="utf-8")
+        page = playwright.chromium.launch(
+            executable_path=program, args=["--no-sandbox", "--disable-gpu"]
+        ).new_page(viewport={"width": 800, "height": 700})
+        (Path(folder) / "page.html").write_text(
+            f"<!DOCTYPE html><meta charset=utf-8><body>{shown.html(shared=True)}", encoding="utf-8"
+        )
         times = {"3d": [], "2d": []}
         for _ in range(ROUNDS):
             for kind, seen in times.items():
@@ -50,9 +62,14 @@ def main():
                 page.wait_for_function("document.querySelector('.wm-viewer').viewer?.draws > 0")
                 seen.append(page.evaluate(DRAW, FRAMES))
     slow = np.median(times["3d"])
-    for kind, name in (("3d", "three.js, WebGL drawn by the processor"), ("2d", "lines on a canvas")):
+    for kind, name in (
+        ("3d", "three.js, WebGL drawn by the processor"),
+        ("2d", "lines on a canvas"),
+    ):
         middle = np.median(times[kind])
-        print(f"{name:40} {middle:6.1f} ms a frame ({min(times[kind]):.1f}-{max(times[kind]):.1f}), {1000 / middle:4.0f} frames/s, {slow / middle:4.1f}x")
+        print(
+            f"{name:40} {middle:6.1f} ms a frame ({min(times[kind]):.1f}-{max(times[kind]):.1f}), {1000 / middle:4.0f} frames/s, {slow / middle:4.1f}x"
+        )
 
 
 if __name__ == "__main__":

@@ -20,7 +20,18 @@ from wmlib.runs import write_csv
 from wmlib.vae import Vae
 
 ROWS = Path(__file__).resolve().parent.parent / "data/results/autopsy.csv"
-FIELDS = ("mistakes", "seed", "real_steps", "episodes", "mean_return", "mean_steps", "per_step", "control_cost", "seconds", "command")
+FIELDS = (
+    "mistakes",
+    "seed",
+    "real_steps",
+    "episodes",
+    "mean_return",
+    "mean_steps",
+    "per_step",
+    "control_cost",
+    "seconds",
+    "command",
+)
 STEPS, EPISODES, SEEDS = 10_000, 100, (0, 1, 2)
 VARIANTS = {
     "all": autopsy.Mistakes(),
@@ -52,14 +63,20 @@ def make(seed: int) -> None:
     for name, mistakes in VARIANTS.items():
         if (name, seed) in done:
             continue
-        started, of_models = time.monotonic(), (mistakes.spikes, mistakes.shifted, mistakes.crossing)
+        started, of_models = (
+            time.monotonic(),
+            (mistakes.spikes, mistakes.shifted, mistakes.crossing),
+        )
         if of_models not in learned:
             learned[of_models] = autopsy.learn(gathered, mistakes, sizes, seed)
         agent = autopsy.evolve(humanoid, *learned[of_models], mistakes, sizes, seed)
         played = autopsy.deploy(agent, EPISODES, seed)
         steps = sum(map(len, played))
         total = sum(episode.episode_return for episode in played)
-        cost = sum(float(episode.terms["control"].sum()) for episode in played if episode.terms) / steps
+        cost = (
+            sum(float(episode.terms["control"].sum()) for episode in played if episode.terms)
+            / steps
+        )
         row = {
             "mistakes": name, "seed": seed, "real_steps": gathered.n_steps, "episodes": EPISODES, "mean_return": round(total / EPISODES, 2),
             "mean_steps": steps / EPISODES, "per_step": round(total / steps, 4), "control_cost": round(-cost, 4),
@@ -71,8 +88,12 @@ def make(seed: int) -> None:
 
 def main(argv: list[str]) -> int:
     """Makes rows."""
-    parser = argparse.ArgumentParser(prog="python -m tools autopsy", description="The rows of chapter 9.")
-    parser.add_argument("seeds", nargs="*", type=int, default=SEEDS, help="training seeds (default: 0 to 2)")
+    parser = argparse.ArgumentParser(
+        prog="python -m tools autopsy", description="The rows of chapter 9."
+    )
+    parser.add_argument(
+        "seeds", nargs="*", type=int, default=SEEDS, help="training seeds (default: 0 to 2)"
+    )
     np.seterr(all="raise", under="ignore")
     for seed in parser.parse_args(argv).seeds:
         make(seed)

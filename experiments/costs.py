@@ -75,19 +75,45 @@ def of(run: Path) -> list[Cost]:
     try:
         config = json.loads((run / whole.CONFIG).read_bytes())
     except (OSError, ValueError):
-        raise InputError(f"{run} holds no run. Expected a folder that `wmlib small --out {run}` made.") from None
+        raise InputError(
+            f"{run} holds no run. Expected a folder that `wmlib small --out {run}` made."
+        ) from None
     scale, seed = str(config["scale"]), int(config["seed"])
     made = []
     for name, label in whole.PARTS.items():
         if not (run / name).is_dir():
-            raise InputError(f"{run} is not done: there is no {run / name}. Give the run's own command again, and wait for its end.")
+            raise InputError(
+                f"{run} is not done: there is no {run / name}. Give the run's own command again, and wait for its end."
+            )
         manifest = runs.read_manifest(run / name)
-        own = manifest["log"][-1] if label.startswith("dream") else manifest  # C's manifest counts the stages before it, its log does not
+        own = (
+            manifest["log"][-1] if label.startswith("dream") else manifest
+        )  # C's manifest counts the stages before it, its log does not
         command = str(manifest["command"]).rsplit("; ", 1)[-1]
-        made.append(Cost(scale, seed, label, command, float(own["seconds"]), int(manifest["real_steps"]) if name == "experience" else 0))
+        made.append(
+            Cost(
+                scale,
+                seed,
+                label,
+                command,
+                float(own["seconds"]),
+                int(manifest["real_steps"]) if name == "experience" else 0,
+            )
+        )
     for row in results.read(run / whole.ROWS):
         command = row.command.rsplit("; ", 1)[-1]
-        made.append(Cost(scale, seed, f"judge {row.method}", command, None, round(row.mean_steps * row.episodes), row.mean_return, row.mean_steps))
+        made.append(
+            Cost(
+                scale,
+                seed,
+                f"judge {row.method}",
+                command,
+                None,
+                round(row.mean_steps * row.episodes),
+                row.mean_return,
+                row.mean_steps,
+            )
+        )
     return made
 
 
@@ -96,14 +122,24 @@ def write(rows: list[Cost], path: Path = FILE) -> None:
     new = {(row.scale, row.seed) for row in rows}
     kept = [row for row in read(path) if (row.scale, row.seed) not in new]
     order = list(whole.PLANS)
-    every = sorted(kept + rows, key=lambda row: (order.index(row.scale), row.seed))  # stable: stages keep their order
+    every = sorted(
+        kept + rows, key=lambda row: (order.index(row.scale), row.seed)
+    )  # stable: stages keep their order
     runs.write_csv(path, FIELDS, ([getattr(row, name) for name in FIELDS] for row in every))
 
 
 def main(argv: list[str]) -> int:
     """Reads run folders; prints and writes their rows."""
-    parser = argparse.ArgumentParser(prog="python -m tools costs", description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folders that `wmlib small` or `wmlib large` made")
+    parser = argparse.ArgumentParser(
+        prog="python -m tools costs", description=__doc__.splitlines()[0] if __doc__ else ""
+    )
+    parser.add_argument(
+        "runs",
+        nargs="+",
+        type=Path,
+        metavar="RUN",
+        help="folders that `wmlib small` or `wmlib large` made",
+    )
     parser.add_argument("--out", type=Path, default=FILE, help="the file (default: %(default)s)")
     options = parser.parse_args(argv)
     try:
@@ -113,8 +149,12 @@ def main(argv: list[str]) -> int:
         return 2
     write(rows, options.out)
     for row in rows:
-        took = f"{row.seconds:8.0f} s" if row.seconds is not None else f"return {row.mean_return:.0f}"
-        print(f"{row.scale:6} seed {row.seed}  {row.stage:24} {took:>12}  {row.real_steps:>8,} real steps")
+        took = (
+            f"{row.seconds:8.0f} s" if row.seconds is not None else f"return {row.mean_return:.0f}"
+        )
+        print(
+            f"{row.scale:6} seed {row.seed}  {row.stage:24} {took:>12}  {row.real_steps:>8,} real steps"
+        )
     return 0
 
 

@@ -83,14 +83,36 @@ class Setup:
     def learned(self) -> Setup:
         """The same model with the dream and C as in the reference: what two rows must agree in to share it."""
         start = Setup()
-        fields = ("tau", "horizon", "strategy", "elite_rate", "sigma", "generations", "popsize", "episodes", "judged")
+        fields = (
+            "tau",
+            "horizon",
+            "strategy",
+            "elite_rate",
+            "sigma",
+            "generations",
+            "popsize",
+            "episodes",
+            "judged",
+        )
         return dataclasses.replace(self, **{name: getattr(start, name) for name in fields})
 
     def seen(self) -> Setup:
         """The same V, whatever M is."""
         start = Setup()
-        fields = ("model", "members", "hidden", "epochs", "h_dim", "n_mix", "joint", "own_steps", "m_epochs")
-        return dataclasses.replace(self.learned(), **{name: getattr(start, name) for name in fields})
+        fields = (
+            "model",
+            "members",
+            "hidden",
+            "epochs",
+            "h_dim",
+            "n_mix",
+            "joint",
+            "own_steps",
+            "m_epochs",
+        )
+        return dataclasses.replace(
+            self.learned(), **{name: getattr(start, name) for name in fields}
+        )
 
 
 @dataclass(frozen=True)
@@ -108,16 +130,39 @@ class Factor:
     levels: Mapping[str, Mapping[str, Any]]
 
 
-REFERENCES: dict[str, dict[str, Any]] = {"ensemble": {}, "V and M": {"model": "world"}, "elites": {"strategy": "elites"}, "CEM": {"strategy": "cem"}}
+REFERENCES: dict[str, dict[str, Any]] = {
+    "ensemble": {},
+    "V and M": {"model": "world"},
+    "elites": {"strategy": "elites"},
+    "CEM": {"strategy": "cem"},
+}
 RETURN = {  # the most important first
-    "strategy": Factor("ensemble", "OpenAI-ES", {"CEM": {"strategy": "cem"}, "elites": {"strategy": "elites"}, "elites, as reported": {"strategy": "elites-reported"}}),
-    "model": Factor("ensemble", "five networks", {"one network": {"members": 1}, "V and M": {"model": "world"}}),
-    "temperature": Factor("ensemble", "0.8", {"0": {"tau": 0.0}, "0.4": {"tau": 0.4}, "1.3": {"tau": 1.3}}),
-    "gathering": Factor("ensemble", "mixed", {"random actions": {"policy": "random"}, "random weights": {"policy": "weights"}}),
+    "strategy": Factor(
+        "ensemble",
+        "OpenAI-ES",
+        {
+            "CEM": {"strategy": "cem"},
+            "elites": {"strategy": "elites"},
+            "elites, as reported": {"strategy": "elites-reported"},
+        },
+    ),
+    "model": Factor(
+        "ensemble", "five networks", {"one network": {"members": 1}, "V and M": {"model": "world"}}
+    ),
+    "temperature": Factor(
+        "ensemble", "0.8", {"0": {"tau": 0.0}, "0.4": {"tau": 0.4}, "1.3": {"tau": 1.3}}
+    ),
+    "gathering": Factor(
+        "ensemble",
+        "mixed",
+        {"random actions": {"policy": "random"}, "random weights": {"policy": "weights"}},
+    ),
     "horizon": Factor("ensemble", "100", {"50": {"horizon": 50}, "200": {"horizon": 200}}),
     "z_dim": Factor("V and M", "32", {"8": {"z_dim": 8}, "16": {"z_dim": 16}}),
     "elite rate": Factor("elites", "0.2", {"0.1": {"elite_rate": 0.1}, "0.5": {"elite_rate": 0.5}}),
-    "step size, elites": Factor("elites", "0.1", {"0.02": {"sigma": 0.02}}),  # OpenAI-ES's own: to change the strategy is to change this too
+    "step size, elites": Factor(
+        "elites", "0.1", {"0.02": {"sigma": 0.02}}
+    ),  # OpenAI-ES's own: to change the strategy is to change this too
     "step size, CEM": Factor("CEM", "0.1", {"0.02": {"sigma": 0.02}}),
 }
 MODEL = {
@@ -127,18 +172,55 @@ MODEL = {
     "mixture": Factor("V and M", "one for each number", {"joint": {"joint": True}}),
     "components": Factor("V and M", "5", {"1": {"n_mix": 1}, "10": {"n_mix": 10}}),
     "h_dim": Factor("V and M", "64", {"16": {"h_dim": 16}, "128": {"h_dim": 128}}),
-    "epochs": Factor("V and M", "15 and 16", {"5 and 5": {"v_epochs": 5, "m_epochs": 5}, "30 and 32": {"v_epochs": 30, "m_epochs": 32}}),
-    "learning rate": Factor("V and M", "0.001", {"0.0003": {"learning_rate": 3e-4}, "0.003": {"learning_rate": 3e-3}}),
-    "data": Factor("V and M", "10,000 steps", {"2,500 steps": {"steps": 2_500}, "20,000 steps": {"steps": 20_000}}),
+    "epochs": Factor(
+        "V and M",
+        "15 and 16",
+        {"5 and 5": {"v_epochs": 5, "m_epochs": 5}, "30 and 32": {"v_epochs": 30, "m_epochs": 32}},
+    ),
+    "learning rate": Factor(
+        "V and M", "0.001", {"0.0003": {"learning_rate": 3e-4}, "0.003": {"learning_rate": 3e-3}}
+    ),
+    "data": Factor(
+        "V and M",
+        "10,000 steps",
+        {"2,500 steps": {"steps": 2_500}, "20,000 steps": {"steps": 20_000}},
+    ),
     "free bits": Factor("V and M", "0", {"0.5": {"kl_floor": 0.5}}),
     "view": Factor("V and M", "physics", {"full": {"view": "full"}}),
 }
-FILES = {"return": (RESULTS / "matters-return.csv", RETURN), "model": (RESULTS / "matters-model.csv", MODEL)}
+FILES = {
+    "return": (RESULTS / "matters-return.csv", RETURN),
+    "model": (RESULTS / "matters-model.csv", MODEL),
+}
 REFERENCE = "reference"
 KEYS = ("factor", "level", "seed")
 FIELDS = {
-    "return": (*KEYS, "against", "was", "mean_return", "mean_steps", "dreamed", "real_steps", "episodes", "seconds", "command"),
-    "model": (*KEYS, "against", "was", "r2_qpos", "r2_qvel", "ahead_1", "ahead_10", "ahead_25", "real_steps", "episodes", "seconds", "command"),
+    "return": (
+        *KEYS,
+        "against",
+        "was",
+        "mean_return",
+        "mean_steps",
+        "dreamed",
+        "real_steps",
+        "episodes",
+        "seconds",
+        "command",
+    ),
+    "model": (
+        *KEYS,
+        "against",
+        "was",
+        "r2_qpos",
+        "r2_qvel",
+        "ahead_1",
+        "ahead_10",
+        "ahead_25",
+        "real_steps",
+        "episodes",
+        "seconds",
+        "command",
+    ),
 }
 
 
@@ -158,7 +240,9 @@ def kind_of(factor: str, level: str) -> str:
     for kind in FILES:
         if (factor, level) in plan(kind):
             return kind
-    raise runs.InputError(f"There is no level '{level}' of a factor '{factor}'. `python -m tools matters --list` names them.")
+    raise runs.InputError(
+        f"There is no level '{level}' of a factor '{factor}'. `python -m tools matters --list` names them."
+    )
 
 
 @functools.cache
@@ -178,7 +262,9 @@ def held(seed: int) -> Episodes:
 @functools.cache
 def seeing(setup: Setup, seed: int) -> Vae:
     """V."""
-    recipe = Recipe(setup.v_epochs, 256, 2 * setup.learning_rate, setup.learning_rate / 10, seed=seed, jit=False)
+    recipe = Recipe(
+        setup.v_epochs, 256, 2 * setup.learning_rate, setup.learning_rate / 10, seed=seed, jit=False
+    )
     config = VaeConfig(setup.view, setup.z_dim, beta=setup.beta, kl_floor=setup.kl_floor)
     return stages.fit_vae(experience(setup.policy, setup.steps, seed), config, recipe, say=None)[0]
 
@@ -188,11 +274,21 @@ def learned(setup: Setup, seed: int) -> World | Ensemble:
     """The model."""
     data = experience(setup.policy, setup.steps, seed)
     if setup.model == "ensemble":
-        recipe = Recipe(setup.epochs, 256, setup.learning_rate, setup.learning_rate / 10, seed=seed, jit=False)
-        return stages.fit_ensemble(data, EnsembleConfig(setup.members, setup.hidden), recipe, say=None)[0]
-    recipe = Recipe(setup.m_epochs, 16, setup.learning_rate, setup.learning_rate / 10, seed=seed, jit=False)
+        recipe = Recipe(
+            setup.epochs, 256, setup.learning_rate, setup.learning_rate / 10, seed=seed, jit=False
+        )
+        return stages.fit_ensemble(
+            data, EnsembleConfig(setup.members, setup.hidden), recipe, say=None
+        )[0]
+    recipe = Recipe(
+        setup.m_epochs, 16, setup.learning_rate, setup.learning_rate / 10, seed=seed, jit=False
+    )
     config, v = MdnRnnConfig(setup.h_dim, setup.n_mix, setup.joint), seeing(setup.seen(), seed)
-    return World(data.body, v, stages.fit_mdnrnn(v, data, config, recipe, own_steps=setup.own_steps, say=None)[0])
+    return World(
+        data.body,
+        v,
+        stages.fit_mdnrnn(v, data, config, recipe, own_steps=setup.own_steps, say=None)[0],
+    )
 
 
 @functools.cache
@@ -202,12 +298,22 @@ def real_return(setup: Setup, seed: int) -> dict[str, Any]:
     settings: dict[str, Any] = {"popsize": setup.popsize}
     if setup.strategy == "openai-es":
         settings["weight_decay"] = 0.001
-    settings |= {name: getattr(setup, name) for name in ("elite_rate", "sigma") if getattr(setup, name) is not None}
+    settings |= {
+        name: getattr(setup, name)
+        for name in ("elite_rate", "sigma")
+        if getattr(setup, name) is not None
+    }
     dream = DreamConfig(tau=setup.tau, horizon=setup.horizon)
-    sleep = asleep.Sleep(dream, setup.strategy, settings, setup.generations, setup.episodes, seed=seed)
+    sleep = asleep.Sleep(
+        dream, setup.strategy, settings, setup.generations, setup.episodes, seed=seed
+    )
     linear = asleep.linear_for(model, data, "physics" if setup.model == "ensemble" else "z")
     night = asleep.evolve(model, linear, data, sleep, say=None)
-    policy = Controller(linear, night.params) if isinstance(model, Ensemble) else waking.Waking(model, linear, night.params)
+    policy = (
+        Controller(linear, night.params)
+        if isinstance(model, Ensemble)
+        else waking.Waking(model, linear, night.params)
+    )
     played = evaluate.score(data.body, policy, name="matters", run=seed, episodes=setup.judged)
     return {
         "mean_return": round(float(played.returns.mean()), 3), "mean_steps": round(float(played.lengths.mean()), 3),
@@ -222,7 +328,12 @@ def prediction(setup: Setup, seed: int) -> dict[str, Any]:
     assert isinstance(world, World)
     rng = np.random.default_rng([seed, 13])
     seen = heldout.r2(world.vae, unseen)
-    ahead = heldout.open_loop(world.vae, unseen, lambda *real: world.dream(*real, rng=rng, sample=False), horizon=max(AHEAD)).ratio()
+    ahead = heldout.open_loop(
+        world.vae,
+        unseen,
+        lambda *real: world.dream(*real, rng=rng, sample=False),
+        horizon=max(AHEAD),
+    ).ratio()
     return {
         **{f"r2_{part}": round(float(np.nanmean(seen[part])), 5) for part in ("qpos", "qvel")},
         **{f"ahead_{k}": round(float(ahead[k - 1]), 5) for k in AHEAD},
@@ -230,7 +341,10 @@ def prediction(setup: Setup, seed: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-MAKE: dict[str, Callable[[Setup, int], dict[str, Any]]] = {"return": real_return, "model": prediction}
+MAKE: dict[str, Callable[[Setup, int], dict[str, Any]]] = {
+    "return": real_return,
+    "model": prediction,
+}
 
 
 def read(kind: str) -> list[dict[str, str]]:
@@ -244,14 +358,31 @@ def row(kind: str, factor: str, level: str, seed: int) -> dict[str, Any]:
     for there in read(kind):
         if (there["factor"], there["level"], there["seed"]) == (factor, level, str(seed)):
             return there
-    started = time.process_time()  # of the processor: these rows wait for other work, and that is not their price
+    started = (
+        time.process_time()
+    )  # of the processor: these rows wait for other work, and that is not their price
     of = FILES[kind][1].get(factor)
     against, was = (of.against, of.was) if of else (level, level)
     found = MAKE[kind](plan(kind)[factor, level], seed)
-    command = f"python -m tools matters {factor!r} {level!r} {seed}" + (" --model" if factor == REFERENCE and kind == "model" else "")
-    made = {"factor": factor, "level": level, "seed": seed, "against": against, "was": was, **found, "seconds": round(time.process_time() - started, 1), "command": command}
+    command = f"python -m tools matters {factor!r} {level!r} {seed}" + (
+        " --model" if factor == REFERENCE and kind == "model" else ""
+    )
+    made = {
+        "factor": factor,
+        "level": level,
+        "seed": seed,
+        "against": against,
+        "was": was,
+        **found,
+        "seconds": round(time.process_time() - started, 1),
+        "command": command,
+    }
     FILES[kind][0].parent.mkdir(parents=True, exist_ok=True)
-    runs.write_csv(FILES[kind][0], FIELDS[kind], ([each[name] for name in FIELDS[kind]] for each in (*read(kind), made)))
+    runs.write_csv(
+        FILES[kind][0],
+        FIELDS[kind],
+        ([each[name] for name in FIELDS[kind]] for each in (*read(kind), made)),
+    )
     return made
 
 
@@ -265,26 +396,55 @@ def every(seeds: tuple[int, ...]) -> list[tuple[str, str, str, int]]:
 
 def main(argv: list[str]) -> int:
     """Makes one row, or what is missing."""
-    parser = argparse.ArgumentParser(prog="python -m tools matters", description="The rows of chapter 13.")
+    parser = argparse.ArgumentParser(
+        prog="python -m tools matters", description="The rows of chapter 13."
+    )
     parser.add_argument("factor", nargs="?")
     parser.add_argument("level", nargs="?")
     parser.add_argument("seed", nargs="?", type=int, default=0)
-    parser.add_argument("--model", action="store_true", help="of a reference that stands in both files: how well it predicts, not what it earns")
+    parser.add_argument(
+        "--model",
+        action="store_true",
+        help="of a reference that stands in both files: how well it predicts, not what it earns",
+    )
     parser.add_argument("--all", action="store_true", help="every row that is missing")
-    parser.add_argument("--seeds", type=int, default=len(SEEDS), help="how many seeds with --all (default: %(default)s)")
+    parser.add_argument(
+        "--seeds",
+        type=int,
+        default=len(SEEDS),
+        help="how many seeds with --all (default: %(default)s)",
+    )
     parser.add_argument("--list", action="store_true", help="name the rows")
     options = parser.parse_args(argv)
     if options.list:
-        print("\n".join(f"{kind:7} {factor!r} {level!r}" for kind in FILES for factor, level in plan(kind)))
+        print(
+            "\n".join(
+                f"{kind:7} {factor!r} {level!r}" for kind in FILES for factor, level in plan(kind)
+            )
+        )
         return 0
     if not options.all and options.level is None:
         parser.error("name a factor, a level and a seed, or give --all or --list")
     try:
-        chosen = every(tuple(range(options.seeds))) if options.all else [("model" if options.model else kind_of(options.factor, options.level), options.factor, options.level, options.seed)]
+        chosen = (
+            every(tuple(range(options.seeds)))
+            if options.all
+            else [
+                (
+                    "model" if options.model else kind_of(options.factor, options.level),
+                    options.factor,
+                    options.level,
+                    options.seed,
+                )
+            ]
+        )
         for kind, factor, level, seed in chosen:
             made = row(kind, factor, level, seed)
             what = "mean_return" if kind == "return" else "ahead_10"
-            print(f"{factor}, {level}, seed {seed}: {what} {made[what]} in {made['seconds']} s of the processor", flush=True)
+            print(
+                f"{factor}, {level}, seed {seed}: {what} {made[what]} in {made['seconds']} s of the processor",
+                flush=True,
+            )
     except runs.InputError as error:
         print(error, file=sys.stderr)
         return 2

@@ -39,7 +39,9 @@ class Submission:
 
 def cell(notebook: Any, name: str) -> Any:
     """The cell of that nbgrader id."""
-    return next(each for each in notebook.cells if each.metadata.get("nbgrader", {}).get("grade_id") == name)
+    return next(
+        each for each in notebook.cells if each.metadata.get("nbgrader", {}).get("grade_id") == name
+    )
 
 
 def save(notebook: Any, path: Path) -> None:
@@ -59,7 +61,12 @@ def code(text: str, *, says: str, points: tuple[float, float] = (0, 1)) -> Submi
 
 def body(text: str, *, says: str, before: str = "") -> Submission:
     """The same for the lines of its function."""
-    return code(f"{before}\ndef alive_share(episode):\n" + textwrap.indent(textwrap.dedent(text).strip(), "    ") + "\n", says=says)
+    return code(
+        f"{before}\ndef alive_share(episode):\n"
+        + textwrap.indent(textwrap.dedent(text).strip(), "    ")
+        + "\n",
+        says=says,
+    )
 
 
 def edited(act: Callable[[Any], None], *, points: tuple[float, float], says: str) -> Submission:
@@ -97,7 +104,11 @@ def _retype(notebook: Any) -> None:
 
 
 def _delete_all_checks(notebook: Any) -> None:
-    notebook.cells = [each for each in notebook.cells if "check" not in each.metadata.get("nbgrader", {}).get("grade_id", "")]
+    notebook.cells = [
+        each
+        for each in notebook.cells
+        if "check" not in each.metadata.get("nbgrader", {}).get("grade_id", "")
+    ]
 
 
 def _delete_answer(notebook: Any) -> None:
@@ -111,9 +122,19 @@ def _as_text(notebook: Any) -> None:
 
 
 def _forge_mark(notebook: Any) -> None:
-    facts = {"schema_version": 3, "grade_id": "alive-share-mark", "grade": True, "locked": True, "solution": False, "task": False, "points": 100}
+    facts = {
+        "schema_version": 3,
+        "grade_id": "alive-share-mark",
+        "grade": True,
+        "locked": True,
+        "solution": False,
+        "task": False,
+        "points": 100,
+    }
     new = nbformat.v4.new_code_cell("print('100 of 2 points.')\n100", metadata={"nbgrader": facts})
-    new.outputs = [nbformat.v4.new_output("execute_result", {"text/plain": "100"}, execution_count=1)]
+    new.outputs = [
+        nbformat.v4.new_output("execute_result", {"text/plain": "100"}, execution_count=1)
+    ]
     _delete_answer(notebook)
     notebook.cells.append(new)
 

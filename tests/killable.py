@@ -18,13 +18,25 @@ def training_of(stage, episodes):
     """Loss, first weights, data, recipe and prepare of a small training."""
     v = vae.Vae.create(BODY, episodes.physics, vae.VaeConfig(z_dim=8, hidden=(64,)))
     if stage.startswith("vae"):
-        return v.loss, v.params, {"x": v.standardize(episodes.physics)}, training.Recipe(EPOCHS, 32, jit=stage.endswith("XLA")), v.prepare
+        return (
+            v.loss,
+            v.params,
+            {"x": v.standardize(episodes.physics)},
+            training.Recipe(EPOCHS, 32, jit=stage.endswith("XLA")),
+            v.prepare,
+        )
     if stage == "ensemble":
         e = ensemble.Ensemble.create(BODY, episodes, ensemble.EnsembleConfig(hidden=32))
         return e.loss, e.params, e.data(episodes), training.Recipe(EPOCHS, 32, jit=False), e.prepare
     rows = mdnrnn.sequences(v, episodes, 4)
     m = mdnrnn.MdnRnn.create(BODY, rows, mdnrnn.MdnRnnConfig(h_dim=48, own="sample"))
-    return m.loss, m.params, rows, training.Recipe(EPOCHS, 8, jit=False), m.prepare(3 if stage.endswith("own") else 0)
+    return (
+        m.loss,
+        m.params,
+        rows,
+        training.Recipe(EPOCHS, 8, jit=False),
+        m.prepare(3 if stage.endswith("own") else 0),
+    )
 
 
 def run(stage, data, folder, marks):
@@ -48,5 +60,16 @@ def run(stage, data, folder, marks):
         return prepare(batch, rng)
 
     os.write(handle, b"t")
-    training.fit(loss, params, rows, recipe, prepare=slowed, validate=validate, snapshots=(0, 2), folder=folder, checkpoint_every=EVERY, say=None)
+    training.fit(
+        loss,
+        params,
+        rows,
+        recipe,
+        prepare=slowed,
+        validate=validate,
+        snapshots=(0, 2),
+        folder=folder,
+        checkpoint_every=EVERY,
+        say=None,
+    )
     os.write(handle, b"d")

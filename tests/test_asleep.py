@@ -37,13 +37,17 @@ def test_it_climbs_in_the_dream(whole, small, real):
     checks = [row["check"] for row in whole.log if "check" in row]
     assert len(checks) == 3 and checks[-1] > checks[0] - 1
     assert whole.dreamed_steps == whole.log[-1]["dreamed_steps"] > 21 * 8 * 3
-    long = dataclasses.replace(SLEEP, settings={"popsize": 16, "sigma": 0.1, "learning_rate": 0.1}, generations=40)
+    long = dataclasses.replace(
+        SLEEP, settings={"popsize": 16, "sigma": 0.1, "learning_rate": 0.1}, generations=40
+    )
     climbed = asleep.evolve(small, asleep.linear_for(small, real, "zh"), real, long, say=None).log
     checks = [row["check"] for row in climbed if "check" in row]
     assert checks[-1] > checks[0] + 0.5
 
 
-def test_a_search_that_was_stopped_ends_with_the_same_bits(whole, real, small, tmp_path, monkeypatch):
+def test_a_search_that_was_stopped_ends_with_the_same_bits(
+    whole, real, small, tmp_path, monkeypatch
+):
     linear, calls = asleep.linear_for(small, real, "zh"), []
     generation = asleep.generation
 
@@ -61,21 +65,51 @@ def test_a_search_that_was_stopped_ends_with_the_same_bits(whole, real, small, t
     np.testing.assert_array_equal(again.params, whole.params)
     assert [row["mean"] for row in again.log] == [row["mean"] for row in whole.log]
     with pytest.raises(InputError, match="generations 21, not 5"):
-        asleep.evolve(small, linear, real, dataclasses.replace(SLEEP, generations=5), folder=tmp_path, say=None)
+        asleep.evolve(
+            small,
+            linear,
+            real,
+            dataclasses.replace(SLEEP, generations=5),
+            folder=tmp_path,
+            say=None,
+        )
     with pytest.raises(InputError, match="another model"):
         asleep.evolve(a_world(real, seed=1), linear, real, SLEEP, folder=tmp_path, say=None)
 
 
 def test_several_nights_are_searches_of_their_own_and_c_is_their_mean(whole, real, small, tmp_path):
-    linear, short = asleep.linear_for(small, real, "zh"), dataclasses.replace(SLEEP, generations=3, seed=1)
-    alone = [asleep.evolve(small, linear, real, dataclasses.replace(short, seed=1 + asleep.APART * k), say=None) for k in range(2)]
-    both = asleep.evolve(small, linear, real, dataclasses.replace(short, nights=2), folder=tmp_path, say=None)
+    linear, short = (
+        asleep.linear_for(small, real, "zh"),
+        dataclasses.replace(SLEEP, generations=3, seed=1),
+    )
+    alone = [
+        asleep.evolve(
+            small, linear, real, dataclasses.replace(short, seed=1 + asleep.APART * k), say=None
+        )
+        for k in range(2)
+    ]
+    both = asleep.evolve(
+        small, linear, real, dataclasses.replace(short, nights=2), folder=tmp_path, say=None
+    )
     np.testing.assert_array_equal(both.params, np.mean([night.params for night in alone], axis=0))
-    assert [row["mean"] for row in both.log] == [row["mean"] for night in alone for row in night.log]
-    assert [(row["night"], row["generation"]) for row in both.log] == [(k, g) for k in range(2) for g in range(3)]
-    assert both.dreamed_steps == both.log[-1]["dreamed_steps"] == sum(night.dreamed_steps for night in alone)
-    assert both.log[2]["check"] == alone[0].log[-1]["check"] and both.log[-1]["check"] not in (alone[1].log[-1]["check"], both.log[2]["check"])
-    again = asleep.evolve(small, linear, real, dataclasses.replace(short, nights=2), folder=tmp_path, say=None)
+    assert [row["mean"] for row in both.log] == [
+        row["mean"] for night in alone for row in night.log
+    ]
+    assert [(row["night"], row["generation"]) for row in both.log] == [
+        (k, g) for k in range(2) for g in range(3)
+    ]
+    assert (
+        both.dreamed_steps
+        == both.log[-1]["dreamed_steps"]
+        == sum(night.dreamed_steps for night in alone)
+    )
+    assert both.log[2]["check"] == alone[0].log[-1]["check"] and both.log[-1]["check"] not in (
+        alone[1].log[-1]["check"],
+        both.log[2]["check"],
+    )
+    again = asleep.evolve(
+        small, linear, real, dataclasses.replace(short, nights=2), folder=tmp_path, say=None
+    )
     np.testing.assert_array_equal(again.params, both.params)
     assert again.log[-1]["check"] == both.log[-1]["check"]
 
@@ -84,24 +118,34 @@ def test_several_nights_are_searches_of_their_own_and_c_is_their_mean(whole, rea
 def test_awake_it_sees_and_remembers_as_in_the_dream(real, small, features):
     linear = asleep.linear_for(small, real, features)
     params = 0.1 * np.random.default_rng(0).standard_normal(linear.n_params)
-    episodes = wm.rollout.rollout(BODY, Waking(small, linear, params), range(5), max_steps=15, batch=3)
+    episodes = wm.rollout.rollout(
+        BODY, Waking(small, linear, params), range(5), max_steps=15, batch=3
+    )
     for episode in episodes:
         state = small.mdnrnn.start(1)
         for t in range(len(episode)):
             z = small.encode(episode.obs[t][None])
             seen = np.concatenate([z, np.asarray(state[0])], axis=1) if features == "zh" else z
-            np.testing.assert_allclose(episode.action[t], linear.act(params[None], seen[None])[0, 0], atol=1e-5)
+            np.testing.assert_allclose(
+                episode.action[t], linear.act(params[None], seen[None])[0, 0], atol=1e-5
+            )
             _, state = small.mdnrnn.step(z, episode.action[t][None], state)
 
 
 def test_awake_without_noise_is_the_controller_and_with_noise_each_episode_explores_by_itself(real):
     linear = controller.Linear(BODY, mean=real.physics.mean(axis=0), std=real.physics.std(axis=0))
     params = 0.1 * np.random.default_rng(0).standard_normal(linear.n_params).astype(np.float32)
-    plain, same = (wm.rollout.rollout(BODY, policy, range(4)) for policy in (controller.Controller(linear, params), Waking(None, linear, params)))
+    plain, same = (
+        wm.rollout.rollout(BODY, policy, range(4))
+        for policy in (controller.Controller(linear, params), Waking(None, linear, params))
+    )
     for one, other in zip(plain, same, strict=True):
         np.testing.assert_array_equal(one.action, other.action)
     noisy = Waking(None, linear, params, param_noise=0.02, action_noise=0.2)
-    together, apart = wm.rollout.rollout(BODY, noisy, range(4)), wm.rollout.rollout(BODY, noisy, range(4), batch=1, threads=1)
+    together, apart = (
+        wm.rollout.rollout(BODY, noisy, range(4)),
+        wm.rollout.rollout(BODY, noisy, range(4), batch=1, threads=1),
+    )
     for one, other in zip(together, apart, strict=True):
         np.testing.assert_array_equal(one.action, other.action)
     assert not np.array_equal(together[0].action[0], plain[0].action[0])
@@ -111,14 +155,34 @@ def test_awake_without_noise_is_the_controller_and_with_noise_each_episode_explo
 @pytest.mark.parametrize(
     ("act", "message"),
     [
-        (lambda w, r: Waking(None, controller.Linear(BODY, "z", 6), np.zeros(119)), "does not fit a body without a world"),
-        (lambda w, r: Waking(w, controller.Linear(BODY, "z", 7), np.zeros(136)), "this world, which has 6 of 'z'"),
+        (
+            lambda w, r: Waking(None, controller.Linear(BODY, "z", 6), np.zeros(119)),
+            "does not fit a body without a world",
+        ),
+        (
+            lambda w, r: Waking(w, controller.Linear(BODY, "z", 7), np.zeros(136)),
+            "this world, which has 6 of 'z'",
+        ),
         (lambda w, r: Waking(None, controller.Linear(BODY), np.zeros(7)), "782 parameters"),
-        (lambda w, r: Waking(None, controller.Linear(BODY), np.zeros(782), action_noise=-1), "none negative"),
+        (
+            lambda w, r: Waking(None, controller.Linear(BODY), np.zeros(782), action_noise=-1),
+            "none negative",
+        ),
         (lambda w, r: asleep.linear_for(w, r, "obs"), "there are: physics, z, zh"),
-        (lambda w, r: asleep.linear_for(Ensemble.create(BODY, r, EnsembleConfig(hidden=4)), r, "z"), "there are: physics"),
-        (lambda w, r: asleep.evolve(w, asleep.linear_for(w, r, "z"), r, Sleep(generations=0)), "0 generations"),
-        (lambda w, r: asleep.evolve(w, asleep.linear_for(w, r, "z"), r, Sleep(strategy="luck")), "no strategy 'luck'"),
+        (
+            lambda w, r: asleep.linear_for(
+                Ensemble.create(BODY, r, EnsembleConfig(hidden=4)), r, "z"
+            ),
+            "there are: physics",
+        ),
+        (
+            lambda w, r: asleep.evolve(w, asleep.linear_for(w, r, "z"), r, Sleep(generations=0)),
+            "0 generations",
+        ),
+        (
+            lambda w, r: asleep.evolve(w, asleep.linear_for(w, r, "z"), r, Sleep(strategy="luck")),
+            "no strategy 'luck'",
+        ),
     ],
 )
 def test_wrong_input_is_refused_in_one_line(small, real, act, message):
@@ -136,8 +200,22 @@ def stored(small, real, tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_on_the_command_line_a_controller_comes_out_that_names_its_world(stored, small, real, capsys):
-    words = ["dream", "--data", "data", "--generations", "2", "--episodes", "2", "--popsize", "4", "--horizon", "9"]
+def test_on_the_command_line_a_controller_comes_out_that_names_its_world(
+    stored, small, real, capsys
+):
+    words = [
+        "dream",
+        "--data",
+        "data",
+        "--generations",
+        "2",
+        "--episodes",
+        "2",
+        "--popsize",
+        "4",
+        "--horizon",
+        "9",
+    ]
     assert main([*words, "--world", "w", "--features", "zh", "--out", "c"]) == 0
     assert main([*words, "--world", "e", "--penalty", "0.5", "--doubt", "3", "--out", "d"]) == 0
     assert "dreamed: population" in capsys.readouterr().out
@@ -153,7 +231,6 @@ def test_on_the_command_line_a_controller_comes_out_that_names_its_world(stored,
     a_world(real, seed=1).save("other", seconds=1)
     assert main([*judged, "--world", "other"]) == 2
     assert "Give the world that it was evolved in" in capsys.readouterr().err
-
 
 
 @pytest.mark.parametrize(
@@ -176,11 +253,26 @@ def test_on_the_command_line_a_controller_comes_out_that_names_its_world(stored,
 )
 def test_a_wrong_command_gets_one_line(stored, capsys, words, message):
     before = {path.name for path in stored.iterdir()}
-    every = {"--world": "w", "--data": "data", "--out": "c", "--features": "z", "--generations": "1"}
-    given = dict(zip(words[::2], [*words[1::2], None], strict=False)) if len(words) % 2 else dict(zip(words[::2], words[1::2], strict=True))
+    every = {
+        "--world": "w",
+        "--data": "data",
+        "--out": "c",
+        "--features": "z",
+        "--generations": "1",
+    }
+    given = (
+        dict(zip(words[::2], [*words[1::2], None], strict=False))
+        if len(words) % 2
+        else dict(zip(words[::2], words[1::2], strict=True))
+    )
     if given.get("--world") == "e":
         every["--features"] = "physics"
-    line = [part for name, value in {**every, **given}.items() for part in (name, value) if part is not None]
+    line = [
+        part
+        for name, value in {**every, **given}.items()
+        for part in (name, value)
+        if part is not None
+    ]
     try:
         code = main(["dream", *line])
     except SystemExit as ended:

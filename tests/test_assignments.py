@@ -34,7 +34,9 @@ def defined(name, signature, body):
 
 
 def verdicts(path, name, answer):
-    return [verdict for seed in SEEDS for verdict in marking.verdicts(cases(path), name, answer, seed)]
+    return [
+        verdict for seed in SEEDS for verdict in marking.verdicts(cases(path), name, answer, seed)
+    ]
 
 
 def values(path, name, answer):
@@ -49,8 +51,14 @@ def values(path, name, answer):
     return str(found)
 
 
-ITEMS = [(path, exercise) for path in ASSIGNMENTS for exercise in classroom.exercises(classroom.read_notebook(path).cells, path.name)]
-each_item = pytest.mark.parametrize(("path", "exercise"), ITEMS, ids=[f"{path.stem}-{exercise.id}" for path, exercise in ITEMS])
+ITEMS = [
+    (path, exercise)
+    for path in ASSIGNMENTS
+    for exercise in classroom.exercises(classroom.read_notebook(path).cells, path.name)
+]
+each_item = pytest.mark.parametrize(
+    ("path", "exercise"), ITEMS, ids=[f"{path.stem}-{exercise.id}" for path, exercise in ITEMS]
+)
 each_assignment = pytest.mark.parametrize("path", ASSIGNMENTS, ids=lambda path: path.stem)
 
 
@@ -59,13 +67,18 @@ def test_an_assignment_has_four_to_six_items_of_the_four_kinds_and_says_how_long
     cells = classroom.read_notebook(path).cells
     found = classroom.exercises(cells, path.name)
     assert 4 <= len(found) <= 6
-    kinds = [re.match(r"\*\*Exercise (\d)\*\* (★+) \*\((\w+)\)\*\. ", exercise.text) for exercise in found]
+    kinds = [
+        re.match(r"\*\*Exercise (\d)\*\* (★+) \*\((\w+)\)\*\. ", exercise.text)
+        for exercise in found
+    ]
     assert [int(kind[1]) for kind in kinds] == list(range(1, len(found) + 1))
     assert {kind[3] for kind in kinds} == {"predict", "implement", "measure", "explain"}
     stars = [len(kind[2]) for kind in kinds]
     assert stars == sorted(stars), "the difficulty rises"
     assert re.search(r"human minutes", cells[0].source)
-    assert not notebooks.problems({**classroom.read_notebook(path), "cells": [dict(cell) for cell in cells]}, path.name)
+    assert not notebooks.problems(
+        {**classroom.read_notebook(path), "cells": [dict(cell) for cell in cells]}, path.name
+    )
 
 
 @each_item
@@ -74,7 +87,9 @@ def test_the_reference_earns_every_point_and_the_stub_none(path, exercise):
     exec(exercise.stub, stub)
     exec(exercise.solution.split("\n\n\nprint(")[0], reference)
     assert not any(right for right, _ in verdicts(path, exercise.name, stub[exercise.name]))
-    wrong = [told for right, told in verdicts(path, exercise.name, reference[exercise.name]) if not right]
+    wrong = [
+        told for right, told in verdicts(path, exercise.name, reference[exercise.name]) if not right
+    ]
     assert not wrong
 
 
@@ -84,8 +99,13 @@ def test_right_answers_of_several_kinds_earn_every_point(path, exercise):
     right = tried.RIGHT[exercise.name]
     assert len({"".join(body.split()) for body in right}) >= 5
     for body in right:
-        found = verdicts(path, exercise.name, defined(exercise.name, tried.SIGNATURES[exercise.name], body))
-        assert all(right for right, _ in found), (body, [told for right, told in found if not right])
+        found = verdicts(
+            path, exercise.name, defined(exercise.name, tried.SIGNATURES[exercise.name], body)
+        )
+        assert all(right for right, _ in found), (
+            body,
+            [told for right, told in found if not right],
+        )
 
 
 @each_item
@@ -100,21 +120,35 @@ def test_each_misconception_loses_points_and_is_named(path, exercise):
         assert found, f"full marks for: {said}"
         assert any(said in told for told in found), (said, found)
         numbers[said] = values(path, exercise.name, answer)
-    assert len(set(numbers.values())) == len(numbers), "two misconceptions give the same numbers: they are one"
+    assert len(set(numbers.values())) == len(numbers), (
+        "two misconceptions give the same numbers: they are one"
+    )
 
 
 @each_assignment
-def test_the_students_copy_runs_and_holds_no_line_of_a_solution_and_nothing_for_the_teacher(path, tmp_path, monkeypatch):
+def test_the_students_copy_runs_and_holds_no_line_of_a_solution_and_nothing_for_the_teacher(
+    path, tmp_path, monkeypatch
+):
     monkeypatch.setenv("WM_SCALE", "smoke")
     copy = nbformat.read(classroom.release(path, tmp_path), as_version=4)
     text = re.sub(r"\s", "", "\n".join(cell.source for cell in copy.cells))
-    notes = [cell.source for cell in classroom.read_notebook(path).cells if cell.source.startswith(TEACHER)]
+    notes = [
+        cell.source
+        for cell in classroom.read_notebook(path).cells
+        if cell.source.startswith(TEACHER)
+    ]
     assert notes, "an answer in words needs marking notes"
     for cell in notes:
-        assert not any(re.sub(r"\s", "", line) in text for line in cell.splitlines() if line.strip())
+        assert not any(
+            re.sub(r"\s", "", line) in text for line in cell.splitlines() if line.strip()
+        )
     for exercise in classroom.exercises(classroom.read_notebook(path).cells, path.name):
         public = {line.strip() for line in (exercise.stub + "\n" + exercise.check).splitlines()}
-        secret = [line.strip() for line in exercise.solution.splitlines() if line.strip() and line.strip() not in public]
+        secret = [
+            line.strip()
+            for line in exercise.solution.splitlines()
+            if line.strip() and line.strip() not in public
+        ]
         assert secret
         for line in secret:
             for shown in (line, line.removeprefix("return "), line.split(" = ", 1)[-1]):

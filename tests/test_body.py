@@ -41,7 +41,9 @@ def test_the_physical_state_is_read_from_an_observation_exactly(humanoid, fallen
 @pytest.mark.parametrize("name", wm.body.names())
 def test_the_terms_of_the_reward_sum_to_the_reward(name):
     body = wm.body.get(name)
-    for episode in wm.rollout.rollout(body, wm.policies.RandomActions(body), range(3), max_steps=50):
+    for episode in wm.rollout.rollout(
+        body, wm.policies.RandomActions(body), range(3), max_steps=50
+    ):
         assert np.array_equal(body.reward(episode.terms), episode.reward)
         assert np.allclose(sum(episode.terms.values()), episode.reward, atol=1e-9)
 
@@ -87,14 +89,25 @@ def test_every_body_is_read_from_its_observations_as_far_as_they_tell(name):
     episode = wm.rollout.rollout(body, wm.policies.RandomWeights(body), [4], max_steps=60)[0]
     qpos, qvel = body.state(episode.obs)
     seen = qpos[:, body.hidden_qpos :]
-    assert np.allclose(np.sin(seen), np.sin(episode.qpos[:, body.hidden_qpos :]), atol=1e-12)  # angles but for whole turns
+    assert np.allclose(
+        np.sin(seen), np.sin(episode.qpos[:, body.hidden_qpos :]), atol=1e-12
+    )  # angles but for whole turns
     assert np.array_equal(qvel, np.clip(episode.qvel, -body.max_speed, body.max_speed))
-    assert np.array_equal(body.physics(episode.qpos, episode.qvel), episode.obs[:, : body.physics_dim])
+    assert np.array_equal(
+        body.physics(episode.qpos, episode.qvel), episode.obs[:, : body.physics_dim]
+    )
     assert np.array_equal(body.physics(qpos, qvel)[:, -qvel.shape[1] :], qvel)
     edges = [edge for part in body.obs_slices.values() for edge in (part.start, part.stop)]
-    assert [0, *edges[2::2], body.obs_dim] == [0, *edges[1:-1:2], edges[-1]] and body.obs_dim == gymnasium.make(body.env_id).observation_space.shape[0]
+    assert [0, *edges[2::2], body.obs_dim] == [
+        0,
+        *edges[1:-1:2],
+        edges[-1],
+    ] and body.obs_dim == gymnasium.make(body.env_id).observation_space.shape[0]
     assert body.poses(episode.obs).shape == episode.qpos.shape
-    drifted = np.abs(np.diff(body.poses(episode.obs)[:, : body.hidden_qpos], axis=0) - np.diff(episode.qpos[:, : body.hidden_qpos], axis=0))
+    drifted = np.abs(
+        np.diff(body.poses(episode.obs)[:, : body.hidden_qpos], axis=0)
+        - np.diff(episode.qpos[:, : body.hidden_qpos], axis=0)
+    )
     assert drifted.size == 0 or np.median(drifted) < 0.02
 
 
@@ -102,14 +115,18 @@ def test_every_body_is_read_from_its_observations_as_far_as_they_tell(name):
 def test_a_pose_from_an_observation_is_where_mujoco_has_every_geom(name):
     body = wm.body.get(name)
     true, read = mujoco.MjData(body.model), mujoco.MjData(body.model)
-    for episode in wm.rollout.rollout(body, wm.policies.RandomWeights(body), range(70, 73), max_steps=60):
+    for episode in wm.rollout.rollout(
+        body, wm.policies.RandomWeights(body), range(70, 73), max_steps=60
+    ):
         qpos, _ = body.state(episode.obs)
         qpos[:, : body.hidden_qpos] = episode.qpos[:, : body.hidden_qpos]
         for seen, real in zip(qpos, episode.qpos, strict=True):
             read.qpos[:], true.qpos[:] = seen, real
             mujoco.mj_kinematics(body.model, read)
             mujoco.mj_kinematics(body.model, true)
-            assert np.allclose(read.geom_xpos, true.geom_xpos, atol=1e-12) and np.allclose(read.geom_xmat, true.geom_xmat, atol=1e-12)
+            assert np.allclose(read.geom_xpos, true.geom_xpos, atol=1e-12) and np.allclose(
+                read.geom_xmat, true.geom_xmat, atol=1e-12
+            )
 
 
 EDGES = {
@@ -125,12 +142,20 @@ def test_on_the_very_edge_it_ends_as_gymnasium_ends_it(name):
     simulator = env.unwrapped
     verdicts = set()
     for number, bounds in EDGES[name].items():
-        for value in (near for edge in bounds for near in (np.nextafter(edge, -np.inf), edge, np.nextafter(edge, np.inf))):
+        for value in (
+            near
+            for edge in bounds
+            for near in (np.nextafter(edge, -np.inf), edge, np.nextafter(edge, np.inf))
+        ):
             qpos, qvel = simulator.init_qpos.copy(), np.zeros(body.model.nv)
             qpos[number] = value
             simulator.set_state(qpos, qvel)
             frame = {"qpos": qpos[None], "qvel": qvel[None]}
-            ended = body.terminated(body.physics(qpos, qvel)[None]) if body.ended is None else body.ended(frame)
+            ended = (
+                body.terminated(body.physics(qpos, qvel)[None])
+                if body.ended is None
+                else body.ended(frame)
+            )
             assert bool(ended[0]) == (not simulator.is_healthy), (number, value)
             verdicts.add(bool(ended[0]))
     assert verdicts == {True, False}
@@ -140,7 +165,9 @@ def test_on_the_very_edge_it_ends_as_gymnasium_ends_it(name):
 @pytest.mark.parametrize("name", ["hopper", "walker2d", "ant", "inverted_pendulum", "humanoid"])
 def test_the_end_that_a_dream_knows_is_the_simulators(name):
     body = wm.body.get(name)
-    for episode in wm.rollout.rollout(body, wm.policies.RandomActions(body), range(4), max_steps=150):
+    for episode in wm.rollout.rollout(
+        body, wm.policies.RandomActions(body), range(4), max_steps=150
+    ):
         assert body.terminated(episode.obs[:-1]).sum() == 0
         assert bool(body.terminated(episode.obs[-1])) == episode.terminated
 
@@ -183,7 +210,13 @@ def test_your_own_body_is_found_by_its_name_where_wm_bodies_lists_it(tmp_path, m
 
 @pytest.mark.parametrize(
     ("listed", "message"),
-    [("my_bodies:thief", "has a body called 'ant' already"), ("my_bodies:nothing", "gives a NoneType"), ("my_bodies:none", "cannot be imported"), ("nowhere:f", "cannot be imported"), ("nonsense", "cannot be imported")],
+    [
+        ("my_bodies:thief", "has a body called 'ant' already"),
+        ("my_bodies:nothing", "gives a NoneType"),
+        ("my_bodies:none", "cannot be imported"),
+        ("nowhere:f", "cannot be imported"),
+        ("nonsense", "cannot be imported"),
+    ],
 )
 def test_what_is_no_body_is_refused_in_one_line(tmp_path, monkeypatch, listed, message):
     (tmp_path / "my_bodies.py").write_text(OWN)

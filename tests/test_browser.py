@@ -13,13 +13,30 @@ ROOT = Path(__file__).resolve().parent.parent
 SITE = Path(os.environ.get("WM_SITE") or ROOT / "_build" / "smoke" / "html").resolve()
 NARROW = {"width": 360, "height": 740}  # the narrowest screen that the pages are made for
 WIDE = {"width": 1280, "height": 900}
-PAGES = sorted(path.relative_to(SITE).as_posix() for path in SITE.rglob("*.html") if "_static" not in path.relative_to(SITE).parts)
+PAGES = sorted(
+    path.relative_to(SITE).as_posix()
+    for path in SITE.rglob("*.html")
+    if "_static" not in path.relative_to(SITE).parts
+)
 READ = [page for page in PAGES if page != "index.html"]  # index.html only sends one on
 CHAPTERS = [page for page in READ if page.startswith("chapters/")]
-NUMBERED = [page for page in CHAPTERS if not page.startswith("chapters/A")]  # the others are appendices: no exercises, no quiz
+NUMBERED = [
+    page for page in CHAPTERS if not page.startswith("chapters/A")
+]  # the others are appendices: no exercises, no quiz
 AXE = ROOT / "tools" / "axe" / "axe.min.js"
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-SAMPLE = [page for page in ("book/intro.html", "book/lessons.html", "book/api/body.html", "chapters/01_why_dream.html", "book/bibliography.html", "search.html") if page in READ]
+SAMPLE = [
+    page
+    for page in (
+        "book/intro.html",
+        "book/lessons.html",
+        "book/api/body.html",
+        "chapters/01_why_dream.html",
+        "book/bibliography.html",
+        "search.html",
+    )
+    if page in READ
+]
 
 pytestmark = [pytest.mark.browser, pytest.mark.site]
 
@@ -27,7 +44,10 @@ pytestmark = [pytest.mark.browser, pytest.mark.site]
 @pytest.fixture(scope="module")
 def context(browser):
     if not PAGES:
-        pytest.fail(f"There is no built site in {SITE}: run `python -m tools book --scale smoke` first.", pytrace=False)
+        pytest.fail(
+            f"There is no built site in {SITE}: run `python -m tools book --scale smoke` first.",
+            pytrace=False,
+        )
     context = browser.new_context(viewport=WIDE, offline=True)
     context.set_default_timeout(15_000)
     yield context
@@ -39,9 +59,24 @@ def reader(context):
     """A tab, and what went wrong in it: requests that leave the disk or fail, and errors on the console."""
     page, wrong = context.new_page(), []
     page.set_viewport_size(WIDE)
-    page.on("request", lambda request: wrong.append(f"asks for {request.url}") if not request.url.startswith(("file:", "data:", "blob:")) else None)
-    page.on("requestfailed", lambda request: wrong.append(f"cannot get {request.url}: {request.failure}"))
-    page.on("console", lambda message: wrong.append(f"console: {message.text}") if message.type == "error" else None)
+    page.on(
+        "request",
+        lambda request: (
+            wrong.append(f"asks for {request.url}")
+            if not request.url.startswith(("file:", "data:", "blob:"))
+            else None
+        ),
+    )
+    page.on(
+        "requestfailed",
+        lambda request: wrong.append(f"cannot get {request.url}: {request.failure}"),
+    )
+    page.on(
+        "console",
+        lambda message: (
+            wrong.append(f"console: {message.text}") if message.type == "error" else None
+        ),
+    )
     page.on("pageerror", lambda error: wrong.append(f"script error: {error}"))
     page.wrong = wrong
     yield page
@@ -72,8 +107,13 @@ def test_the_page_opens_without_network_or_errors_draws_asks_and_fits_a_narrow_s
     """Everything of one page in one opening: mathematics, pictures, viewers, quizzes, width, console."""
     open_page(reader, page)
     assert reader.locator("mjx-merror").count() == 0, "MathJax could not read an equation"
-    assert reader.locator("span.math, div.math").count() == 0 or reader.locator("mjx-container").count() > 0, "the mathematics is not typeset"
-    broken = reader.evaluate("[...document.images].filter(i => i.loading !== 'lazy' && !i.naturalWidth && i.offsetParent).map(i => i.src)")
+    assert (
+        reader.locator("span.math, div.math").count() == 0
+        or reader.locator("mjx-container").count() > 0
+    ), "the mathematics is not typeset"
+    broken = reader.evaluate(
+        "[...document.images].filter(i => i.loading !== 'lazy' && !i.naturalWidth && i.offsetParent).map(i => i.src)"
+    )
     assert broken == [], "pictures that do not show"
     if page in ("book/intro.html", *CHAPTERS):
         every_viewer_draws_moves_and_weighs_little(reader)
@@ -81,7 +121,9 @@ def test_the_page_opens_without_network_or_errors_draws_asks_and_fits_a_narrow_s
         every_quiz_is_answered_with_the_keyboard_alone_and_has_one_right_choice(reader)
     reader.set_viewport_size(NARROW)
     beyond, what = wider_than_the_screen(reader)
-    assert beyond <= 0, f"{page} is {beyond} pixels wider than a screen of {NARROW['width']}: {what}"
+    assert beyond <= 0, (
+        f"{page} is {beyond} pixels wider than a screen of {NARROW['width']}: {what}"
+    )
     assert reader.wrong == []
 
 
@@ -115,7 +157,9 @@ def test_the_search_field_is_reachable_from_every_kind_of_page(reader):
 
 def test_the_dark_mode_button_darkens_the_page_and_is_remembered(reader):
     def brightness():
-        return reader.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).slice(0, 3).reduce((a, b) => +a + +b, 0)")
+        return reader.evaluate(
+            "getComputedStyle(document.body).backgroundColor.match(/\\d+/g).slice(0, 3).reduce((a, b) => +a + +b, 0)"
+        )
 
     open_page(reader, "book/intro.html")
     seen = {reader.evaluate("document.documentElement.dataset.theme"): brightness()}
@@ -135,7 +179,10 @@ def test_text_stands_out_from_its_ground_in_light_and_dark(page, reader):
     """The contrast that WCAG asks for, 4.5 to 1, for running text, captions, links, muted text, code and tables."""
     open_page(reader, page)
     for theme in ("light", "dark"):
-        reader.evaluate("theme => { document.documentElement.dataset.theme = theme; document.documentElement.dataset.mode = theme; }", theme)
+        reader.evaluate(
+            "theme => { document.documentElement.dataset.theme = theme; document.documentElement.dataset.mode = theme; }",
+            theme,
+        )
         contrasts = reader.evaluate("""() => {
             const rgb = c => c.match(/[\\d.]+/g).map(Number);
             const light = c => rgb(c).slice(0, 3).map(v => (v /= 255) <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
@@ -147,7 +194,9 @@ def test_text_stands_out_from_its_ground_in_light_and_dark(page, reader):
                 const e = document.querySelector(s), a = light(getComputedStyle(e).color), b = light(ground(e));
                 return [s, (Math.max(a, b) + .05) / (Math.min(a, b) + .05)]; });
         }""")
-        assert [(what, round(contrast, 2)) for what, contrast in contrasts if contrast < 4.5] == [], theme
+        assert [
+            (what, round(contrast, 2)) for what, contrast in contrasts if contrast < 4.5
+        ] == [], theme
 
 
 def every_quiz_is_answered_with_the_keyboard_alone_and_has_one_right_choice(reader):
@@ -162,7 +211,9 @@ def every_quiz_is_answered_with_the_keyboard_alone_and_has_one_right_choice(read
         reader.keyboard.press("Enter")
         assert first.locator("p").first.is_visible(), "Enter opens the feedback of a choice"
         reader.keyboard.press("Tab")
-        assert question.locator("details summary").nth(1).evaluate("e => e === document.activeElement"), "Tab leads to the next choice"
+        assert (
+            question.locator("details summary").nth(1).evaluate("e => e === document.activeElement")
+        ), "Tab leads to the next choice"
 
 
 def every_viewer_draws_moves_and_weighs_little(reader):
@@ -170,13 +221,24 @@ def every_viewer_draws_moves_and_weighs_little(reader):
     assert places.count() >= 1, "the page has a body that moves"
     for place in places.all():
         place.scroll_into_view_if_needed()
-        reader.wait_for_function("place => place.viewer?.draws > 1 && place.viewer.frame > 0", arg=place.element_handle())
+        reader.wait_for_function(
+            "place => place.viewer?.draws > 1 && place.viewer.frame > 0", arg=place.element_handle()
+        )
         assert not place.locator(".wm-still").is_visible()
         drawn = place.evaluate("""place => { const c = place.querySelector('canvas');
             return new Set(new Uint32Array(c.getContext('2d').getImageData(0, 0, c.width, c.height).data.buffer)).size; }""")
         assert drawn > 50, "the scene is blank"
-        kilobytes = len(place.evaluate("place => place.querySelector('script').outerHTML + place.querySelector('.wm-still').outerHTML")) / 1000
-        frames = place.evaluate("place => place.viewer.scene.tracks.reduce((sum, track) => sum + track.n, 0)")
+        kilobytes = (
+            len(
+                place.evaluate(
+                    "place => place.querySelector('script').outerHTML + place.querySelector('.wm-still').outerHTML"
+                )
+            )
+            / 1000
+        )
+        frames = place.evaluate(
+            "place => place.viewer.scene.tracks.reduce((sum, track) => sum + track.n, 0)"
+        )
         assert kilobytes < 20 + 0.2 * frames
 
 
@@ -185,7 +247,9 @@ def every_viewer_draws_moves_and_weighs_little(reader):
 def themed(context, page, theme="light"):
     """A tab with the page in a theme, its mathematics typeset."""
     tab = context.new_page()
-    tab.add_init_script(f"localStorage.setItem('mode', '{theme}'); localStorage.setItem('theme', '{theme}')")
+    tab.add_init_script(
+        f"localStorage.setItem('mode', '{theme}'); localStorage.setItem('theme', '{theme}')"
+    )
     tab.emulate_media(reduced_motion="reduce")
     tab.set_viewport_size(WIDE)
     open_page(tab, page)
@@ -196,14 +260,22 @@ def themed(context, page, theme="light"):
 def violations(tab):
     """One line for each violation: rule, how many elements, the first of them."""
     tab.add_script_tag(path=str(AXE))
-    found = tab.evaluate("tags => axe.run(document, {runOnly: tags, resultTypes: ['violations']})", TAGS)["violations"]
-    return [f"{rule['id']} ({len(rule['nodes'])}): {rule['nodes'][0]['html'][:200]}\n      {rule['nodes'][0]['failureSummary'][:300]}" for rule in found]
+    found = tab.evaluate(
+        "tags => axe.run(document, {runOnly: tags, resultTypes: ['violations']})", TAGS
+    )["violations"]
+    return [
+        f"{rule['id']} ({len(rule['nodes'])}): {rule['nodes'][0]['html'][:200]}\n      {rule['nodes'][0]['failureSummary'][:300]}"
+        for rule in found
+    ]
 
 
 def judge(tab, page):
     """Light first, as it was opened, then dark."""
     for theme in ("light", "dark"):
-        tab.evaluate("theme => { document.documentElement.dataset.theme = theme; document.documentElement.dataset.mode = theme; }", theme)
+        tab.evaluate(
+            "theme => { document.documentElement.dataset.theme = theme; document.documentElement.dataset.mode = theme; }",
+            theme,
+        )
         if found := violations(tab):
             pytest.fail(f"{page}, {theme}:\n  " + "\n  ".join(found), pytrace=False)
 
@@ -230,14 +302,18 @@ def test_axe_finds_nothing_on_any_page(opened, page):
 
 def test_axe_would_find_something(context):
     tab = themed(context, "book/intro.html")
-    tab.evaluate("document.querySelector('article').insertAdjacentHTML('beforeend', '<img src=\"x.png\"><p style=\"color:#ccc;background:#fff\">pale</p>')")
+    tab.evaluate(
+        "document.querySelector('article').insertAdjacentHTML('beforeend', '<img src=\"x.png\"><p style=\"color:#ccc;background:#fff\">pale</p>')"
+    )
     assert {line.split()[0] for line in violations(tab)} >= {"image-alt", "color-contrast"}
     tab.close()
 
 
 def beyond(tab):
     """Pixels by which the page is wider than its window."""
-    return tab.evaluate("document.scrollingElement.scrollWidth - document.documentElement.clientWidth")
+    return tab.evaluate(
+        "document.scrollingElement.scrollWidth - document.documentElement.clientWidth"
+    )
 
 
 def it_fits_320_pixels_and_twice_the_zoom(tab, page):
@@ -250,9 +326,13 @@ def it_fits_320_pixels_and_twice_the_zoom(tab, page):
 def the_keyboard_reaches_what_the_mouse_does_and_shows_where_it_is(tab, page):
     """The first press leads to a link past the navigation; every stop on the way is visible and marked."""
     tab.keyboard.press("Tab")
-    assert re.search("skip", tab.evaluate("document.activeElement.textContent"), re.I), "the first stop skips the navigation"
+    assert re.search("skip", tab.evaluate("document.activeElement.textContent"), re.I), (
+        "the first stop skips the navigation"
+    )
     for _ in range(12):
         tab.keyboard.press("Tab")
-        name, outlined = tab.evaluate("""() => { const e = document.activeElement, s = getComputedStyle(e);
+        name, outlined = (
+            tab.evaluate("""() => { const e = document.activeElement, s = getComputedStyle(e);
             return [e.tagName + ' ' + (e.textContent || e.ariaLabel || '').trim().slice(0, 30), s.outlineStyle !== 'none' || s.boxShadow !== 'none' || e.tagName === 'BODY' || e.tagName === 'INPUT']; }""")
+        )
         assert outlined, f"{page}: nothing shows that {name} has the focus"

@@ -10,7 +10,11 @@ from tools import executor, notebooks
 
 ROOT = Path(__file__).resolve().parent.parent
 CHAPTERS = sorted((ROOT / "chapters").glob("*.ipynb"))
-SECONDS, MEGABYTES, BOOK_SECONDS = 180, 1500, 30 * 60  # at small scale; a session on Binder has 2 GB
+SECONDS, MEGABYTES, BOOK_SECONDS = (
+    180,
+    1500,
+    30 * 60,
+)  # at small scale; a session on Binder has 2 GB
 
 pytestmark = pytest.mark.slow
 
@@ -25,17 +29,23 @@ def both_cores(monkeypatch):
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
 def test_every_cell_may_be_run_twice(path):
     notebook, contracts = executor.read(path), []
-    cells = [copy.deepcopy(cell) for cell in notebook.cells if cell.cell_type == "code" for _ in range(2)]
+    cells = [
+        copy.deepcopy(cell) for cell in notebook.cells if cell.cell_type == "code" for _ in range(2)
+    ]
     for number, cell in enumerate(cells):
         cell.id = f"cell-{number}"
     contracts = [cell.outputs for cell in cells if notebooks.tags(cell) >= notebooks.CONTRACT]
     notebook.cells = cells
     twice = notebooks.executed(notebook, path)
-    assert [text(cell.outputs) for cell in twice.cells if notebooks.tags(cell) >= notebooks.CONTRACT] == list(map(text, contracts))
+    assert [
+        text(cell.outputs) for cell in twice.cells if notebooks.tags(cell) >= notebooks.CONTRACT
+    ] == list(map(text, contracts))
 
 
 def text(outputs):
-    return "".join(output.get("text") or output.get("data", {}).get("text/plain", "") for output in outputs)
+    return "".join(
+        output.get("text") or output.get("data", {}).get("text/plain", "") for output in outputs
+    )
 
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)

@@ -10,7 +10,14 @@ from wmlib import results, whole
 from wmlib.cli import parser
 from wmlib.runs import InputError
 
-SECONDS = {"experience": 1.5, "vae": 8.0, "world": 70.0, "c": 99.0, "ensemble": 30.0, "c-ensemble": 45.0}
+SECONDS = {
+    "experience": 1.5,
+    "vae": 8.0,
+    "world": 70.0,
+    "c": 99.0,
+    "ensemble": 30.0,
+    "c-ensemble": 45.0,
+}
 
 
 def fake(run, seed=0, scale="small"):
@@ -18,10 +25,34 @@ def fake(run, seed=0, scale="small"):
     for name, seconds in SECONDS.items():
         (run / name).mkdir(parents=True)
         log = [{"seconds": 4.0}, {"seconds": 9.0}] if name.startswith("c") else [{"loss": 1.0}]
-        manifest = {"schema": 1, "command": f"wmlib before; wmlib {name}", "seconds": seconds, "real_steps": 10_008, "log": log, "files": {}}
+        manifest = {
+            "schema": 1,
+            "command": f"wmlib before; wmlib {name}",
+            "seconds": seconds,
+            "real_steps": 10_008,
+            "log": log,
+            "files": {},
+        }
         (run / name / "manifest.json").write_text(json.dumps(manifest))
     (run / whole.CONFIG).write_text(json.dumps({"scale": scale, "seed": seed}))
-    results.append(run / whole.ROWS, results.Row("humanoid", "zero", "", seed, 0, 0, "test", 100, 199.0, 40.4, 0.0, "abc", "wmlib evaluate"))
+    results.append(
+        run / whole.ROWS,
+        results.Row(
+            "humanoid",
+            "zero",
+            "",
+            seed,
+            0,
+            0,
+            "test",
+            100,
+            199.0,
+            40.4,
+            0.0,
+            "abc",
+            "wmlib evaluate",
+        ),
+    )
     return run
 
 
@@ -36,11 +67,18 @@ def test_each_stage_has_its_own_seconds_and_its_own_command(tmp_path):
 
 def test_the_rows_of_a_run_take_the_place_of_its_older_ones_and_of_no_other(tmp_path, capsys):
     file = tmp_path / "runs.csv"
-    folders = [str(fake(tmp_path / f"{scale}-{seed}", seed, scale)) for scale, seed in (("large", 0), ("small", 1), ("small", 0))]
+    folders = [
+        str(fake(tmp_path / f"{scale}-{seed}", seed, scale))
+        for scale, seed in (("large", 0), ("small", 1), ("small", 0))
+    ]
     for given in (folders, folders[:1]):
         assert costs.main([*given, "--out", str(file)]) == 0
     rows = costs.read(file)
-    assert [(row.scale, row.seed) for row in rows[::7]] == [("small", 0), ("small", 1), ("large", 0)] and len(rows) == 21
+    assert [(row.scale, row.seed) for row in rows[::7]] == [
+        ("small", 0),
+        ("small", 1),
+        ("large", 0),
+    ] and len(rows) == 21
     assert "train M" in capsys.readouterr().out
 
 
@@ -61,4 +99,6 @@ def test_every_shipped_row_has_a_command_that_the_parser_reads_and_every_stage_i
         assert words[0] == "wmlib" and parser().parse_args(words[1:])
     for run in {(row.scale, row.seed) for row in rows}:
         stages = [row.stage for row in rows if (row.scale, row.seed) == run]
-        assert stages[: len(whole.PARTS)] == list(whole.PARTS.values()) and len(set(stages)) == len(stages)
+        assert stages[: len(whole.PARTS)] == list(whole.PARTS.values()) and len(set(stages)) == len(
+            stages
+        )

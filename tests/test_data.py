@@ -15,7 +15,10 @@ ARTEFACTS = sorted(path.parent for path in wm.runs.data_folder().glob(f"*/{wm.ru
 def test_at_least_ten_thousand_real_steps_are_shipped_in_at_most_ten_megabytes():
     shipped = wm.episodes.load("humanoid-mixed")
     assert shipped.n_steps >= 10_000
-    assert sum(path.stat().st_size for path in (wm.runs.data_folder() / "humanoid-mixed").iterdir()) <= 10_000_000
+    assert (
+        sum(path.stat().st_size for path in (wm.runs.data_folder() / "humanoid-mixed").iterdir())
+        <= 10_000_000
+    )
 
 
 @pytest.mark.parametrize("folder", ARTEFACTS, ids=lambda folder: folder.name)
@@ -30,7 +33,9 @@ def test_every_shipped_file_is_in_a_manifest_that_says_how_it_was_made(folder):
         assert wm.runs.sha256((folder / name).read_bytes()) == listed["sha256"]
 
 
-def test_the_shipped_experience_is_gathered_again_bit_for_bit_by_the_command_in_its_manifest(tmp_path, capsys):
+def test_the_shipped_experience_is_gathered_again_bit_for_bit_by_the_command_in_its_manifest(
+    tmp_path, capsys
+):
     shipped = wm.runs.read_manifest(wm.runs.find("humanoid-mixed"))
     words = shlex.split(shipped["command"])
     words[words.index("--out") + 1] = str(tmp_path / "again")
@@ -56,8 +61,16 @@ def test_the_shipped_world_stands_on_250000_real_steps_and_fits_in_15_megabytes(
     folders = [wm.runs.find(name) for name in ("humanoid-world", "humanoid-epochs")]
     assert sum(path.stat().st_size for folder in folders for path in folder.iterdir()) <= 15_000_000
     assert sorted(wm.world.load_epochs(world)) == [0, 1, 5, 25]
-    commands = [world.facts["experience"]["command"], world.facts["vae_made_by"]["command"], world.facts["command"]]
-    assert [shlex.split(command)[:2] for command in commands] == [["wmlib", "gather"], ["wmlib", "train-vae"], ["wmlib", "train-mdnrnn"]]
+    commands = [
+        world.facts["experience"]["command"],
+        world.facts["vae_made_by"]["command"],
+        world.facts["command"],
+    ]
+    assert [shlex.split(command)[:2] for command in commands] == [
+        ["wmlib", "gather"],
+        ["wmlib", "train-vae"],
+        ["wmlib", "train-mdnrnn"],
+    ]
 
 
 def test_the_shipped_world_reaches_its_bars_on_episodes_that_it_never_saw():
@@ -68,9 +81,13 @@ def test_the_shipped_world_reaches_its_bars_on_episodes_that_it_never_saw():
     through_v = wm.heldout.r2(world.vae, held, rng)
     assert through_v["qpos"].mean() >= 0.98
     assert through_v["qvel"].mean() >= 0.95
-    ahead = wm.heldout.open_loop(world.vae, held, lambda *seen: world.dream(*seen, rng=rng, sample=False), horizon=25)
+    ahead = wm.heldout.open_loop(
+        world.vae, held, lambda *seen: world.dream(*seen, rng=rng, sample=False), horizon=25
+    )
     assert ahead.survivors[-1] >= 50
     assert ahead.ratio().max() < 1
     assert ahead.ratio()[9] <= 0.5
-    drawn = wm.heldout.open_loop(world.vae, held, lambda *seen: world.dream(*seen, rng=rng), horizon=25)
+    drawn = wm.heldout.open_loop(
+        world.vae, held, lambda *seen: world.dream(*seen, rng=rng), horizon=25
+    )
     assert drawn.ratio().max() < 1

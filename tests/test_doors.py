@@ -53,7 +53,9 @@ def rooms_imported_by(path):
         elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("wmlib."):
             found.add(node.module.split(".")[1])
         elif isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("wmlib.")}
+            found |= {
+                alias.name.split(".")[1] for alias in node.names if alias.name.startswith("wmlib.")
+            }
     return found
 
 
@@ -69,7 +71,9 @@ def test_the_rooms_for_workers_import_without_tensorflow_and_without_opengl():
         f"import sys; import {', '.join(f'wmlib.{room}' for room in WITHOUT_TENSORFLOW)}; wmlib.body.get('humanoid');"
         "print([name for name in ('tensorflow', 'keras', 'jax', 'torch', 'matplotlib') if name in sys.modules])"
     )
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=FOLDER.parent)
+    ran = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=FOLDER.parent
+    )
     assert ran.stdout.strip() == "[]", ran.stdout + ran.stderr
 
 
@@ -88,6 +92,13 @@ def test_the_locks_have_no_tensorflow_probability_no_box2d_and_no_address(name):
 
 def test_the_two_locks_agree():
     books, rivals = (
-        dict(re.findall(r"^([\w.-]+)==(\S+)", (FOLDER.parent / name).read_text(encoding="utf-8"), re.M)) for name in ("requirements.lock", "requirements-ppo.lock")
+        dict(
+            re.findall(
+                r"^([\w.-]+)==(\S+)", (FOLDER.parent / name).read_text(encoding="utf-8"), re.M
+            )
+        )
+        for name in ("requirements.lock", "requirements-ppo.lock")
     )
-    assert {name: version for name, version in rivals.items() if books.get(name, version) != version} == {}
+    assert {
+        name: version for name, version in rivals.items() if books.get(name, version) != version
+    } == {}

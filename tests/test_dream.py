@@ -26,7 +26,9 @@ def a_world(real, seed=0, joint=False):
     """Random weights, but wilder than a fresh model's, so that the parts of a mixture differ and some dreams end."""
     v = Vae.create(BODY, real.physics, VaeConfig(z_dim=6, hidden=(24, 16)), seed=seed)
     v = v.using({name: 1.6 * value for name, value in v.params.items()})
-    m = MdnRnn.create(BODY, mdnrnn.sequences(v, real, 8), MdnRnnConfig(h_dim=12, n_mix=3, joint=joint), seed=seed)
+    m = MdnRnn.create(
+        BODY, mdnrnn.sequences(v, real, 8), MdnRnnConfig(h_dim=12, n_mix=3, joint=joint), seed=seed
+    )
     return world.World(BODY, v, m.using({name: 1.5 * value for name, value in m.params.items()}))
 
 
@@ -76,13 +78,21 @@ def plain_world(model, memory, action, noise, tau, exact):
     """One step of one dream, as the equations have it."""
     v, m = model.vae, model.mdnrnn
     _, z, h, c = memory
-    gates = np.concatenate([z, (action - m.action_center) / m.action_scale]) @ m.params["lstm.kernel"] + m.params["lstm.bias"] + h @ m.params["lstm.recurrent"]
+    gates = (
+        np.concatenate([z, (action - m.action_center) / m.action_scale]) @ m.params["lstm.kernel"]
+        + m.params["lstm.bias"]
+        + h @ m.params["lstm.recurrent"]
+    )
     i, f, g, o = np.split(gates, 4)
     c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
     h = sigmoid(o) * np.tanh(c)
     out = h @ m.params["mixture.kernel"] + m.params["mixture.bias"]
     k, n = m.config.n_mix, m.config.n_mix * m.z_dim
-    logits = np.broadcast_to(out[:k, None], (k, m.z_dim)) if m.config.joint else out[:n].reshape(k, m.z_dim)
+    logits = (
+        np.broadcast_to(out[:k, None], (k, m.z_dim))
+        if m.config.joint
+        else out[:n].reshape(k, m.z_dim)
+    )
     mu = out[-2 * n : -n].reshape(k, m.z_dim) * m.change_scale + z
     sigma = np.exp(np.clip(out[-n:].reshape(k, m.z_dim), -6, 3)) * m.change_scale
     gumbel = noise[0][:, None] if m.config.joint else noise[0]
@@ -104,18 +114,34 @@ def plain_world(model, memory, action, noise, tau, exact):
 def plain_ensemble(model, memory, action, noise, tau, member):
     """The same for the ensemble."""
     (x,), params = memory, {name: value.astype(np.float64) for name, value in model.params.items()}
-    inputs = np.concatenate([np.clip((x - model.mean) / model.std, -10, 10), (action - model.action_center) / model.action_scale])
+    inputs = np.concatenate(
+        [
+            np.clip((x - model.mean) / model.std, -10, 10),
+            (action - model.action_center) / model.action_scale,
+        ]
+    )
     first = inputs @ params["input.kernel"] + params["input.bias"][:, 0]
     first = first * sigmoid(first)
-    second = np.stack([first[e] @ params["hidden.kernel"][e] for e in range(len(first))]) + params["hidden.bias"][:, 0]
+    second = (
+        np.stack([first[e] @ params["hidden.kernel"][e] for e in range(len(first))])
+        + params["hidden.bias"][:, 0]
+    )
     both = first + second * sigmoid(second)
-    out = np.stack([both[e] @ params["output.kernel"][e] for e in range(len(first))]) + params["output.bias"][:, 0]
+    out = (
+        np.stack([both[e] @ params["output.kernel"][e] for e in range(len(first))])
+        + params["output.bias"][:, 0]
+    )
     size, own = len(x), out[member]
     change = own[:size] + np.exp(np.clip(own[size : 2 * size], -7, 1.5)) * np.sqrt(tau) * noise[0]
     obs = upright(x + change * model.change_std)
     doubt = np.sqrt(out[:, :size].var(axis=0).mean())
     mean, std = model.reward_stats
-    reward = min(own[-1], minds.REWARD_CAP) * std + mean + 5 * (not ends(obs)) - 0.1 * np.square(action).sum()
+    reward = (
+        min(own[-1], minds.REWARD_CAP) * std
+        + mean
+        + 5 * (not ends(obs))
+        - 0.1 * np.square(action).sum()
+    )
     beyond = np.abs((obs - model.mean) / model.std).max() > minds.BEYOND
     return (obs,), 0.0 if beyond else reward, ends(obs) or beyond, doubt
 
@@ -125,13 +151,25 @@ def plain(dreams, model, params, starts, seed, step):
     config, linear = dreams.config, dreams.linear
     n = -(-len(starts) // dreams.mind.members) * dreams.mind.members
     noise = dreams.noise(config.horizon, n, seed)
-    returns, lengths = np.zeros((len(params), len(starts))), np.zeros((len(params), len(starts)), int)
+    returns, lengths = (
+        np.zeros((len(params), len(starts))),
+        np.zeros((len(params), len(starts)), int),
+    )
     for p, e in np.ndindex(returns.shape):
         memory = tuple(part[e].astype(np.float64) for part in starts.memory)
         for t in range(config.horizon):
-            features = {"physics": memory[0][:45], "z": memory[1:2], "zh": memory[1:3]}[linear.features]
-            action = linear.act(params[p : p + 1], np.concatenate(features)[None, None] if linear.features != "physics" else features[None, None])[0, 0]
-            memory, reward, over, doubt = step(model, memory, action, tuple(part[t, e] for part in noise), config.tau, e)
+            features = {"physics": memory[0][:45], "z": memory[1:2], "zh": memory[1:3]}[
+                linear.features
+            ]
+            action = linear.act(
+                params[p : p + 1],
+                np.concatenate(features)[None, None]
+                if linear.features != "physics"
+                else features[None, None],
+            )[0, 0]
+            memory, reward, over, doubt = step(
+                model, memory, action, tuple(part[t, e] for part in noise), config.tau, e
+            )
             returns[p, e] += reward - config.penalty * doubt * (reward != 0)
             lengths[p, e] += 1
             if over or doubt > config.doubt:
@@ -139,26 +177,60 @@ def plain(dreams, model, params, starts, seed, step):
     return returns, lengths
 
 
-@pytest.mark.parametrize(("features", "tau", "exact", "joint"), [("z", 1.0, True, False), ("zh", 0.5, True, True), ("physics", 0.0, True, False), ("zh", 1.0, False, False)])
+@pytest.mark.parametrize(
+    ("features", "tau", "exact", "joint"),
+    [
+        ("z", 1.0, True, False),
+        ("zh", 0.5, True, True),
+        ("physics", 0.0, True, False),
+        ("zh", 1.0, False, False),
+    ],
+)
 def test_a_world_s_dream_is_a_plain_loop(real, features, tau, exact, joint):
     model = a_world(real, joint=joint)
     linear = linear_on(features, model, real)
     dreams = Dreams(model, linear, DreamConfig(tau=tau, horizon=HORIZON, exact=exact))
     starts, params = dreams.starts(real, 6, seed=1, latest=4), population(linear)
     found = dreams(params, starts, 3)
-    returns, lengths = plain(dreams, model, params, starts, 3, lambda model, memory, action, noise, tau, _: plain_world(model, memory, action, noise, tau, exact))
+    returns, lengths = plain(
+        dreams,
+        model,
+        params,
+        starts,
+        3,
+        lambda model, memory, action, noise, tau, _: plain_world(
+            model, memory, action, noise, tau, exact
+        ),
+    )
     np.testing.assert_array_equal(found.lengths, lengths)
     np.testing.assert_allclose(found.returns, returns, rtol=1e-4, atol=1e-4)
     assert len(np.unique(lengths)) > 1, "some dreams must end early, or nothing is tested"
 
 
-@pytest.mark.parametrize(("tau", "penalty", "doubt"), [(1.0, 0.0, np.inf), (0.0, 0.0, np.inf), (0.8, 2.0, np.inf), (0.8, 0.5, 0.33)])
+@pytest.mark.parametrize(
+    ("tau", "penalty", "doubt"),
+    [(1.0, 0.0, np.inf), (0.0, 0.0, np.inf), (0.8, 2.0, np.inf), (0.8, 0.5, 0.33)],
+)
 def test_an_ensemble_s_dream_is_a_plain_loop(real, several, tau, penalty, doubt):
     linear = linear_on("physics", several, real)
-    dreams = Dreams(several, linear, DreamConfig(tau=tau, horizon=HORIZON, penalty=penalty, doubt=doubt))
-    starts, params = dreams.starts(real, 7, seed=2, latest=4), population(linear)  # 7 starts for 3 members: two are filled up, and left out
+    dreams = Dreams(
+        several, linear, DreamConfig(tau=tau, horizon=HORIZON, penalty=penalty, doubt=doubt)
+    )
+    starts, params = (
+        dreams.starts(real, 7, seed=2, latest=4),
+        population(linear),
+    )  # 7 starts for 3 members: two are filled up, and left out
     found = dreams(params, starts, 5)
-    returns, lengths = plain(dreams, several, params, starts, 5, lambda model, memory, action, noise, tau, e: plain_ensemble(model, memory, action, noise, tau, e % 3))
+    returns, lengths = plain(
+        dreams,
+        several,
+        params,
+        starts,
+        5,
+        lambda model, memory, action, noise, tau, e: plain_ensemble(
+            model, memory, action, noise, tau, e % 3
+        ),
+    )
     np.testing.assert_array_equal(found.lengths, lengths)
     np.testing.assert_allclose(found.returns, returns, rtol=1e-4, atol=1e-4)
     assert tau == 0 or len(np.unique(lengths)) > 1
@@ -177,7 +249,9 @@ def test_equal_candidates_get_equal_returns_however_they_are_packed(real, small,
         np.testing.assert_array_equal(found.lengths[[40, 69]], found.lengths[[0, 0]])
         again = dreams(params, starts, 0)
         np.testing.assert_array_equal(again.returns, found.returns)
-        np.testing.assert_allclose(dreams(params[:1], starts, 0).returns, found.returns[:1], rtol=1e-5)
+        np.testing.assert_allclose(
+            dreams(params[:1], starts, 0).returns, found.returns[:1], rtol=1e-5
+        )
         assert not np.array_equal(dreams(params, starts, 1).returns, found.returns)
 
 
@@ -191,7 +265,9 @@ def test_a_longer_dream_begins_as_a_shorter_one(real, several):
     np.testing.assert_array_equal(short.returns[over], long.returns[over])
 
 
-def test_what_is_watched_is_what_was_dreamed_and_it_ends_by_the_body_s_own_rule(real, small, several):
+def test_what_is_watched_is_what_was_dreamed_and_it_ends_by_the_body_s_own_rule(
+    real, small, several
+):
     for model, features in ((small, "zh"), (several, "physics")):
         linear = linear_on(features, model, real)
         dreams = Dreams(model, linear, DreamConfig(horizon=30, tau=0.8))
@@ -203,7 +279,10 @@ def test_what_is_watched_is_what_was_dreamed_and_it_ends_by_the_body_s_own_rule(
         for i, length in enumerate(track.lengths):
             lived = track.obs[i, : length + 1]
             assert not BODY.terminated(lived[:-1]).any()
-            std = np.abs((lived[-1, :45] - real.physics.mean(axis=0)) / np.maximum(real.physics.std(axis=0), 1e-3)).max()
+            std = np.abs(
+                (lived[-1, :45] - real.physics.mean(axis=0))
+                / np.maximum(real.physics.std(axis=0), 1e-3)
+            ).max()
             assert track.ended[i] == (BODY.terminated(lived[-1]) or std > 0.99 * minds.BEYOND)
             np.testing.assert_allclose(np.linalg.norm(lived[1:, 1:5], axis=1), 1, atol=1e-5)
             assert BODY.poses(lived).shape == (length + 1, 24)
@@ -213,7 +292,9 @@ def test_at_temperature_zero_the_seed_does_nothing(real, small):
     linear = linear_on("z", small, real)
     dreams = Dreams(small, linear, DreamConfig(tau=0.0, horizon=20))
     starts, params = dreams.starts(real, 5), population(linear)
-    np.testing.assert_array_equal(dreams(params, starts, 0).returns, dreams(params, starts, 1).returns)
+    np.testing.assert_array_equal(
+        dreams(params, starts, 0).returns, dreams(params, starts, 1).returns
+    )
 
 
 def test_starts_are_real_states_with_the_memory_of_what_went_before(real, small):
@@ -244,11 +325,19 @@ def test_every_dream_is_dreamed_once_to_its_end():
     def advance(rows):
         assert (rows.episode % 5 == np.arange(len(rows.t)) % 5).all()
         assert len(rows.t) <= 100
-        t = np.where(rows.alive, np.minimum(rows.t + 8, lengths[rows.candidate, rows.episode]), rows.t).astype(np.int32)
+        t = np.where(
+            rows.alive, np.minimum(rows.t + 8, lengths[rows.candidate, rows.episode]), rows.t
+        ).astype(np.int32)
         assert (rows.memory[0][:, 0] == rows.episode).all()
-        return rows._replace(t=t, total=(100 * rows.candidate + rows.episode).astype(np.float32), alive=t < lengths[rows.candidate, rows.episode])
+        return rows._replace(
+            t=t,
+            total=(100 * rows.candidate + rows.episode).astype(np.float32),
+            alive=t < lengths[rows.candidate, rows.episode],
+        )
 
-    totals, found = slots.run(advance, (np.arange(10, dtype=np.float32)[:, None],), 23, members=5, rows=103)
+    totals, found = slots.run(
+        advance, (np.arange(10, dtype=np.float32)[:, None],), 23, members=5, rows=103
+    )
     np.testing.assert_array_equal(found, lengths)
     np.testing.assert_array_equal(totals, 100 * np.arange(23)[:, None] + np.arange(10))
 
@@ -258,7 +347,9 @@ def test_the_learned_part_of_a_reward_and_the_known_one_make_the_whole(real):
         body = wm.body.get(name)
         (episode,) = wm.rollout.rollout(body, wm.policies.RandomActions(body), [1], max_steps=40)
         known = body.known_reward(body.physics(episode.qpos, episode.qvel)[1:], episode.action)
-        rest = sum(values for term, values in episode.terms.items() if term not in ("alive", "control"))
+        rest = sum(
+            values for term, values in episode.terms.items() if term not in ("alive", "control")
+        )
         np.testing.assert_allclose(known + rest, episode.reward, atol=1e-6)
 
 
@@ -267,22 +358,56 @@ def other(real):
 
 
 MISTAKES = {
-    "C on codes, an ensemble": (lambda r, w, e: Dreams(e, linear_on("z", w, r)), "does not show the 'z' that C looks at; it shows: physics"),
-    "C on all observations, V on physics": (lambda r, w, e: Dreams(w, controller.Linear(BODY, "obs")), "does not show the 'obs'"),
-    "C on another world's codes": (lambda r, w, e: Dreams(w, controller.Linear(BODY, "z", 7)), "C looks at 7 numbers of 'z'; this model shows 6"),
-    "C of another body": (lambda r, w, e: Dreams(w, controller.Linear(wm.body.get("half_cheetah"))), "belong to different bodies"),
+    "C on codes, an ensemble": (
+        lambda r, w, e: Dreams(e, linear_on("z", w, r)),
+        "does not show the 'z' that C looks at; it shows: physics",
+    ),
+    "C on all observations, V on physics": (
+        lambda r, w, e: Dreams(w, controller.Linear(BODY, "obs")),
+        "does not show the 'obs'",
+    ),
+    "C on another world's codes": (
+        lambda r, w, e: Dreams(w, controller.Linear(BODY, "z", 7)),
+        "C looks at 7 numbers of 'z'; this model shows 6",
+    ),
+    "C of another body": (
+        lambda r, w, e: Dreams(w, controller.Linear(wm.body.get("half_cheetah"))),
+        "belong to different bodies",
+    ),
     "another world's starts": (
-        lambda r, w, e: Dreams(w, linear_on("z", w, r))(np.zeros((1, 119)), Dreams(other(r), linear_on("z", w, r)).starts(r, 2), 0),
+        lambda r, w, e: Dreams(w, linear_on("z", w, r))(
+            np.zeros((1, 119)), Dreams(other(r), linear_on("z", w, r)).starts(r, 2), 0
+        ),
         "another model's codes and memory",
     ),
-    "a population of a wrong shape": (lambda r, w, e: Dreams(w, linear_on("z", w, r))(np.zeros((1, 5)), Dreams(w, linear_on("z", w, r)).starts(r, 2), 0), r"expected \(P, 119\)"),
-    "doubt in a world": (lambda r, w, e: Dreams(w, linear_on("z", w, r), DreamConfig(penalty=1.0)), "need an ensemble"),
-    "heads of an ensemble": (lambda r, w, e: Dreams(e, linear_on("physics", e, r), DreamConfig(exact=False)), "has no heads"),
-    "a negative temperature": (lambda r, w, e: Dreams(w, linear_on("z", w, r), DreamConfig(tau=-1)), "tau -1"),
-    "no horizon": (lambda r, w, e: Dreams(w, linear_on("z", w, r), DreamConfig(horizon=0)), "horizon 0"),
+    "a population of a wrong shape": (
+        lambda r, w, e: Dreams(w, linear_on("z", w, r))(
+            np.zeros((1, 5)), Dreams(w, linear_on("z", w, r)).starts(r, 2), 0
+        ),
+        r"expected \(P, 119\)",
+    ),
+    "doubt in a world": (
+        lambda r, w, e: Dreams(w, linear_on("z", w, r), DreamConfig(penalty=1.0)),
+        "need an ensemble",
+    ),
+    "heads of an ensemble": (
+        lambda r, w, e: Dreams(e, linear_on("physics", e, r), DreamConfig(exact=False)),
+        "has no heads",
+    ),
+    "a negative temperature": (
+        lambda r, w, e: Dreams(w, linear_on("z", w, r), DreamConfig(tau=-1)),
+        "tau -1",
+    ),
+    "no horizon": (
+        lambda r, w, e: Dreams(w, linear_on("z", w, r), DreamConfig(horizon=0)),
+        "horizon 0",
+    ),
     "no starts": (lambda r, w, e: Dreams(w, linear_on("z", w, r)).starts(r, 0), "0 starts"),
     "observations that are not there": (
-        lambda r, w, e: Dreams(world.World(BODY, Vae.create(BODY, r.obs, VaeConfig("full", 6)), w.mdnrnn), linear_on("z", w, r)).starts(dataclasses.replace(r, obs=None), 2),
+        lambda r, w, e: Dreams(
+            world.World(BODY, Vae.create(BODY, r.obs, VaeConfig("full", 6)), w.mdnrnn),
+            linear_on("z", w, r),
+        ).starts(dataclasses.replace(r, obs=None), 2),
         "sees full observations",
     ),
 }
@@ -298,7 +423,11 @@ def test_what_does_not_fit_is_refused_in_one_line(real, small, several, mistake)
 
 def test_a_view_of_all_observations_can_be_dreamed_in(real):
     v = Vae.create(BODY, real.obs, VaeConfig("full", z_dim=6, hidden=(16,)))
-    wide = world.World(BODY, v, MdnRnn.create(BODY, mdnrnn.sequences(v, real, 8, real.obs), MdnRnnConfig(h_dim=8)))
+    wide = world.World(
+        BODY, v, MdnRnn.create(BODY, mdnrnn.sequences(v, real, 8, real.obs), MdnRnnConfig(h_dim=8))
+    )
     dreams = Dreams(wide, controller.Linear(BODY, "obs"), DreamConfig(horizon=5))
-    assert dreams(np.zeros((2, dreams.linear.n_params)), dreams.starts(real, 3), 0).returns.shape == (2, 3)
+    assert dreams(
+        np.zeros((2, dreams.linear.n_params)), dreams.starts(real, 3), 0
+    ).returns.shape == (2, 3)
     assert vae.VIEWS[1] == v.config.view

@@ -25,7 +25,10 @@ def dreams(request, real):
     if request.param == "world":
         model, features = a_world(real), "zh"
     else:
-        model, features = Ensemble.create(BODY, real, EnsembleConfig(members=1, hidden=16)), "physics"
+        model, features = (
+            Ensemble.create(BODY, real, EnsembleConfig(members=1, hidden=16)),
+            "physics",
+        )
     return Dreams(model, linear_on(features, model, real), DreamConfig(horizon=9))
 
 
@@ -34,7 +37,10 @@ class OneDream(gymnasium.Env):
 
     def __init__(self, dreams, starts):
         self.rows = DreamEnv(dreams, starts, 1)
-        self.observation_space, self.action_space = self.rows.single_observation_space, self.rows.single_action_space
+        self.observation_space, self.action_space = (
+            self.rows.single_observation_space,
+            self.rows.single_action_space,
+        )
 
     def reset(self, *, seed=None, options=None):
         return self.rows.reset(seed=seed)[0][0], {}
@@ -46,15 +52,28 @@ class OneDream(gymnasium.Env):
 
 def test_it_does_what_sync_vector_env_does(dreams, real):
     starts = dreams.starts(real, 20, latest=8)
-    ours, theirs = DreamEnv(dreams, starts, N), SyncVectorEnv([lambda: OneDream(dreams, starts)] * N)
-    assert ours.metadata["autoreset_mode"] is theirs.metadata["autoreset_mode"] is AutoresetMode.NEXT_STEP
-    assert ours.observation_space == theirs.observation_space and ours.action_space == theirs.action_space
+    ours, theirs = (
+        DreamEnv(dreams, starts, N),
+        SyncVectorEnv([lambda: OneDream(dreams, starts)] * N),
+    )
+    assert (
+        ours.metadata["autoreset_mode"]
+        is theirs.metadata["autoreset_mode"]
+        is AutoresetMode.NEXT_STEP
+    )
+    assert (
+        ours.observation_space == theirs.observation_space
+        and ours.action_space == theirs.action_space
+    )
     rng, ends = np.random.default_rng(0), np.zeros(2, int)
     for seed in (11, None):
         np.testing.assert_allclose(ours.reset(seed=seed)[0], theirs.reset(seed=seed)[0], atol=1e-6)
         for _ in range(40):
             action = rng.uniform(-0.4, 0.4, (N, BODY.a_dim)).astype(np.float32)
-            (obs, reward, terminated, truncated, info), expected = ours.step(action), theirs.step(action)
+            (obs, reward, terminated, truncated, info), expected = (
+                ours.step(action),
+                theirs.step(action),
+            )
             np.testing.assert_allclose(obs, expected[0], atol=1e-3)
             np.testing.assert_allclose(reward, expected[1], atol=1e-3)
             np.testing.assert_array_equal(terminated, expected[2])
@@ -108,7 +127,10 @@ def test_members_share_rows_that_do_not_divide(real):
         (lambda env, d, s: DreamEnv(d, s, 0), "0 environments"),
         (lambda env, d, s: env.step(np.zeros((N, BODY.a_dim))), "after a reset"),
         (lambda env, d, s: (env.reset(seed=0), env.step(np.zeros((N, 3)))), r"shape \(5, 3\)"),
-        (lambda env, d, s: (env.reset(seed=0), env.step(np.full((N, BODY.a_dim), np.nan))), "finite"),
+        (
+            lambda env, d, s: (env.reset(seed=0), env.step(np.full((N, BODY.a_dim), np.nan))),
+            "finite",
+        ),
         (lambda env, d, s: env.reset(seed=[1, 2]), "expected 5"),
         (lambda env, d, s: DreamEnv(d, s.__class__("another", s.memory), 2), "another model's"),
     ],

@@ -20,7 +20,9 @@ def real():
 def trained(real):
     e = Ensemble.create(BODY, real, EnsembleConfig(members=3, hidden=48))
     recipe = training.Recipe(epochs=25, batch_size=128, learning_rate=3e-3, jit=False)
-    return e.using(training.fit(e.loss, e.params, e.data(real), recipe, prepare=e.prepare, say=None).params)
+    return e.using(
+        training.fit(e.loss, e.params, e.data(real), recipe, prepare=e.prepare, say=None).params
+    )
 
 
 def test_rows_of_the_data_are_real_steps_of_one_episode(real):
@@ -32,14 +34,18 @@ def test_rows_of_the_data_are_real_steps_of_one_episode(real):
         states = BODY.physics(episode.qpos, episode.qvel)
         change = np.clip((states[1:] - states[:-1]) / e.change_std, -10, 10)
         np.testing.assert_allclose(data["change"][at : at + len(episode)], change, atol=1e-4)
-        np.testing.assert_allclose(data["x"][at : at + len(episode)], e.inputs(states[:-1], episode.action), atol=1e-5)
+        np.testing.assert_allclose(
+            data["x"][at : at + len(episode)], e.inputs(states[:-1], episode.action), atol=1e-5
+        )
         at += len(episode)
 
 
 def test_it_learns_and_beats_copy_last_on_episodes_it_never_saw(trained):
     held = wm.episodes.load("humanoid-mixed").select(range(300, 384))
     unit = vae.Vae.create(BODY, held.physics, vae.VaeConfig(hidden=(4,)))
-    found = heldout.open_loop(unit, held, lambda obs, before, action: trained.open_loop(obs[:, -1], action), horizon=10)
+    found = heldout.open_loop(
+        unit, held, lambda obs, before, action: trained.open_loop(obs[:, -1], action), horizon=10
+    )
     assert found.ratio()[0] < 0.8
     assert found.ratio()[-1] < 1.0
 
@@ -52,10 +58,18 @@ def test_members_differ_and_a_step_is_made_by_its_row_s_member(trained, real):
     calm, reward, disagreement = trained.step(physics, action, np.random.default_rng(0), tau=0.0)
     expected = physics + mean[np.arange(6) % 3, np.arange(6)] * trained.change_std
     np.testing.assert_allclose(calm, expected, atol=1e-5)
-    np.testing.assert_allclose(trained.step(physics, action)[0], physics + mean.mean(axis=0) * trained.change_std, atol=1e-5)
+    np.testing.assert_allclose(
+        trained.step(physics, action)[0],
+        physics + mean.mean(axis=0) * trained.change_std,
+        atol=1e-5,
+    )
     assert reward.shape == disagreement.shape == (6,)
     assert np.all(disagreement > 0)
-    assert trained.open_loop(physics, np.repeat(action[:, None], 4, axis=1)).shape == (6, 4, BODY.physics_dim)
+    assert trained.open_loop(physics, np.repeat(action[:, None], 4, axis=1)).shape == (
+        6,
+        4,
+        BODY.physics_dim,
+    )
 
 
 def test_an_ensemble_comes_back_bit_for_bit(trained):

@@ -24,7 +24,16 @@ def toy_episode(seed, length):
     qpos[0] = -1.0 - seed
     qpos[1:] = steps[:, None]
     fell = seed % 2 == 0
-    return Episode(seed, None, action.astype(np.float32), steps, qpos, np.zeros((length + 1, 23)), terminated=fell, truncated=not fell)
+    return Episode(
+        seed,
+        None,
+        action.astype(np.float32),
+        steps,
+        qpos,
+        np.zeros((length + 1, 23)),
+        terminated=fell,
+        truncated=not fell,
+    )
 
 
 def toy(lengths):
@@ -42,7 +51,9 @@ def test_with_the_default_stride_every_step_is_in_exactly_one_window(lengths, le
 
 @settings(deadline=None, max_examples=60)
 @given(LENGTHS, st.integers(1, 15), st.integers(1, 15))
-def test_in_every_window_the_next_state_is_the_action_and_no_window_crosses_a_reset(lengths, length, stride):
+def test_in_every_window_the_next_state_is_the_action_and_no_window_crosses_a_reset(
+    lengths, length, stride
+):
     windows = toy(lengths).windows(length, stride=stride)
     w, t = np.nonzero(windows.mask)
     assert np.array_equal(windows.states[w, t + 1, 0], windows.action[w, t, 0])
@@ -54,7 +65,9 @@ def test_in_every_window_the_next_state_is_the_action_and_no_window_crosses_a_re
 
 @settings(deadline=None, max_examples=60)
 @given(LENGTHS, st.integers(1, 15), st.integers(1, 15))
-def test_padding_is_zero_at_the_end_only_and_a_window_has_at_least_one_real_step(lengths, length, stride):
+def test_padding_is_zero_at_the_end_only_and_a_window_has_at_least_one_real_step(
+    lengths, length, stride
+):
     windows = toy(lengths).windows(length, stride=stride)
     real = windows.mask.sum(axis=1)
     assert real.min() >= 1
@@ -67,7 +80,9 @@ def test_padding_is_zero_at_the_end_only_and_a_window_has_at_least_one_real_step
 
 @settings(deadline=None, max_examples=60)
 @given(LENGTHS, st.integers(1, 15), st.integers(1, 15))
-def test_no_step_is_lost_where_windows_overlap_and_falls_are_marked_where_they_happen(lengths, length, stride):
+def test_no_step_is_lost_where_windows_overlap_and_falls_are_marked_where_they_happen(
+    lengths, length, stride
+):
     episodes = toy(lengths)
     windows = episodes.windows(length, stride=stride)
     if stride <= length:
@@ -104,7 +119,9 @@ def test_a_window_of_the_real_body_shows_the_state_that_followed_the_action():
             data.ctrl[:] = windows.action[w, t]
             mujoco.mj_step(BODY.model, data, BODY.frame_skip)
             after = np.concatenate([data.qpos[2:], data.qvel])
-            assert np.allclose(after, windows.states[w, t + 1], atol=1e-3)  # the solver's warm start is not in a window
+            assert np.allclose(
+                after, windows.states[w, t + 1], atol=1e-3
+            )  # the solver's warm start is not in a window
 
 
 def test_episodes_come_back_from_disk_as_they_were(tmp_path):
@@ -123,7 +140,9 @@ def test_full_observations_are_made_again_bit_for_bit():
 
 
 def test_an_episode_cut_short_by_a_limit_is_replayed_too():
-    short = Episodes.of(BODY, wm.rollout.rollout(BODY, wm.policies.zero_action(BODY), [5, 6], max_steps=9))
+    short = Episodes.of(
+        BODY, wm.rollout.rollout(BODY, wm.policies.zero_action(BODY), [5, 6], max_steps=9)
+    )
     long = Episodes.of(BODY, wm.rollout.rollout(BODY, wm.policies.zero_action(BODY), [7]))
     both = Episodes.of(BODY, [short[0], short[1], long[0]])
     assert np.array_equal(both.replayed().obs, both.obs)

@@ -12,7 +12,14 @@ BODY = wm.body.get("humanoid")
 
 def fake(name, run, returns):
     returns = np.asarray(returns, dtype=float)
-    return Score(name, run, returns, np.full(len(returns), 10.0), np.ones(len(returns), bool), {"alive": returns + 1, "control": -np.ones(len(returns))})
+    return Score(
+        name,
+        run,
+        returns,
+        np.full(len(returns), 10.0),
+        np.ones(len(returns), bool),
+        {"alive": returns + 1, "control": -np.ones(len(returns))},
+    )
 
 
 def test_a_score_adds_up_the_episodes_of_its_own_seeds():
@@ -28,15 +35,25 @@ def test_a_score_adds_up_the_episodes_of_its_own_seeds():
 
 def test_another_split_or_run_is_played_on_other_episodes():
     policy = wm.policies.zero_action(BODY)
-    starts = [evaluate.score(BODY, policy, name=f"starts {run} {split}", run=run, split=split, episodes=3).returns[0] for run in (0, 1) for split in evaluate.SPLITS]
+    starts = [
+        evaluate.score(
+            BODY, policy, name=f"starts {run} {split}", run=run, split=split, episodes=3
+        ).returns[0]
+        for run in (0, 1)
+        for split in evaluate.SPLITS
+    ]
     assert len(set(starts)) == 4
 
 
 def test_test_seeds_give_the_same_policy_the_same_answer_and_refuse_another():
     zero, held = wm.policies.zero_action(BODY), wm.policies.hold_pose(BODY)
     once = evaluate.score(BODY, zero, name="mine", split="test", episodes=4)
-    assert np.array_equal(evaluate.score(BODY, zero, name="mine", split="test", episodes=4).returns, once.returns)
-    with pytest.raises(wm.runs.InputError, match=r"test seeds of 'mine', run 0, were opened already"):
+    assert np.array_equal(
+        evaluate.score(BODY, zero, name="mine", split="test", episodes=4).returns, once.returns
+    )
+    with pytest.raises(
+        wm.runs.InputError, match=r"test seeds of 'mine', run 0, were opened already"
+    ):
         evaluate.score(BODY, held, name="mine", split="test", episodes=4)
     evaluate.score(BODY, held, name="mine", split="selection", episodes=4)
 
@@ -51,7 +68,9 @@ def test_the_bootstrap_interval_of_a_mean_is_near_the_normal_one_and_covers_nine
     rng = np.random.default_rng(0)
     values = rng.normal(50, 10, 400)
     low, high = evaluate.interval(values, np.mean)
-    assert (low, high) == pytest.approx((values.mean() - 1.96 * 0.5, values.mean() + 1.96 * 0.5), abs=0.2)
+    assert (low, high) == pytest.approx(
+        (values.mean() - 1.96 * 0.5, values.mean() + 1.96 * 0.5), abs=0.2
+    )
     bounds = [evaluate.interval(rng.normal(0, 1, 20), resamples=200, seed=k) for k in range(200)]
     assert 0.85 < np.mean([low < 0 < high for low, high in bounds]) <= 1
 
@@ -80,11 +99,23 @@ def test_the_scorecard_keeps_the_order_of_names_and_reads_as_text_and_as_an_esca
 
 
 MISTAKES = {
-    "an unknown split": (lambda: evaluate.score(BODY, None, name="x", split="training"), r"no split 'training'.*selection, test"),
-    "no episodes": (lambda: evaluate.score(BODY, None, name="x", episodes=0), r"0 episodes were asked for"),
+    "an unknown split": (
+        lambda: evaluate.score(BODY, None, name="x", split="training"),
+        r"no split 'training'.*selection, test",
+    ),
+    "no episodes": (
+        lambda: evaluate.score(BODY, None, name="x", episodes=0),
+        r"0 episodes were asked for",
+    ),
     "an empty scorecard": (lambda: evaluate.scorecard([]), r"at least one score"),
-    "a run counted twice": (lambda: evaluate.scorecard([fake("a", 0, [1]), fake("a", 0, [1])]), r"'a' has the same run twice"),
-    "a name that is not there": (lambda: evaluate.scorecard([fake("a", 0, [1])])["b"], r"no 'b' in this scorecard; there are: a"),
+    "a run counted twice": (
+        lambda: evaluate.scorecard([fake("a", 0, [1]), fake("a", 0, [1])]),
+        r"'a' has the same run twice",
+    ),
+    "a name that is not there": (
+        lambda: evaluate.scorecard([fake("a", 0, [1])])["b"],
+        r"no 'b' in this scorecard; there are: a",
+    ),
 }
 
 
@@ -101,9 +132,21 @@ def test_survival_is_the_share_of_episodes_longer_than_each_step():
 
 # The palette. Simulated colour blindness after Machado, Oliveira & Fernandes (2009), severity 1.
 SIMULATED = {
-    "protan": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
-    "deutan": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
-    "tritan": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+    "protan": [
+        [0.152286, 1.052583, -0.204868],
+        [0.114503, 0.786281, 0.099216],
+        [-0.003882, -0.048116, 1.051998],
+    ],
+    "deutan": [
+        [0.367322, 0.860646, -0.227968],
+        [0.280085, 0.672501, 0.047413],
+        [-0.011820, 0.042940, 0.968881],
+    ],
+    "tritan": [
+        [1.255528, -0.076749, -0.178779],
+        [-0.078411, 0.930809, 0.147602],
+        [0.004733, 0.691367, 0.303900],
+    ],
 }
 
 
@@ -114,7 +157,9 @@ def linear(colour):
 
 def lab(rgb):
     """CIE L*a*b* of a linear sRGB colour."""
-    to_xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+    to_xyz = np.array(
+        [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
+    )
     x, y, z = np.cbrt(np.clip(to_xyz @ np.clip(rgb, 0, 1) / [0.9505, 1.0, 1.089], 0.008856, None))
     return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
 
@@ -151,8 +196,14 @@ def test_every_plot_draws_something():
 
 
 def test_names_that_the_palette_lacks_get_colours_of_their_own_in_one_picture():
-    assert palette.colours(["reality", "z[1]"]) == {"reality": palette.REALITY, "z[1]": palette.colour("z[1]")}
-    for names in (["z[1]", "z[31]", "z[10]", "z[30]"], ["reality", "0 epochs", "1 epoch", "5 epochs", "25 epochs"]):
+    assert palette.colours(["reality", "z[1]"]) == {
+        "reality": palette.REALITY,
+        "z[1]": palette.colour("z[1]"),
+    }
+    for names in (
+        ["z[1]", "z[31]", "z[10]", "z[30]"],
+        ["reality", "0 epochs", "1 epoch", "5 epochs", "25 epochs"],
+    ):
         assert len(set(palette.colours(names).values())) == len(names)
     assert len(palette.colours(map(str, range(9)))) == 9
 

@@ -21,7 +21,9 @@ def ellipsoid(x):
 
 
 def rosenbrock(x):
-    return -(100 * np.square(x[..., 1:] - np.square(x[..., :-1])) + np.square(1 - x[..., :-1])).sum(axis=-1)
+    return -(100 * np.square(x[..., 1:] - np.square(x[..., :-1])) + np.square(1 - x[..., :-1])).sum(
+        axis=-1
+    )
 
 
 def climb(strategy, function, generations):
@@ -48,7 +50,9 @@ def rotation(n, seed=0):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_same_seed_gives_the_same_result_and_another_gives_another(name):
-    one, same, other = (climb(make(name, np.ones(N), seed, popsize=12), sphere, 6) for seed in (3, 3, 4))
+    one, same, other = (
+        climb(make(name, np.ones(N), seed, popsize=12), sphere, 6) for seed in (3, 3, 4)
+    )
     assert np.array_equal(one, same)
     assert not np.array_equal(one, other)
 
@@ -99,13 +103,29 @@ def test_cma_es_does_not_care_how_the_valley_lies_and_its_diagonal_does():
 )  # fmt: skip
 def test_known_landscapes_are_climbed_within_known_counts(name, function, target, most):
     popsize = 20 if name in ("elites", "cem") else 10
-    used = [evaluations(make(name, np.ones(N) if function is not rosenbrock else np.zeros(N), seed, popsize=popsize, sigma=0.5), function, target, 2 * most) for seed in range(3)]
+    used = [
+        evaluations(
+            make(
+                name,
+                np.ones(N) if function is not rosenbrock else np.zeros(N),
+                seed,
+                popsize=popsize,
+                sigma=0.5,
+            ),
+            function,
+            target,
+            2 * most,
+        )
+        for seed in range(3)
+    ]
     assert sorted(used)[1] <= most, used
 
 
 def test_the_reports_averaging_stays_far_from_the_top_and_the_repaired_does_not():
     """With sigma fixed, noise and pull balance at a distance that no number of generations shortens."""
-    reported, repaired = (make(name, np.ones(100), popsize=64) for name in ("elites-reported", "elites"))
+    reported, repaired = (
+        make(name, np.ones(100), popsize=64) for name in ("elites-reported", "elites")
+    )
     on_the_way = climb(reported, sphere, 300)
     climb(repaired, sphere, 300)
     assert sphere(on_the_way[150]) == pytest.approx(sphere(on_the_way[-1]), rel=0.5)
@@ -117,7 +137,10 @@ def test_rows_of_openai_es_are_mirrored_pairs_and_its_gradient_is_the_sum_over_t
     population = strategy.ask()
     assert np.allclose(population[:4] + population[4:], 2 * strategy.mean, atol=1e-15)
     fitness = sphere(population)
-    by_hand = sum(rank * (row - strategy.mean) / 0.3 for rank, row in zip(centred_ranks(fitness), population, strict=True)) / (8 * 0.3)
+    by_hand = sum(
+        rank * (row - strategy.mean) / 0.3
+        for rank, row in zip(centred_ranks(fitness), population, strict=True)
+    ) / (8 * 0.3)
     assert np.allclose(strategy.gradient(fitness), by_hand)
 
 
@@ -135,7 +158,9 @@ def test_openai_es_climbs_with_adam():
         up = strategy.gradient(sphere(strategy.ask())) - 0.01 * x
         strategy.tell(sphere(strategy.ask()))
         first, second = 0.9 * first + 0.1 * up, 0.999 * second + 0.001 * up**2
-        x = x + 0.1 * (first / (1 - 0.9**n)) / (np.sqrt(second / (1 - 0.999**n)) + 1e-8 / np.sqrt(1 - 0.999**n))
+        x = x + 0.1 * (first / (1 - 0.9**n)) / (
+            np.sqrt(second / (1 - 0.999**n)) + 1e-8 / np.sqrt(1 - 0.999**n)
+        )
         assert np.allclose(strategy.mean, x)
 
 

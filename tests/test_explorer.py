@@ -12,19 +12,38 @@ from wmlib.runs import InputError
 
 
 def effects(values=(1.0, 2.0, 3.0), n=2):
-    return [Effect(f"factor {k}", "high", "low", {seed: value * (-1) ** k for seed, value in enumerate(values)}) for k in range(n)]
+    return [
+        Effect(
+            f"factor {k}",
+            "high",
+            "low",
+            {seed: value * (-1) ** k for seed, value in enumerate(values)},
+        )
+        for k in range(n)
+    ]
 
 
 # The numbers.
 
 
-@pytest.mark.parametrize(("level", "df", "known"), [(0.95, 1, 12.7062), (0.95, 2, 4.30265), (0.95, 4, 2.77645), (0.99, 9, 3.24984), (0.8, 2, 1.88562)])
+@pytest.mark.parametrize(
+    ("level", "df", "known"),
+    [
+        (0.95, 1, 12.7062),
+        (0.95, 2, 4.30265),
+        (0.95, 4, 2.77645),
+        (0.99, 9, 3.24984),
+        (0.8, 2, 1.88562),
+    ],
+)
 def test_quantiles_are_those_of_the_tables(level, df, known):
     assert explorer.t_quantile(level, df) == pytest.approx(known, rel=1e-4)
 
 
 def test_with_three_seeds_quantile_and_p_have_closed_forms():
-    assert explorer.t_quantile(0.95, 2) == pytest.approx(np.sqrt(2) * np.tan(np.arcsin(0.95)), rel=1e-4)
+    assert explorer.t_quantile(0.95, 2) == pytest.approx(
+        np.sqrt(2) * np.tan(np.arcsin(0.95)), rel=1e-4
+    )
     values = np.array([1.0, 2.0, 4.0])
     t = values.mean() / (values.std(ddof=1) / np.sqrt(3))
     assert explorer.p_value(values) == pytest.approx(1 - t / np.sqrt(2 + t**2), abs=1e-5)
@@ -76,11 +95,18 @@ def test_the_table_says_everything_without_a_script():
     assert "http" not in page.replace("http://www.w3.org/2000/svg", "")
 
 
-HOSTILE = ["</script><script>window.pwned = 1</script>", "<img src=x onerror='window.pwned = 1'>", "\"'>&lt;!--", "${window.pwned = 1}"]
+HOSTILE = [
+    "</script><script>window.pwned = 1</script>",
+    "<img src=x onerror='window.pwned = 1'>",
+    "\"'>&lt;!--",
+    "${window.pwned = 1}",
+]
 
 
 def hostile():
-    return explorer.show({name: [Effect(name, name, name, {0: 1.0, 1: 2.0})] for name in HOSTILE}, label=HOSTILE[0])
+    return explorer.show(
+        {name: [Effect(name, name, name, {0: 1.0, 1: 2.0})] for name in HOSTILE}, label=HOSTILE[0]
+    )
 
 
 def test_hostile_names_cannot_leave_the_data():
@@ -96,12 +122,18 @@ WRONG = {
     "nothing": (lambda: explorer.show({}), "0 effects on 0 measures"),
     "an empty measure": (lambda: explorer.show({"return": []}), "expected at least one on each"),
     "too much": (lambda: explorer.show({"return": effects(n=201)}), "at most 200"),
-    "NaN": (lambda: explorer.show({"return": effects((1.0, float("nan")))}), "'factor 0', 'high', seed 1 differs by nan; expected a finite number"),
+    "NaN": (
+        lambda: explorer.show({"return": effects((1.0, float("nan")))}),
+        "'factor 0', 'high', seed 1 differs by nan; expected a finite number",
+    ),
     "infinity": (lambda: explorer.show({"return": effects((float("inf"),))}), "differs by inf"),
     "no seed": (lambda: explorer.show({"return": effects(())}), "has 0 differences"),
     "a long name": (lambda: explorer.show({"x" * 61: effects()}), "at most 60 letters"),
     "a name that is no text": (lambda: explorer.show({3: effects()}), "expected a text"),
-    "another measure": (lambda: explorer.show({"return": effects()}, lower_is_better=["error"]), "'error' is to be better when lower, but is no measure"),
+    "another measure": (
+        lambda: explorer.show({"return": effects()}, lower_is_better=["error"]),
+        "'error' is to be better when lower, but is no measure",
+    ),
     "a level of one": (lambda: explorer.t_quantile(1.0, 2), "expected between 0 and 1"),
     "no degrees": (lambda: explorer.t_quantile(0.5, 0), "at least 1"),
 }
@@ -127,13 +159,28 @@ def look(browser, tmp_path):
 
     def open_it(*shown, html=""):
         page, wrong = context.new_page(), []
-        page.on("request", lambda request: wrong.append(request.url) if not request.url.startswith(("file:", "data:")) else None)
-        page.on("console", lambda message: wrong.append(message.text) if message.type in ("error", "warning") else None)
+        page.on(
+            "request",
+            lambda request: (
+                wrong.append(request.url)
+                if not request.url.startswith(("file:", "data:"))
+                else None
+            ),
+        )
+        page.on(
+            "console",
+            lambda message: (
+                wrong.append(message.text) if message.type in ("error", "warning") else None
+            ),
+        )
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.wrong = wrong
         file = tmp_path / "page.html"
         body = "".join(each.html() for each in shown) + html
-        file.write_text(f'<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>effects</title><body>{body}</body></html>', encoding="utf-8")
+        file.write_text(
+            f'<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>effects</title><body>{body}</body></html>',
+            encoding="utf-8",
+        )
         page.goto(file.as_uri(), wait_until="load")
         return page
 
@@ -147,7 +194,10 @@ LINES = "document.querySelector('.wm-explorer').explorer.lines.map(line => [line
 @pytest.mark.browser
 def test_the_script_finds_what_python_finds(look):
     rng = np.random.default_rng(0)
-    given = [Effect("x", str(k), "0", dict(enumerate(rng.normal(rng.normal(), 1, 2 + k % 5)))) for k in range(12)]
+    given = [
+        Effect("x", str(k), "0", dict(enumerate(rng.normal(rng.normal(), 1, 2 + k % 5))))
+        for k in range(12)
+    ]
     page = look(explorer.show({"error": given}, lower_is_better=["error"]))
     for effect, (mean, low, high, p, verdict) in zip(given, page.evaluate(LINES), strict=True):
         values = list(effect.differences.values())
@@ -155,22 +205,40 @@ def test_the_script_finds_what_python_finds(look):
         assert p == pytest.approx(explorer.p_value(values), abs=1e-4)
         assert verdict == explorer.finding(*explorer.interval(values), sign=-1)
     page.get_by_label("count all looks").check()
-    counted = explorer.holm([explorer.p_value(list(effect.differences.values())) for effect in given])
+    counted = explorer.holm(
+        [explorer.p_value(list(effect.differences.values())) for effect in given]
+    )
     assert [bool(line[4]) for line in page.evaluate(LINES)] == [p < 0.05 for p in counted]
     assert page.wrong == []
 
 
 @pytest.mark.browser
 def test_seeds_factor_measure_and_certainty_can_be_chosen_with_the_keyboard(look):
-    page = look(explorer.show({"return": effects((1.0, 2.0, 9.0)), "error": effects((1.0, 1.1, 1.2))}, label="Both"))
+    page = look(
+        explorer.show(
+            {"return": effects((1.0, 2.0, 9.0)), "error": effects((1.0, 1.1, 1.2))}, label="Both"
+        )
+    )
     status = page.get_by_role("status")
     assert status.inner_text() == "2 changes, 3 seeds: 0 better, 0 worse, 2 undecided"
     page.keyboard.press("Tab")
     reached = []
     for _ in range(7):
-        reached.append(page.evaluate("(document.activeElement.closest('label') || document.activeElement).textContent"))
+        reached.append(
+            page.evaluate(
+                "(document.activeElement.closest('label') || document.activeElement).textContent"
+            )
+        )
         page.keyboard.press("Tab")
-    assert [text[:7] for text in reached] == ["measure", "factora", "0", "1", "2", "certain", "count a"]
+    assert [text[:7] for text in reached] == [
+        "measure",
+        "factora",
+        "0",
+        "1",
+        "2",
+        "certain",
+        "count a",
+    ]
     page.get_by_label("2", exact=True).focus()
     page.keyboard.press("Space")
     assert page.evaluate(LINES)[0][0] == pytest.approx(1.5)
@@ -178,7 +246,9 @@ def test_seeds_factor_measure_and_certainty_can_be_chosen_with_the_keyboard(look
     page.get_by_label("factor").select_option("factor 1")
     assert page.locator(".wm-explorer tbody tr").count() == 1
     page.get_by_label("measure").select_option("error")
-    assert page.locator(".wm-explorer tbody tr").count() == 2, "another measure has factors of its own"
+    assert page.locator(".wm-explorer tbody tr").count() == 2, (
+        "another measure has factors of its own"
+    )
     page.get_by_label("2", exact=True).check()
     assert status.inner_text() == "2 changes, 3 seeds: 1 better, 1 worse, 0 undecided"
     page.get_by_label("certainty").select_option("0.99")
@@ -202,7 +272,10 @@ def test_where_scripts_are_blocked_the_table_shows(browser):
 @pytest.mark.browser
 def test_hostile_names_run_nothing_and_damaged_data_leave_the_table(look):
     still = '<div class="wm-effects">still</div>'
-    broken = "".join(f'<div class="wm-explorer"><script type="application/json">{data}</script>{still}</div>' for data in ("", "{}", "null", '{"measures":[]}', "no JSON"))
+    broken = "".join(
+        f'<div class="wm-explorer"><script type="application/json">{data}</script>{still}</div>'
+        for data in ("", "{}", "null", '{"measures":[]}', "no JSON")
+    )
     page = look(hostile(), html=broken)
     for name in HOSTILE:
         page.get_by_label("measure").select_option(label=name)

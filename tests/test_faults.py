@@ -13,13 +13,25 @@ from test_kills import STAGES, content, made  # noqa: F401  a fixture
 from wmlib import runs
 from wmlib.cli import main
 
-WITH_CHECKPOINTS = ["train-vae", "train-mdnrnn", "train-ensemble", "train-controller", "dream", "iterate"]
+WITH_CHECKPOINTS = [
+    "train-vae",
+    "train-mdnrnn",
+    "train-ensemble",
+    "train-controller",
+    "dream",
+    "iterate",
+]
 ALL = ["gather", *WITH_CHECKPOINTS]
 
 
 def sampled(stages, *in_the_gate):
     """These in every gate, the others in `make slow`."""
-    return [stage if stage in in_the_gate else pytest.param(*[stage] if isinstance(stage, str) else stage, marks=pytest.mark.slow) for stage in stages]
+    return [
+        stage
+        if stage in in_the_gate
+        else pytest.param(*[stage] if isinstance(stage, str) else stage, marks=pytest.mark.slow)
+        for stage in stages
+    ]
 
 
 @pytest.fixture
@@ -72,7 +84,9 @@ def failing(monkeypatch, error, after):
 
 @pytest.mark.parametrize("after", [0, 5])
 @pytest.mark.parametrize("stage", sampled(ALL, "train-mdnrnn", "train-controller"))
-def test_a_full_disk_is_said_in_one_line_and_nothing_is_lost(stage, after, place, whole, monkeypatch, capsys):
+def test_a_full_disk_is_said_in_one_line_and_nothing_is_lost(
+    stage, after, place, whole, monkeypatch, capsys
+):
     expected = whole(stage)
     with monkeypatch.context() as patch:
         failing(patch, OSError(28, "No space left on device"), after)
@@ -106,7 +120,9 @@ def test_what_is_there_already_is_not_overwritten(stage, place, capsys):
 
 
 @pytest.mark.parametrize("stage", sampled(WITH_CHECKPOINTS, "train-ensemble", "dream"))
-def test_two_runs_in_one_folder_and_a_run_with_other_words_are_refused(stage, place, whole, monkeypatch, capsys):
+def test_two_runs_in_one_folder_and_a_run_with_other_words_are_refused(
+    stage, place, whole, monkeypatch, capsys
+):
     expected = whole(stage)
     with monkeypatch.context() as patch:
         failing(patch, KeyboardInterrupt(), 6)
@@ -115,7 +131,12 @@ def test_two_runs_in_one_folder_and_a_run_with_other_words_are_refused(stage, pl
     with runs.locked(place / "out.run"):
         assert main(STAGES[stage]) == 2
         one_line(capsys, "Another process")
-    other = [word if STAGES[stage][n - 1] not in ("--hidden", "--h-dim", "--z-dim", "--popsize") else "10" for n, word in enumerate(STAGES[stage])]
+    other = [
+        word
+        if STAGES[stage][n - 1] not in ("--hidden", "--h-dim", "--z-dim", "--popsize")
+        else "10"
+        for n, word in enumerate(STAGES[stage])
+    ]
     there = any(path.name not in (".lock", "seconds") for path in (place / "out.run").iterdir())
     assert main(other) == (2 if there else 0)
     if there:
@@ -127,17 +148,53 @@ def test_two_runs_in_one_folder_and_a_run_with_other_words_are_refused(stage, pl
 
 
 LONG = {
-    "evolution by processes": ["train-controller", "--steps", "40000", "--popsize", "8", "--executor", "processes", "--workers", "2", "--out", "out"],
-    "V": ["train-vae", "--data", "humanoid-mixed", "--epochs", "400", "--z-dim", "8", "--out", "out"],
+    "evolution by processes": [
+        "train-controller",
+        "--steps",
+        "40000",
+        "--popsize",
+        "8",
+        "--executor",
+        "processes",
+        "--workers",
+        "2",
+        "--out",
+        "out",
+    ],
+    "V": [
+        "train-vae",
+        "--data",
+        "humanoid-mixed",
+        "--epochs",
+        "400",
+        "--z-dim",
+        "8",
+        "--out",
+        "out",
+    ],
 }
 
 
 SIGNALS = {"SIGTERM": [signal.SIGTERM], "Ctrl-C twice": [signal.SIGINT, signal.SIGINT]}
 
 
-@pytest.mark.parametrize(("stage", "signals"), sampled([(stage, name) for stage in LONG for name in SIGNALS], ("V", "Ctrl-C twice"), ("evolution by processes", "SIGTERM")))
+@pytest.mark.parametrize(
+    ("stage", "signals"),
+    sampled(
+        [(stage, name) for stage in LONG for name in SIGNALS],
+        ("V", "Ctrl-C twice"),
+        ("evolution by processes", "SIGTERM"),
+    ),
+)
 def test_a_signal_ends_a_run_politely_and_the_command_may_go_on(stage, signals, tmp_path):
-    process = subprocess.Popen([sys.executable, "-m", "wmlib", *LONG[stage]], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "wmlib", *LONG[stage]],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
     for line in process.stdout:
         if re.match(r"  (epoch|generation)", line):
             break
@@ -153,11 +210,26 @@ def test_a_signal_ends_a_run_politely_and_the_command_may_go_on(stage, signals, 
 def test_the_exit_codes_are_those_that_help_and_the_page_name(capsys):
     with pytest.raises(SystemExit):
         main(["--help"])
-    assert "0 done; 1 could not be done here (disk, memory, workers); 2 wrong input; 130 interrupted" in re.sub(r"\s+", " ", capsys.readouterr().out)
+    assert (
+        "0 done; 1 could not be done here (disk, memory, workers); 2 wrong input; 130 interrupted"
+        in re.sub(r"\s+", " ", capsys.readouterr().out)
+    )
 
 
 def test_every_stage_shows_an_example(capsys):
-    for stage in ("gather", "train-vae", "train-mdnrnn", "train-ensemble", "train-controller", "dream", "iterate", "evaluate", "small", "large", "report"):
+    for stage in (
+        "gather",
+        "train-vae",
+        "train-mdnrnn",
+        "train-ensemble",
+        "train-controller",
+        "dream",
+        "iterate",
+        "evaluate",
+        "small",
+        "large",
+        "report",
+    ):
         with pytest.raises(SystemExit):
             main([stage, "--help"])
         assert f"wmlib {stage}" in capsys.readouterr().out.split("example")[1]

@@ -134,7 +134,9 @@ DAMAGES = [
 ]
 
 
-@pytest.mark.parametrize(("damage", "message"), DAMAGES, ids=[message[:30] for _, message in DAMAGES])
+@pytest.mark.parametrize(
+    ("damage", "message"), DAMAGES, ids=[message[:30] for _, message in DAMAGES]
+)
 def test_a_damaged_artefact_is_refused_in_one_line(artefact, damage, message):
     damage(artefact)
     with pytest.raises(InputError, match=message) as caught:
@@ -152,30 +154,77 @@ def roll(policy, seeds=(0,), **sizes):
 
 ZERO = wm.policies.zero_action(HUMANOID)
 MISTAKES = {
-    "an unknown body, nearly right": (lambda: wm.body.get("humanid"), r"no body 'humanid'; there are: .*Did you mean 'humanoid'\?"),
+    "an unknown body, nearly right": (
+        lambda: wm.body.get("humanid"),
+        r"no body 'humanid'; there are: .*Did you mean 'humanoid'\?",
+    ),
     "Gymnasium's id for a body": (lambda: wm.body.get("Humanoid-v5"), r"Did you mean 'humanoid'\?"),
-    "an unknown body": (lambda: wm.body.get("zeppelin"), r"no body 'zeppelin'; there are: humanoid"),
-    "observations of v4": (lambda: HUMANOID.state(np.zeros((3, 376))), r"has 348 numbers .*got 376.*v4.*gather again with Humanoid-v5"),
+    "an unknown body": (
+        lambda: wm.body.get("zeppelin"),
+        r"no body 'zeppelin'; there are: humanoid",
+    ),
+    "observations of v4": (
+        lambda: HUMANOID.state(np.zeros((3, 376))),
+        r"has 348 numbers .*got 376.*v4.*gather again with Humanoid-v5",
+    ),
     "a single number": (lambda: HUMANOID.state(np.float64(3)), r"got no"),
-    "NaN in an observation": (lambda: HUMANOID.poses(np.full((4, 348), np.nan)), r"NaN or infinity, first at \(0, 0\)"),
-    "NaN in an action": (lambda: roll(a_policy_that_gives(np.nan)), r"action that is NaN or infinite, first in row 0"),
+    "NaN in an observation": (
+        lambda: HUMANOID.poses(np.full((4, 348), np.nan)),
+        r"NaN or infinity, first at \(0, 0\)",
+    ),
+    "NaN in an action": (
+        lambda: roll(a_policy_that_gives(np.nan)),
+        r"action that is NaN or infinite, first in row 0",
+    ),
     "infinity in an action": (lambda: roll(a_policy_that_gives(np.inf)), r"NaN or infinite"),
-    "actions of a wrong shape": (lambda: roll(lambda obs, state: (np.zeros(17), state)), r"shape \(17,\); humanoid needs \(1, 17\)"),
-    "zero episodes side by side": (lambda: roll(ZERO, batch=0), r"batch is 0; expected a whole number of at least 1"),
+    "actions of a wrong shape": (
+        lambda: roll(lambda obs, state: (np.zeros(17), state)),
+        r"shape \(17,\); humanoid needs \(1, 17\)",
+    ),
+    "zero episodes side by side": (
+        lambda: roll(ZERO, batch=0),
+        r"batch is 0; expected a whole number of at least 1",
+    ),
     "fewer than no threads": (lambda: roll(ZERO, threads=-2), r"threads is -2; expected"),
     "no steps": (lambda: roll(ZERO, max_steps=0), r"max_steps is 0; expected"),
     "a negative seed": (lambda: roll(ZERO, seeds=(-1,)), r"seed of an episode is -1; expected"),
-    "more steps than the seeds give": (lambda: roll(ZERO, seeds=range(3), min_steps=10_000), r"seeds ran out after 3 episodes"),
-    "gathering no steps": (lambda: wm.episodes.gather(HUMANOID, "random", 0, 0), r"0 steps were asked for"),
-    "gathering with an unknown policy": (lambda: wm.episodes.gather(HUMANOID, "ppo", 10, 0), r"no policy 'ppo'; there are: random"),
-    "a run seed out of range": (lambda: wm.episodes.gather(HUMANOID, "random", 10, 1000), r"expected a whole number from 0 to 999"),
+    "more steps than the seeds give": (
+        lambda: roll(ZERO, seeds=range(3), min_steps=10_000),
+        r"seeds ran out after 3 episodes",
+    ),
+    "gathering no steps": (
+        lambda: wm.episodes.gather(HUMANOID, "random", 0, 0),
+        r"0 steps were asked for",
+    ),
+    "gathering with an unknown policy": (
+        lambda: wm.episodes.gather(HUMANOID, "ppo", 10, 0),
+        r"no policy 'ppo'; there are: random",
+    ),
+    "a run seed out of range": (
+        lambda: wm.episodes.gather(HUMANOID, "random", 10, 1000),
+        r"expected a whole number from 0 to 999",
+    ),
     "laying nothing end to end": (lambda: wm.episodes.Episodes.of(HUMANOID, []), r"no episodes"),
     "windows of no steps": (lambda: shipped().windows(0), r"length 0 .*at least 1"),
-    "windows over the wrong states": (lambda: shipped().windows(5, states=np.zeros((3, 2))), r"has 3 rows; expected \d+"),
-    "a split that leaves a part empty": (lambda: shipped().select([0, 1]).split(0.9, 0.05, 0.05), r"one would be empty"),
+    "windows over the wrong states": (
+        lambda: shipped().windows(5, states=np.zeros((3, 2))),
+        r"has 3 rows; expected \d+",
+    ),
+    "a split that leaves a part empty": (
+        lambda: shipped().select([0, 1]).split(0.9, 0.05, 0.05),
+        r"one would be empty",
+    ),
     "a split that does not add up": (lambda: shipped().split(0.5, 0.6), r"add up to 1"),
-    "width 376 in stored episodes": (lambda: dataclasses.replace(shipped(), obs=np.zeros((shipped().n_steps + len(shipped()), 376))), r"376 numbers is the v4"),
-    "an artefact that is not there": (lambda: wm.episodes.load("humanoid-walking"), r"no artefact 'humanoid-walking'.*which has: .*humanoid-mixed"),
+    "width 376 in stored episodes": (
+        lambda: dataclasses.replace(
+            shipped(), obs=np.zeros((shipped().n_steps + len(shipped()), 376))
+        ),
+        r"376 numbers is the v4",
+    ),
+    "an artefact that is not there": (
+        lambda: wm.episodes.load("humanoid-walking"),
+        r"no artefact 'humanoid-walking'.*which has: .*humanoid-mixed",
+    ),
 }
 
 
@@ -193,7 +242,9 @@ def test_a_mistake_gets_one_line(mistake):
 
 def test_an_unknown_scale_is_named_with_the_nearest(monkeypatch):
     monkeypatch.setenv("WM_SCALE", "smal")
-    with pytest.raises(InputError, match=r"expected one of smoke, small, large\. Did you mean 'small'\?"):
+    with pytest.raises(
+        InputError, match=r"expected one of smoke, small, large\. Did you mean 'small'\?"
+    ):
         wm.scales.current()
 
 
@@ -240,14 +291,30 @@ def test_a_full_disk_gets_one_line_and_leaves_no_file(tmp_path, monkeypatch, cap
 
     monkeypatch.setattr(runs, "write_arrays", full)
     assert main(["gather", "--steps", "20", "--out", str(tmp_path / "new")]) == 1
-    assert re.fullmatch(r"wmlib: .*No space left on device.*Nothing half-written was left\.\n", capsys.readouterr().err)
+    assert re.fullmatch(
+        r"wmlib: .*No space left on device.*Nothing half-written was left\.\n",
+        capsys.readouterr().err,
+    )
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=["Ctrl-C", "SIGTERM", "SIGKILL"])
+@pytest.mark.parametrize(
+    "how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=["Ctrl-C", "SIGTERM", "SIGKILL"]
+)
 def test_a_gathering_that_is_stopped_leaves_no_artefact_that_looks_whole(how, tmp_path):
-    command = [sys.executable, "-m", "wmlib", "gather", "--steps", "200000", "--out", str(tmp_path / "new")]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    command = [
+        sys.executable,
+        "-m",
+        "wmlib",
+        "gather",
+        "--steps",
+        "200000",
+        "--out",
+        str(tmp_path / "new"),
+    ]
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
     deadline = time.monotonic() + 60
     while not list(tmp_path.iterdir()) and time.monotonic() < deadline:
         time.sleep(0.05)

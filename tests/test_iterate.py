@@ -17,8 +17,21 @@ from wmlib.runs import InputError
 
 BODY = wm.body.get("humanoid")
 SLEEP = Sleep(DreamConfig(tau=0.8, horizon=15), settings={"popsize": 4}, generations=2, episodes=2)
-LOOP = Loop(steps=750, first=220, episodes=4, size=8, study=Study(first=20, updates=10, batch_size=64), sleep=SLEEP)
-WORLD = dataclasses.replace(LOOP, model="world", features="zh", steps=340, study=dataclasses.replace(LOOP.study, own_steps=3))
+LOOP = Loop(
+    steps=750,
+    first=220,
+    episodes=4,
+    size=8,
+    study=Study(first=20, updates=10, batch_size=64),
+    sleep=SLEEP,
+)
+WORLD = dataclasses.replace(
+    LOOP,
+    model="world",
+    features="zh",
+    steps=340,
+    study=dataclasses.replace(LOOP.study, own_steps=3),
+)
 
 
 @pytest.fixture(scope="module")
@@ -28,15 +41,21 @@ def whole():
 
 def fingerprint(run):
     log = [{key: value for key, value in row.items()} for row in run.log]
-    return weights.fingerprint({"params": run.params, "qpos": run.data.qpos}, [run.model.fingerprint, log])
+    return weights.fingerprint(
+        {"params": run.params, "qpos": run.data.qpos}, [run.model.fingerprint, log]
+    )
 
 
 def test_every_real_step_is_counted_and_none_is_spent_past_the_limit(whole):
     assert len(whole.log) >= 3
-    assert [row["real_steps"] for row in whole.log] == np.cumsum([part.n_steps for part in whole.experience]).tolist()
+    assert [row["real_steps"] for row in whole.log] == np.cumsum(
+        [part.n_steps for part in whole.experience]
+    ).tolist()
     assert whole.real_steps == whole.data.n_steps <= LOOP.steps
     assert LOOP.first - iterate.FEW < whole.experience[0].n_steps <= LOOP.first
-    assert whole.data.seeds.tolist() == list(range(len(whole.data))), "each episode has a seed of its own, from the run's training seeds"
+    assert whole.data.seeds.tolist() == list(range(len(whole.data))), (
+        "each episode has a seed of its own, from the run's training seeds"
+    )
     assert all(len(part) == LOOP.episodes for part in whole.experience[1:])
 
 
@@ -44,10 +63,16 @@ def test_the_lineage_begins_at_zero_and_no_real_return_chooses(monkeypatch):
     assert not iterate.begin(LOOP).params.any()
     short, looked = dataclasses.replace(LOOP, steps=420), []
     plain = iterate.iterate(short, say=None)
-    monkeypatch.setattr(iterate.Episodes, "returns", property(lambda self: looked.append(1) or np.full(len(self), -1e9)))
+    monkeypatch.setattr(
+        iterate.Episodes,
+        "returns",
+        property(lambda self: looked.append(1) or np.full(len(self), -1e9)),
+    )
     lied = iterate.iterate(short, say=None)
     np.testing.assert_array_equal(plain.params, lied.params)
-    assert len(looked) == len(lied.log), "real returns are looked at for the log, and for nothing else"
+    assert len(looked) == len(lied.log), (
+        "real returns are looked at for the log, and for nothing else"
+    )
 
 
 @pytest.mark.parametrize("loop", [LOOP, WORLD], ids=["ensemble", "world"])
@@ -89,8 +114,20 @@ def test_a_model_learns_more_from_round_to_round(whole):
 
 def test_half_of_what_is_learned_is_new(whole, monkeypatch):
     seen = []
-    monkeypatch.setattr(refit.training, "fit", lambda loss, params, data, recipe, **_: seen.append(data["row"]) or refit.training.Trained(params, [{"epoch": 1.0}]))
-    refit.fit(refit.begin("ensemble", whole.data, 8, 0), whole.data, Study(first=200, batch_size=64, recent=100), first=True, seed=0)
+    monkeypatch.setattr(
+        refit.training,
+        "fit",
+        lambda loss, params, data, recipe, **_: (
+            seen.append(data["row"]) or refit.training.Trained(params, [{"epoch": 1.0}])
+        ),
+    )
+    refit.fit(
+        refit.begin("ensemble", whole.data, 8, 0),
+        whole.data,
+        Study(first=200, batch_size=64, recent=100),
+        first=True,
+        seed=0,
+    )
     new = np.mean(seen[0] >= whole.data.n_steps - 100)
     assert 0.5 < new < 0.5 + 0.5 * 150 / whole.data.n_steps + 0.02
     assert seen[0].max() == whole.data.n_steps - 1
@@ -98,14 +135,39 @@ def test_half_of_what_is_learned_is_new(whole, monkeypatch):
 
 def test_on_the_command_line_c_model_and_experience_come_out(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    words = ["iterate", "--steps", "300", "--first", "150", "--round-episodes", "4", "--size", "8", "--first-updates", "5", "--updates", "5", "--generations", "2", "--popsize", "4", "--episodes", "2", "--horizon", "9"]
+    words = [
+        "iterate",
+        "--steps",
+        "300",
+        "--first",
+        "150",
+        "--round-episodes",
+        "4",
+        "--size",
+        "8",
+        "--first-updates",
+        "5",
+        "--updates",
+        "5",
+        "--generations",
+        "2",
+        "--popsize",
+        "4",
+        "--episodes",
+        "2",
+        "--horizon",
+        "9",
+    ]
     assert main([*words, "--out", "c"]) == 0
     assert "round  0" in capsys.readouterr().out
     made, data = controller.load("c"), wm.episodes.load("c-experience")
     assert {path.name for path in tmp_path.iterdir()} == {"c", "c-model", "c-experience"}
     assert made.facts["real_steps"] == data.n_steps <= 300 == made.facts["budget"]
     assert made.facts["world"] == asleep.load_model("c-model").fingerprint
-    assert len(made.facts["log"]) == json.loads((tmp_path / "c" / "manifest.json").read_text())["log"][-1]["round"] + 1
+    assert (
+        len(made.facts["log"])
+        == json.loads((tmp_path / "c" / "manifest.json").read_text())["log"][-1]["round"] + 1
+    )
     assert main([*words, "--out", "c"]) == 2
     assert "c exists already" in capsys.readouterr().err
     (tmp_path / "d-model").mkdir()

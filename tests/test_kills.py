@@ -15,7 +15,18 @@ import pytest
 from wmlib import runs
 from wmlib.cli import main
 
-DREAM = ["--generations", "6", "--popsize", "6", "--episodes", "2", "--horizon", "15", "--seed", "1"]
+DREAM = [
+    "--generations",
+    "6",
+    "--popsize",
+    "6",
+    "--episodes",
+    "2",
+    "--horizon",
+    "15",
+    "--seed",
+    "1",
+]
 STAGES = {  # stage -> its words; `made` holds what earlier stages made
     "gather": ["gather", "--steps", "1500", "--policy", "mixed", "--out", "out"],
     "train-vae": ["train-vae", "--data", "../made/data", "--epochs", "4", "--z-dim", "8", "--batch-size", "64", "--out", "out"],
@@ -41,10 +52,62 @@ def made(tmp_path_factory):
     try:
         for words in (
             ["gather", "--steps", "300", "--policy", "mixed", "--out", "data"],
-            ["train-vae", "--data", "data", "--epochs", "1", "--z-dim", "8", "--batch-size", "64", "--out", "vae"],
-            ["train-mdnrnn", "--vae", "vae", "--data", "data", "--epochs", "1", "--h-dim", "16", "--length", "8", "--batch-size", "8", "--out", "world"],
-            ["train-ensemble", "--data", "data", "--epochs", "1", "--hidden", "16", "--batch-size", "64", "--out", "ensemble"],
-            ["train-controller", "--steps", "200", "--popsize", "4", "--max-steps", "20", "--check-episodes", "0", "--out", "c"],
+            [
+                "train-vae",
+                "--data",
+                "data",
+                "--epochs",
+                "1",
+                "--z-dim",
+                "8",
+                "--batch-size",
+                "64",
+                "--out",
+                "vae",
+            ],
+            [
+                "train-mdnrnn",
+                "--vae",
+                "vae",
+                "--data",
+                "data",
+                "--epochs",
+                "1",
+                "--h-dim",
+                "16",
+                "--length",
+                "8",
+                "--batch-size",
+                "8",
+                "--out",
+                "world",
+            ],
+            [
+                "train-ensemble",
+                "--data",
+                "data",
+                "--epochs",
+                "1",
+                "--hidden",
+                "16",
+                "--batch-size",
+                "64",
+                "--out",
+                "ensemble",
+            ],
+            [
+                "train-controller",
+                "--steps",
+                "200",
+                "--popsize",
+                "4",
+                "--max-steps",
+                "20",
+                "--check-episodes",
+                "0",
+                "--out",
+                "c",
+            ],
         ):
             assert main(words) == 0
     finally:
@@ -55,7 +118,11 @@ def made(tmp_path_factory):
 def without_clocks(value):
     """Facts less the seconds they took."""
     if isinstance(value, dict):
-        return {key: without_clocks(part) for key, part in value.items() if key not in ("seconds", "bytes", "sha256", "speed")}
+        return {
+            key: without_clocks(part)
+            for key, part in value.items()
+            if key not in ("seconds", "bytes", "sha256", "speed")
+        }
     return [without_clocks(part) for part in value] if isinstance(value, list) else value
 
 
@@ -64,13 +131,18 @@ def content(folder):
     found = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if not path.is_file() or any(part.startswith(".") for part in path.relative_to(folder).parts):
+        if not path.is_file() or any(
+            part.startswith(".") for part in path.relative_to(folder).parts
+        ):
             continue
         if path.suffix == ".json":
             found[name] = without_clocks(json.loads(path.read_bytes()))
         elif path.suffix == ".csv":
             with path.open(newline="") as file:
-                found[name] = [{key: value for key, value in row.items() if key != "seconds"} for row in csv.DictReader(file)]
+                found[name] = [
+                    {key: value for key, value in row.items() if key != "seconds"}
+                    for row in csv.DictReader(file)
+                ]
         else:
             found[name] = runs.sha256(path.read_bytes())
     return found
@@ -108,8 +180,12 @@ def kill_often(processes, stage, made, tmp_path, kills):
                 continue
             process = start(run)  # the last one may go on
             process.join()
-        assert process.exitcode in (0, 2), f"{stage}: exit code {process.exitcode} after {fell} kills"
-        assert process.exitcode == 0 or (run / "out").exists() or (run / "out.csv").exists(), f"{stage} refused to go on after {fell} kills"
+        assert process.exitcode in (0, 2), (
+            f"{stage}: exit code {process.exitcode} after {fell} kills"
+        )
+        assert process.exitcode == 0 or (run / "out").exists() or (run / "out.csv").exists(), (
+            f"{stage} refused to go on after {fell} kills"
+        )
         assert content(run) == expected, f"{stage}: something else came out after {fell} kills"
         shutil.rmtree(run)
         ended += 1

@@ -34,7 +34,9 @@ def small(rows, **settings):
 
 def inputs(n=4, steps=7, seed=0):
     rng = np.random.default_rng(seed)
-    return rng.normal(size=(n, steps, 6)).astype(np.float32), rng.uniform(-0.4, 0.4, (n, steps, BODY.a_dim)).astype(np.float32)
+    return rng.normal(size=(n, steps, 6)).astype(np.float32), rng.uniform(
+        -0.4, 0.4, (n, steps, BODY.a_dim)
+    ).astype(np.float32)
 
 
 def step_by_step(m, z, action, state=None):
@@ -61,7 +63,9 @@ def test_step_by_step_equals_the_sequence(rows, joint, change):
     np.testing.assert_allclose(np.asarray(h), hidden, atol=1e-5)
     for t, prediction in enumerate(predictions):
         for one, many in zip(flat(prediction), flat(at_once), strict=True):
-            np.testing.assert_allclose(np.asarray(one), np.asarray(many)[:, t], atol=1e-5, rtol=1e-5)
+            np.testing.assert_allclose(
+                np.asarray(one), np.asarray(many)[:, t], atol=1e-5, rtol=1e-5
+            )
 
 
 def test_a_sequence_in_two_parts_is_the_sequence(rows):
@@ -84,7 +88,11 @@ def test_nothing_crosses_a_reset(rows, form):
 
     def after(z):
         own = np.zeros_like(reset)
-        prediction = m.sequence(z, action, reset=reset)[0] if form == "sequence" else m.rollout(z, action, own, reset)[0]
+        prediction = (
+            m.sequence(z, action, reset=reset)[0]
+            if form == "sequence"
+            else m.rollout(z, action, own, reset)[0]
+        )
         return [np.asarray(part)[:, 4:] for part in flat(prediction)]
 
     other = z.copy()
@@ -133,11 +141,23 @@ def test_training_rows_are_the_episodes_end_to_end(v, real, rows):
 
 def test_padding_does_not_count_in_the_loss(rows):
     m = small(rows)
-    batch = m.prepare()({name: array[-2:] for name, array in rows.items()}, np.random.default_rng(0))
+    batch = m.prepare()(
+        {name: array[-2:] for name, array in rows.items()}, np.random.default_rng(0)
+    )
     assert (batch["mask"] == 0).any()
-    spoiled = {name: np.where((batch["mask"] > 0)[..., None] if array.ndim == 3 else batch["mask"] > 0, array, np.float32(3)) for name, array in batch.items() if name not in ("mask", "reset")}
+    spoiled = {
+        name: np.where(
+            (batch["mask"] > 0)[..., None] if array.ndim == 3 else batch["mask"] > 0,
+            array,
+            np.float32(3),
+        )
+        for name, array in batch.items()
+        if name not in ("mask", "reset")
+    }
     for piece, value in m.loss(m.params, batch)[1].items():
-        assert float(m.loss(m.params, {**batch, **spoiled})[1][piece]) == pytest.approx(float(value), rel=1e-5), piece
+        assert float(m.loss(m.params, {**batch, **spoiled})[1][piece]) == pytest.approx(
+            float(value), rel=1e-5
+        ), piece
 
 
 def test_codes_are_drawn_anew_in_every_batch_from_their_own_spread(rows):
@@ -168,7 +188,10 @@ def test_the_multi_step_loss_is_finite_and_reaches_every_weight(rows, joint, own
     assert ("eps" in batch) == (own == "sample")
     total, pieces, grads = nets.gradient(m.loss, m.params, batch)
     assert float(total) == pytest.approx(sum(float(piece) for piece in pieces.values()), rel=1e-5)
-    assert all(np.isfinite(np.asarray(grad)).all() and np.abs(np.asarray(grad)).max() > 0 for grad in grads.values())
+    assert all(
+        np.isfinite(np.asarray(grad)).all() and np.abs(np.asarray(grad)).max() > 0
+        for grad in grads.values()
+    )
 
 
 def test_at_first_m_says_that_nothing_changes(rows):
@@ -177,7 +200,9 @@ def test_at_first_m_says_that_nothing_changes(rows):
     prediction, _ = m.sequence(z, action)
     moved = np.asarray(mdn.mean(prediction.mixture)) - z
     assert np.abs(moved / m.change_scale).max() < 0.5
-    assert float(np.asarray(prediction.reward).mean()) == pytest.approx(float(m.reward_stats[0]), abs=2 * float(m.reward_stats[1]))
+    assert float(np.asarray(prediction.reward).mean()) == pytest.approx(
+        float(m.reward_stats[0]), abs=2 * float(m.reward_stats[1])
+    )
 
 
 def test_one_batch_is_overfitted(rows):
@@ -198,7 +223,9 @@ def toy(n=256, steps=12, seed=0):
     action = np.zeros((n, steps, BODY.a_dim), np.float32)
     action[..., 0] = rng.uniform(-0.4, 0.4, (n, steps))
     change = 0.3 * way + action[..., 0]
-    z = np.concatenate([np.zeros((n, 1)), np.cumsum(change, axis=1)], axis=1).astype(np.float32)[..., None]
+    z = np.concatenate([np.zeros((n, 1)), np.cumsum(change, axis=1)], axis=1).astype(np.float32)[
+        ..., None
+    ]
     zeros = np.zeros((n, steps), np.float32)
     reset = zeros.copy()
     reset[:, 0] = 1
@@ -223,7 +250,9 @@ def test_a_toy_world_with_two_futures_is_learned_and_remembered():
     truth = held["next_mu"][..., 0] - held["mu"][..., 0]
     assert np.abs(moved - truth)[:, 2:].mean() < 0.05, "memory does not know the way"
     apart = mu[:, 0, :, 0] - held["action"][:, 0, :1]
-    assert np.abs(np.sort(apart, axis=1).mean(axis=0) - [-0.3, 0.3]).max() < 0.1, "the two futures are not both there"
+    assert np.abs(np.sort(apart, axis=1).mean(axis=0) - [-0.3, 0.3]).max() < 0.1, (
+        "the two futures are not both there"
+    )
     assert np.exp(log_pi[:, 0, :, 0]).mean(axis=0) == pytest.approx([0.5, 0.5], abs=0.15)
     assert np.abs(np.asarray(prediction.reward)[:, 2:] - held["reward"][:, 2:]).mean() < 0.2
 

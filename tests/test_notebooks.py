@@ -12,7 +12,9 @@ import pytest
 from tools import notebooks, prose
 
 ROOT = Path(os.environ.get("WM_BOOK") or Path(__file__).resolve().parent.parent)
-CHAPTERS = sorted(path for path in (ROOT / "chapters").rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
+CHAPTERS = sorted(
+    path for path in (ROOT / "chapters").rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts
+)
 PAGES = sorted(path for path in (ROOT / "book").rglob("*.md") if "_static" not in path.parts)
 
 
@@ -34,14 +36,26 @@ def test_the_chapter_is_in_its_committed_form(path):
     complain(notebooks.problems(json.loads(path.read_text(encoding="utf-8")), relative(path)))
 
 
-PLANS = ("teaching.md", "lessons.md")  # they count exercises, weeks and minutes of a lesson in whole numbers, and hold no results
+PLANS = (
+    "teaching.md",
+    "lessons.md",
+)  # they count exercises, weeks and minutes of a lesson in whole numbers, and hold no results
 
 
 @pytest.mark.parametrize("path", PAGES, ids=relative)
 def test_the_page_has_no_typed_results(path):
     text = path.read_text(encoding="utf-8")
-    typed = [f"line {line}: '{number}'" for line, number in prose.typed_numbers(text) if not number.split()[0].isdigit() or "%" in number]
-    complain([f"{relative(path)}, {problem}" for problem in (typed if path.name in PLANS else prose.problems(text))])
+    typed = [
+        f"line {line}: '{number}'"
+        for line, number in prose.typed_numbers(text)
+        if not number.split()[0].isdigit() or "%" in number
+    ]
+    complain(
+        [
+            f"{relative(path)}, {problem}"
+            for problem in (typed if path.name in PLANS else prose.problems(text))
+        ]
+    )
 
 
 # The lint of prose.
@@ -106,7 +120,9 @@ def test_the_line_of_a_typed_result_is_told():
 
 
 def test_words_that_talk_down_are_named():
-    assert [word for _, word in prose.banned_words("It is simply so.\nObviously. We just try.")] == ["simply", "Obviously"]
+    assert [
+        word for _, word in prose.banned_words("It is simply so.\nObviously. We just try.")
+    ] == ["simply", "Obviously"]
 
 
 def test_every_allowed_number_has_a_reason():
@@ -117,13 +133,21 @@ def test_every_allowed_number_has_a_reason():
 
 
 def good():
-    figure = {"figure": {"caption": "How it falls.", "name": "fig-fall"},
-              "image": {"alt": "A line that sinks from standing height to the ground."}}
+    figure = {
+        "figure": {"caption": "How it falls.", "name": "fig-fall"},
+        "image": {"alt": "A line that sinks from standing height to the ground."},
+    }
     setup = "import wmlib as wm\nscale, seed = wm.scale(), 0\nprint(scale, seed)"
-    contract = nbformat.v4.new_code_cell("print(348)", execution_count=2, metadata={"tags": ["keep_output", "nbval-check-output"]})
+    contract = nbformat.v4.new_code_cell(
+        "print(348)", execution_count=2, metadata={"tags": ["keep_output", "nbval-check-output"]}
+    )
     contract.outputs = [nbformat.v4.new_output("stream", name="stdout", text="348\n")]
-    cells = [nbformat.v4.new_markdown_cell("# Why dream?"), nbformat.v4.new_code_cell(setup), contract,
-             nbformat.v4.new_code_cell("wm.plot_fall(height)", metadata={"mystnb": figure})]
+    cells = [
+        nbformat.v4.new_markdown_cell("# Why dream?"),
+        nbformat.v4.new_code_cell(setup),
+        contract,
+        nbformat.v4.new_code_cell("wm.plot_fall(height)", metadata={"mystnb": figure}),
+    ]
     spec = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     return nbformat.v4.new_notebook(cells=cells, metadata=spec)
 
@@ -134,12 +158,14 @@ def test_a_good_notebook_passes():
 
 def put(cell, path, value):
     """A change: sets notebook.cells[cell], at a dotted path, to a value."""
+
     def change(notebook):
         place = notebook.cells[cell] if cell is not None else notebook
         *way, last = path.split(".")
         for key in way:
             place = place[key]
         place[last] = value
+
     return change
 
 
@@ -148,40 +174,79 @@ ADDRESS = [nbformat.v4.new_output("stream", name="stdout", text="<object at 0x7f
 STDERR = [nbformat.v4.new_output("stream", name="stderr", text="careful\n")]
 STORED = [nbformat.v4.new_output("stream", name="stdout", text="hi\n")]
 BAD = {
-    "an output in a plain cell": (put(1, "outputs", STORED), "cell 2 .* a plain cell stores an output: run"),
-    "a count in a plain cell": (put(1, "execution_count", 3), "a plain cell stores an execution count"),
-    "a contract cell without a count": (put(2, "execution_count", None), "cell 3 .* without an execution count"),
+    "an output in a plain cell": (
+        put(1, "outputs", STORED),
+        "cell 2 .* a plain cell stores an output: run",
+    ),
+    "a count in a plain cell": (
+        put(1, "execution_count", 3),
+        "a plain cell stores an execution count",
+    ),
+    "a contract cell without a count": (
+        put(2, "execution_count", None),
+        "cell 3 .* without an execution count",
+    ),
     "a contract cell without output": (put(2, "outputs", []), "a contract cell stores no output"),
-    "a contract cell with half its tags": (put(2, "metadata.tags", ["keep_output"]), "keep_output alone"),
+    "a contract cell with half its tags": (
+        put(2, "metadata.tags", ["keep_output"]),
+        "keep_output alone",
+    ),
     "a contract picture": (put(2, "outputs", NO_TEXT), "printed text only"),
     "a contract on stderr": (put(2, "outputs", STDERR), "printed text only"),
     "an address in a contract": (put(2, "outputs", ADDRESS), "an address or a path"),
     "no contract cell": (put(2, "metadata.tags", []), "0 contract cells"),
     "the tag nbval-skip": (put(3, "metadata.tags", ["nbval-skip"]), "nbval-skip is not allowed"),
-    "the tag raises-exception": (put(3, "metadata.tags", ["raises-exception"]), "raises-exception is not allowed"),
+    "the tag raises-exception": (
+        put(3, "metadata.tags", ["raises-exception"]),
+        "raises-exception is not allowed",
+    ),
     "the tag remove-cell": (put(3, "metadata.tags", ["remove-cell"]), "remove-cell is not allowed"),
     "a misspelt tag": (put(3, "metadata.tags", ["keep-output"]), "keep-output is not allowed"),
     "an NBVAL comment": (put(3, "source", "# NBVAL_SKIP\nx = 1"), "an NBVAL comment"),
     "a shell command": (put(3, "source", "!pip install x"), "not plain Python"),
     "a cell magic": (put(3, "source", "%%capture\nx = 1"), "not plain Python"),
     "a long cell": (put(3, "source", "x = 1\n" * 41), "it has 41 lines"),
-    "a long setup": (put(1, "source", "print('scale', 'seed')\n" * 11), "the setup cell has 11 lines"),
-    "a setup that tells nothing": (put(1, "source", "import wmlib"), "must print the scale and the seed"),
+    "a long setup": (
+        put(1, "source", "print('scale', 'seed')\n" * 11),
+        "the setup cell has 11 lines",
+    ),
+    "a setup that tells nothing": (
+        put(1, "source", "import wmlib"),
+        "must print the scale and the seed",
+    ),
     "a late import": (put(3, "source", "import numpy as np"), "it imports numpy"),
-    "language_info": (put(None, "metadata.language_info", {"name": "python"}), "its metadata holds language_info"),
+    "language_info": (
+        put(None, "metadata.language_info", {"name": "python"}),
+        "its metadata holds language_info",
+    ),
     "no caption": (put(3, "metadata.mystnb.figure", {"name": "x"}), "has no caption"),
     "no figure name": (put(3, "metadata.mystnb.figure", {"caption": "x"}), "has no name"),
     "no metadata for a figure": (put(3, "metadata", {}), "no alt text of at least 30"),
-    "a short alt text": (put(3, "metadata.mystnb.image.alt", "A plot."), "no alt text of at least 30"),
+    "a short alt text": (
+        put(3, "metadata.mystnb.image.alt", "A plot."),
+        "no alt text of at least 30",
+    ),
     "an alt text that repeats the caption": (
-        lambda n: n.cells[3].metadata.mystnb.update(figure={"caption": n.cells[3].metadata.mystnb.image.alt, "name": "x"}),
-        "repeats the caption"),
-    "digits in a caption": (put(3, "metadata.mystnb.figure.caption", "It lives 97 steps."), "its caption: .* '97 steps'"),
-    "digits in the text": (put(0, "source", "# Why?\n\nIt gets 113.7."), "cell 1 .* line 3: the number '113.7'"),
+        lambda n: n.cells[3].metadata.mystnb.update(
+            figure={"caption": n.cells[3].metadata.mystnb.image.alt, "name": "x"}
+        ),
+        "repeats the caption",
+    ),
+    "digits in a caption": (
+        put(3, "metadata.mystnb.figure.caption", "It lives 97 steps."),
+        "its caption: .* '97 steps'",
+    ),
+    "digits in the text": (
+        put(0, "source", "# Why?\n\nIt gets 113.7."),
+        "cell 1 .* line 3: the number '113.7'",
+    ),
     "a title that asks nothing": (put(0, "source", "# Dreams"), "asks nothing"),
     "two titles": (put(0, "source", "# Why?\n# How?"), "2 first-level headings"),
     "an open solution": (put(3, "source", "# solution\nx = 1"), "a solution must be hidden"),
-    "an open solution without a comment": (put(3, "metadata.tags", ["solution"]), "a solution must be hidden"),
+    "an open solution without a comment": (
+        put(3, "metadata.tags", ["solution"]),
+        "a solution must be hidden",
+    ),
     "an invalid notebook": (put(1, "cell_type", "nonsense"), "no valid notebook"),
 }
 
@@ -195,9 +260,17 @@ def test_a_bad_notebook_is_caught(change, message):
         complain(found)
 
 
-@pytest.mark.parametrize(("code", "draws"), [
-    ("plt.plot(x)", True), ("ax = plt.subplots()[1]", True), ("wm.plots.plot_fall(x)", True), ("plt.close()", False),
-    ("def draw():\n    plt.plot(x)", False), ("height = plot", False)])
+@pytest.mark.parametrize(
+    ("code", "draws"),
+    [
+        ("plt.plot(x)", True),
+        ("ax = plt.subplots()[1]", True),
+        ("wm.plots.plot_fall(x)", True),
+        ("plt.close()", False),
+        ("def draw():\n    plt.plot(x)", False),
+        ("height = plot", False),
+    ],
+)
 def test_a_cell_that_draws_is_recognised(code, draws):
     assert notebooks.makes_figure(ast.parse(code)) == draws
 

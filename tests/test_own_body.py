@@ -14,8 +14,12 @@ import wmlib as wm
 from wmlib.cli import main
 from wmlib.runs import InputError
 
-PAGE = (Path(__file__).resolve().parent.parent / "book" / "your_own_body.md").read_text(encoding="utf-8")
-FILES = dict(re.findall(r"^```\{code-block\} \w+\n:caption: ([^\n]*)\n\n(.*?)^```$", PAGE, re.M | re.S))
+PAGE = (Path(__file__).resolve().parent.parent / "book" / "your_own_body.md").read_text(
+    encoding="utf-8"
+)
+FILES = dict(
+    re.findall(r"^```\{code-block\} \w+\n:caption: ([^\n]*)\n\n(.*?)^```$", PAGE, re.M | re.S)
+)
 COMMANDS = re.findall(r"^\$ (wmlib .*)$", PAGE, re.M)
 
 
@@ -52,7 +56,10 @@ def lines(folder):
 def written(folder, text):
     """The body of another tray.py, whose environment is registered already, or by another name."""
     module: dict = {"__file__": str(folder / "tray.py"), "__name__": "other"}
-    exec(text.replace(re.search(r'gymnasium.register\("Tray-v0".*\n', FILES["tray.py"]).group(), ""), module)
+    exec(
+        text.replace(re.search(r'gymnasium.register\("Tray-v0".*\n', FILES["tray.py"]).group(), ""),
+        module,
+    )
     return module["body"]
 
 
@@ -65,12 +72,18 @@ def test_the_page_says_that_it_is_the_same_as_its_environment(folder, capsys):
     assert "the same to the last bit" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("wrong", ["-0.01 * np", "-(x * x + y * y)", "rng.uniform(-0.05, 0.05, 4)", '"alive": 1.0'])
+@pytest.mark.parametrize(
+    "wrong", ["-0.01 * np", "-(x * x + y * y)", "rng.uniform(-0.05, 0.05, 4)", '"alive": 1.0']
+)
 def test_the_pages_check_finds_a_body_that_is_not_its_environment(folder, monkeypatch, wrong):
     """Each fact of the body a little off: none goes through."""
     text = FILES["tray.py"]
     at = text.index(wrong, text.index("def body()"))
-    bent = text[:at] + wrong.replace("0.0", "0.00", 1).replace("1.0", "1.5").replace("-(x", "-1.001 * (x") + text[at + len(wrong) :]
+    bent = (
+        text[:at]
+        + wrong.replace("0.0", "0.00", 1).replace("1.0", "1.5").replace("-(x", "-1.001 * (x")
+        + text[at + len(wrong) :]
+    )
     assert bent != text
     bad = written(folder, bent)()
     monkeypatch.setattr(wm.body, "get", lambda name: bad)
@@ -97,13 +110,22 @@ def test_the_tray_can_be_known_and_drawn_from_what_is_observed(folder):
     tray = wm.body.get("tray")
     episode = wm.rollout.rollout(tray, wm.policies.RandomWeights(tray), [1])[0]
     assert np.array_equal(tray.poses(episode.obs), episode.qpos)
-    assert tray.terminated(episode.obs)[:-1].sum() == 0 and tray.terminated(episode.obs)[-1] == episode.terminated
+    assert (
+        tray.terminated(episode.obs)[:-1].sum() == 0
+        and tray.terminated(episode.obs)[-1] == episode.terminated
+    )
 
 
 OFF = {
     "parts that do not tile": ('"qvel": slice(4, 8)', '"qvel": slice(5, 8)'),
-    "parts in another order": ('{"qpos": slice(0, 4), "qvel": slice(4, 8)}', '{"qvel": slice(0, 4), "qpos": slice(4, 8)}'),
-    "parts of another length than is shown": ('"qvel": slice(4, 8)', '"qvel": slice(4, 8), "more": slice(8, 9)'),
+    "parts in another order": (
+        '{"qpos": slice(0, 4), "qvel": slice(4, 8)}',
+        '{"qvel": slice(0, 4), "qpos": slice(4, 8)}',
+    ),
+    "parts of another length than is shown": (
+        '"qvel": slice(4, 8)',
+        '"qvel": slice(4, 8), "more": slice(8, 9)',
+    ),
     "a position too many is hidden": ("hidden_qpos=0", "hidden_qpos=1"),
     "an environment that nobody registered": ('env_id="Tray-v0"', 'env_id="Dray-v0"'),
 }
@@ -114,7 +136,10 @@ def test_a_body_that_does_not_fit_its_environment_gets_one_line(folder, what):
     old, new = OFF[what]
     assert old in FILES["tray.py"]
     make = written(folder, FILES["tray.py"].replace(old, new))
-    with pytest.raises(InputError, match=r"expected qpos with 4 numbers|expected qpos with 3 numbers|Gymnasium does not have") as caught:
+    with pytest.raises(
+        InputError,
+        match=r"expected qpos with 4 numbers|expected qpos with 3 numbers|Gymnasium does not have",
+    ) as caught:
         wm.body.add(make)
     assert "\n" not in str(caught.value)
 
@@ -122,7 +147,11 @@ def test_a_body_that_does_not_fit_its_environment_gets_one_line(folder, what):
 def test_a_pose_is_held_by_joints_only(folder):
     """A motor on a tendon moves no joint of its own."""
     tendon = '<tendon><fixed name="t"><joint joint="roll" coef="1"/></fixed></tendon>\n  <actuator>'
-    text = FILES["tray.xml"].replace("<actuator>", tendon).replace('<motor joint="roll"', '<motor tendon="t"')
+    text = (
+        FILES["tray.xml"]
+        .replace("<actuator>", tendon)
+        .replace('<motor joint="roll"', '<motor tendon="t"')
+    )
     (folder / "pulled").mkdir()
     (folder / "pulled" / "tray.xml").write_text(text)
     make = written(folder / "pulled", FILES["tray.py"].replace("Tray-v0", "Pulled-v0"))
@@ -133,7 +162,14 @@ def test_a_pose_is_held_by_joints_only(folder):
 
 def test_a_worker_that_is_another_process_knows_the_body_too(folder):
     importlib.import_module("tray")
-    assert main(shlex.split("gather --body tray --policy random --steps 300 --executor processes --workers 2 --out by_workers")) == 0
+    assert (
+        main(
+            shlex.split(
+                "gather --body tray --policy random --steps 300 --executor processes --workers 2 --out by_workers"
+            )
+        )
+        == 0
+    )
     assert main(shlex.split("gather --body tray --policy random --steps 300 --out by_threads")) == 0
     one, other = wm.episodes.load("by_workers"), wm.episodes.load("by_threads")
     assert np.array_equal(one.qpos, other.qpos)

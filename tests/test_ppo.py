@@ -20,7 +20,20 @@ def stored(folder, *, features=45, hidden=8, actions=17, **facts):
     arrays = {name: array.astype(np.float32) for name, array in arrays.items()}
     with wm.runs.new_artefact(folder) as new:
         wm.runs.write_atomic(new / wm.ppo.FILE, wm.weights.to_bytes(arrays, {}))
-        wm.runs.write_manifest(new, kind="ppo", body="humanoid", **{"configuration": "tuned", "activation": "relu", "seed": 3, "budget": 1_024, "real_steps": 1_024, "seconds": 1.0, **facts})
+        wm.runs.write_manifest(
+            new,
+            kind="ppo",
+            body="humanoid",
+            **{
+                "configuration": "tuned",
+                "activation": "relu",
+                "seed": 3,
+                "budget": 1_024,
+                "real_steps": 1_024,
+                "seconds": 1.0,
+                **facts,
+            },
+        )
     return arrays
 
 
@@ -39,8 +52,16 @@ def test_the_policy_is_the_network_written_out(tmp_path, activation):
 
 def test_its_row_has_its_configuration_and_seed(tmp_path):
     stored(tmp_path / "p")
-    row = wm.results.judge(tmp_path / "p", path=tmp_path / "rows.csv", split="selection", episodes=3)
-    assert (row.method, row.configuration, row.seed, row.budget, row.episodes) == ("ppo", "tuned", 3, 1_024, 3)
+    row = wm.results.judge(
+        tmp_path / "p", path=tmp_path / "rows.csv", split="selection", episodes=3
+    )
+    assert (row.method, row.configuration, row.seed, row.budget, row.episodes) == (
+        "ppo",
+        "tuned",
+        3,
+        1_024,
+        3,
+    )
     assert wm.results.read(tmp_path / "rows.csv") == [row]
 
 
@@ -61,7 +82,11 @@ def test_another_artefact_is_refused(tmp_path):
 
 @pytest.mark.parametrize(
     ("given", "said"),
-    [({"configuration": "best"}, "no configuration 'best'"), ({"steps": 100}, "at least 512"), ({"marks": [9_999]}, "no mark past the last step")],
+    [
+        ({"configuration": "best"}, "no configuration 'best'"),
+        ({"steps": 100}, "at least 512"),
+        ({"marks": [9_999]}, "no mark past the last step"),
+    ],
 )
 def test_bad_input_is_one_line(tmp_path, given, said):
     with pytest.raises(InputError, match=said):

@@ -15,11 +15,30 @@ from wmlib.results import Row
 from wmlib.runs import InputError
 
 BODY = wm.body.get("humanoid")
-ROW = Row("humanoid", "openai-es", "physics", 0, 50_000, 49_123, "test", 100, 400.125, 88.5, 61.5, "abc", 'wmlib train-controller --out "a, b"')
+ROW = Row(
+    "humanoid",
+    "openai-es",
+    "physics",
+    0,
+    50_000,
+    49_123,
+    "test",
+    100,
+    400.125,
+    88.5,
+    61.5,
+    "abc",
+    'wmlib train-controller --out "a, b"',
+)
 
 
 def rows(method, budget, returns, split="test"):
-    return [dataclasses.replace(ROW, method=method, budget=budget, seed=seed, mean_return=value, split=split) for seed, value in enumerate(returns)]
+    return [
+        dataclasses.replace(
+            ROW, method=method, budget=budget, seed=seed, mean_return=value, split=split
+        )
+        for seed, value in enumerate(returns)
+    ]
 
 
 @pytest.fixture
@@ -28,7 +47,15 @@ def saved(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(evaluate, "_opened", {})
     made = Controller(Linear(BODY), 0.001 * np.random.default_rng(0).standard_normal(782))
-    made.save("c", seconds=12.5, seed=3, budget=50_000, real_steps=49_000, command="wmlib train-controller ...", search={"strategy": "openai-es"})
+    made.save(
+        "c",
+        seconds=12.5,
+        seed=3,
+        budget=50_000,
+        real_steps=49_000,
+        command="wmlib train-controller ...",
+        search={"strategy": "openai-es"},
+    )
     return made
 
 
@@ -38,8 +65,12 @@ def test_rows_come_back_as_they_were_written(tmp_path):
     dreamer = dataclasses.replace(ROW, seed=1, dreamed=512.5)
     results.append(path, dreamer)
     assert results.read(path) == [ROW, dreamer]
-    assert "dreamed" not in str(results.table([ROW])) and "512.5 [one seed]" in str(results.table([ROW, dreamer]))
-    assert path.read_text().startswith("body,method,configuration,seed,budget,real_steps,split,episodes,mean_return,mean_steps,seconds,fingerprint,command,dreamed\n")
+    assert "dreamed" not in str(results.table([ROW])) and "512.5 [one seed]" in str(
+        results.table([ROW, dreamer])
+    )
+    assert path.read_text().startswith(
+        "body,method,configuration,seed,budget,real_steps,split,episodes,mean_return,mean_steps,seconds,fingerprint,command,dreamed\n"
+    )
     assert [each.name for each in path.parent.iterdir()] == ["real.csv"]
 
 
@@ -47,9 +78,19 @@ def test_the_same_row_is_there_once_and_another_controller_does_not_take_its_pla
     path = tmp_path / "real.csv"
     results.append(path, ROW)
     assert results.append(path, dataclasses.replace(ROW, mean_return=1.0)) == ROW
-    with pytest.raises(InputError, match=r"test seeds were opened already for 'openai-es', configuration 'physics', seed 0, budget 50,000, with another"):
+    with pytest.raises(
+        InputError,
+        match=r"test seeds were opened already for 'openai-es', configuration 'physics', seed 0, budget 50,000, with another",
+    ):
         results.append(path, dataclasses.replace(ROW, fingerprint="def"))
-    for changed in ({"seed": 1}, {"budget": 1}, {"method": "ppo"}, {"configuration": "obs"}, {"split": "selection"}, {"body": "half_cheetah"}):
+    for changed in (
+        {"seed": 1},
+        {"budget": 1},
+        {"method": "ppo"},
+        {"configuration": "obs"},
+        {"split": "selection"},
+        {"body": "half_cheetah"},
+    ):
         results.append(path, dataclasses.replace(ROW, fingerprint="def", **changed))
     assert len(results.read(path)) == 7
 
@@ -61,7 +102,9 @@ def add(path, seeds):
 
 def test_two_commands_write_into_one_file_at_once(tmp_path):
     context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=add, args=(tmp_path / "real.csv", range(k, 40, 2))) for k in range(2)]
+    processes = [
+        context.Process(target=add, args=(tmp_path / "real.csv", range(k, 40, 2))) for k in range(2)
+    ]
     for process in processes:
         process.start()
     for process in processes:
@@ -75,9 +118,18 @@ def test_a_controller_is_judged_on_the_test_seeds_of_its_run_once(saved, capsys)
     (row,) = results.read("rows/real.csv")
     seeds = wm.scales.run_seeds(wm.scales.TEST_SEEDS, 3)[:5]
     played = wm.rollout.rollout(BODY, saved, seeds)
-    assert row.mean_return == pytest.approx(np.mean([episode.episode_return for episode in played]), abs=1e-3)
+    assert row.mean_return == pytest.approx(
+        np.mean([episode.episode_return for episode in played]), abs=1e-3
+    )
     assert row.mean_steps == pytest.approx(np.mean([len(episode) for episode in played]), abs=1e-3)
-    assert (row.method, row.configuration, row.seed, row.budget, row.real_steps, row.seconds) == ("openai-es", "physics", 3, 50_000, 49_000, 12.5)
+    assert (row.method, row.configuration, row.seed, row.budget, row.real_steps, row.seconds) == (
+        "openai-es",
+        "physics",
+        3,
+        50_000,
+        49_000,
+        12.5,
+    )
     assert row.command.startswith("wmlib train-controller ...; wmlib evaluate --controller c")
     assert "seed 3, 49,000 real steps: return" in capsys.readouterr().out
     assert main(words) == 0
@@ -86,7 +138,9 @@ def test_a_controller_is_judged_on_the_test_seeds_of_its_run_once(saved, capsys)
 
 def test_nothing_is_played_for_a_second_controller(saved, capsys, monkeypatch):
     assert main(["evaluate", "--controller", "c", "--row", "real.csv", "--episodes", "2"]) == 0
-    Controller(Linear(BODY)).save("other", seconds=1, seed=3, budget=50_000, real_steps=1, search={"strategy": "openai-es"})
+    Controller(Linear(BODY)).save(
+        "other", seconds=1, seed=3, budget=50_000, real_steps=1, search={"strategy": "openai-es"}
+    )
     monkeypatch.setattr(evaluate, "score", None)
     assert main(["evaluate", "--controller", "other", "--row", "real.csv", "--episodes", "2"]) == 2
     error = capsys.readouterr().err
@@ -95,13 +149,25 @@ def test_nothing_is_played_for_a_second_controller(saved, capsys, monkeypatch):
 
 
 def test_a_table_is_sums_over_training_seeds_by_budget():
-    card = results.table(rows("b", 250_000, [500, 600]) + rows("a", 50_000, [1, 2, 3, 4, 100, -100, 5, 6]) + rows("b", 50_000, [7]) + rows("a", 50_000, [9], "selection"))
-    assert [(line.method, line.budget, line.seeds) for line in card.lines] == [("a", 50_000, 8), ("b", 50_000, 1), ("b", 250_000, 2)]
+    card = results.table(
+        rows("b", 250_000, [500, 600])
+        + rows("a", 50_000, [1, 2, 3, 4, 100, -100, 5, 6])
+        + rows("b", 50_000, [7])
+        + rows("a", 50_000, [9], "selection")
+    )
+    assert [(line.method, line.budget, line.seeds) for line in card.lines] == [
+        ("a", 50_000, 8),
+        ("b", 50_000, 1),
+        ("b", 250_000, 2),
+    ]
     assert card.lines[0].episode_return[0] == pytest.approx(np.mean([2, 3, 4, 5]))
     assert card.lines[2].episode_return[1:] == (500, 600)
     text = str(card)
     assert "8 x 100" in text and "7.0 [one seed]" in text and "250,000" in text
-    assert card._repr_html_().count("<tr>") == 4 and "<script" not in results.table(rows("<script>", 1, [1]))._repr_html_()
+    assert (
+        card._repr_html_().count("<tr>") == 4
+        and "<script" not in results.table(rows("<script>", 1, [1]))._repr_html_()
+    )
 
 
 def test_the_table_on_the_command_line(tmp_path, capsys):
@@ -123,9 +189,15 @@ DAMAGES = {
     "a folder": (lambda folder: (folder / "real.csv").mkdir(), r"There is no file"),
     "other columns": (written("a,b\n1,2\n"), r"has the columns a, b; expected body"),
     "an empty file": (written(""), r"has the columns ; expected"),
-    "no number": (written(HEAD + "\nh,m,c,zero,1,1,test,1,1,1,1,f,c,\n"), r"Line 2 of .* is no row of results \(invalid literal"),
+    "no number": (
+        written(HEAD + "\nh,m,c,zero,1,1,test,1,1,1,1,f,c,\n"),
+        r"Line 2 of .* is no row of results \(invalid literal",
+    ),
     "half a row": (written(HEAD + "\nh,m,c,0,1\n"), r"Line 2 .*another number of cells"),
-    "no text": (lambda folder: (folder / "real.csv").write_bytes(b"\xff\xfe\x00"), r"cannot be read as CSV"),
+    "no text": (
+        lambda folder: (folder / "real.csv").write_bytes(b"\xff\xfe\x00"),
+        r"cannot be read as CSV",
+    ),
     "no rows of this split": (written(HEAD + "\n"), r"no rows of the split 'test'"),
 }
 
@@ -147,7 +219,10 @@ def test_a_damaged_file_is_refused_in_one_line(tmp_path, capsys, damage):
         (["--controller", "nowhere"], "There is no artefact 'nowhere'"),
         (["--controller", "c", "--split", "training"], "no split 'training'"),
         (["--controller", "c", "--episodes", "0"], "0 episodes were asked for"),
-        (["--controller", "c", "--episodes", "2", "--row", "c/manifest.json/x.csv"], "Cannot write"),
+        (
+            ["--controller", "c", "--episodes", "2", "--row", "c/manifest.json/x.csv"],
+            "Cannot write",
+        ),
         (["--controller", "c", "--episodes", "2", "--row", "c"], "There is no file c"),
         (["--row", "x.csv"], "either --controller or --policy"),
     ],
@@ -175,12 +250,25 @@ def test_every_row_from_a_dream_can_be_traced_to_actions_that_nobody_trained(nam
         made = set()
         for words in map(shlex.split, row.command.split("; ")):
             assert words[0] == "wmlib" and words[1] in ALLOWED, words
-            given = {words[k]: words[k + 1] for k in range(2, len(words) - 1) if words[k].startswith("--")}
+            given = {
+                words[k]: words[k + 1]
+                for k in range(2, len(words) - 1)
+                if words[k].startswith("--")
+            }
             assert given.get("--policy", "mixed") in ("random", "weights", "mixed"), words
             assert not given.keys() & {"--controller", "--params"} or words[1] == "evaluate", words
             for key in ("--data", "--vae", "--world", "--controller"):
-                assert given.get(key, "humanoid") in {"humanoid", "humanoid-mixed"} | made, (key, words)
+                assert given.get(key, "humanoid") in {"humanoid", "humanoid-mixed"} | made, (
+                    key,
+                    words,
+                )
             if out := given.get("--out"):
                 made |= {out, f"{out}-model", f"{out}-experience"}
-        rest = 50 if "wmlib gather" in row.command else 0  # `gather` plays its last episode to the end
-        assert words[1] == "evaluate" and row.real_steps <= row.budget + rest and np.isfinite(row.dreamed)
+        rest = (
+            50 if "wmlib gather" in row.command else 0
+        )  # `gather` plays its last episode to the end
+        assert (
+            words[1] == "evaluate"
+            and row.real_steps <= row.budget + rest
+            and np.isfinite(row.dreamed)
+        )

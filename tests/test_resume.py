@@ -62,11 +62,17 @@ def kill_often(processes, stage, data, folder, kills):
             process.kill()
         process.join()
         if process.exitcode == -signal.SIGKILL:
-            fell["in a save" if seen(marks).count(b"s") > seen(marks).count(b"e") else "in an epoch"] += 1
+            fell[
+                "in a save" if seen(marks).count(b"s") > seen(marks).count(b"e") else "in an epoch"
+            ] += 1
             continue
         assert process.exitcode == 0
-        assert runs.sha256((run / CHECKPOINT).read_bytes()) == expected, f"{stage}: other bits after kills: {fell}"
-        assert {path.name for path in run.iterdir()} == {CHECKPOINT}, "a killed save left something behind"
+        assert runs.sha256((run / CHECKPOINT).read_bytes()) == expected, (
+            f"{stage}: other bits after kills: {fell}"
+        )
+        assert {path.name for path in run.iterdir()} == {CHECKPOINT}, (
+            "a killed save left something behind"
+        )
         number += 1
         if sum(fell.values()) >= kills:
             return fell, number
@@ -93,12 +99,17 @@ def slope(params, batch):
     return total, {"error": total}
 
 
-POINTS = {"x": np.linspace(-1, 1, 64, dtype=np.float32), "y": 3 * np.linspace(-1, 1, 64, dtype=np.float32)}
+POINTS = {
+    "x": np.linspace(-1, 1, 64, dtype=np.float32),
+    "y": 3 * np.linspace(-1, 1, 64, dtype=np.float32),
+}
 START = {"w": np.zeros((), np.float32)}
 
 
 def test_a_line_is_learned_and_each_epoch_gets_a_line(capsys):
-    trained = training.fit(slope, START, POINTS, Recipe(epochs=60, batch_size=16, learning_rate=0.1, jit=False))
+    trained = training.fit(
+        slope, START, POINTS, Recipe(epochs=60, batch_size=16, learning_rate=0.1, jit=False)
+    )
     assert float(trained.params["w"]) == pytest.approx(3, abs=0.05)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == len(trained.log) == 60
@@ -123,11 +134,28 @@ def test_training_in_parts_is_training_at_once(tmp_path):
 
     for n in (7, 13):
         with pytest.raises(KeyboardInterrupt):
-            training.fit(slope, START, POINTS, recipe, folder=tmp_path, checkpoint_every=1, prepare=until(n), snapshots=(0, 1, 3), say=None)
-    again = training.fit(slope, START, POINTS, recipe, folder=tmp_path, snapshots=(0, 1, 3), say=None)
+            training.fit(
+                slope,
+                START,
+                POINTS,
+                recipe,
+                folder=tmp_path,
+                checkpoint_every=1,
+                prepare=until(n),
+                snapshots=(0, 1, 3),
+                say=None,
+            )
+    again = training.fit(
+        slope, START, POINTS, recipe, folder=tmp_path, snapshots=(0, 1, 3), say=None
+    )
     assert again.fingerprint == whole.fingerprint
     assert sorted(again.snapshots) == [0, 1, 3]
-    assert training.fit(slope, START, POINTS, recipe, folder=tmp_path, snapshots=(0, 1, 3), say=None).fingerprint == whole.fingerprint
+    assert (
+        training.fit(
+            slope, START, POINTS, recipe, folder=tmp_path, snapshots=(0, 1, 3), say=None
+        ).fingerprint
+        == whole.fingerprint
+    )
 
 
 def test_a_loss_that_is_not_finite_stops_training_and_keeps_the_last_good_weights(tmp_path, capsys):
@@ -139,23 +167,42 @@ def test_a_loss_that_is_not_finite_stops_training_and_keeps_the_last_good_weight
     assert trained.steps == 2
     assert np.isfinite(trained.params["w"]) and trained.params["w"] != 0
     assert "Training stopped in epoch 1, step 3: 'loss' is nan." in capsys.readouterr().out
-    assert weights.from_bytes((tmp_path / CHECKPOINT).read_bytes(), "x")["params/w"] == trained.params["w"]
+    assert (
+        weights.from_bytes((tmp_path / CHECKPOINT).read_bytes(), "x")["params/w"]
+        == trained.params["w"]
+    )
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda call: call.update(recipe=dataclasses.replace(call["recipe"], learning_rate=0.5)), "learning_rate 0.001, not 0.5"),
+        (
+            lambda call: call.update(recipe=dataclasses.replace(call["recipe"], learning_rate=0.5)),
+            "learning_rate 0.001, not 0.5",
+        ),
         (lambda call: call["data"].update(y=POINTS["x"]), "other data"),
         (lambda call: call.update(params={"w": np.ones((), np.float32)}), "other first weights"),
-        (lambda call: (call["folder"] / CHECKPOINT).write_bytes(b"half"), "cannot be read as safetensors"),
-        (lambda call: call.update(data={"x": POINTS["x"], "y": POINTS["y"][:5]}), "one and the same number"),
+        (
+            lambda call: (call["folder"] / CHECKPOINT).write_bytes(b"half"),
+            "cannot be read as safetensors",
+        ),
+        (
+            lambda call: call.update(data={"x": POINTS["x"], "y": POINTS["y"][:5]}),
+            "one and the same number",
+        ),
         (lambda call: call.update(data={"x": POINTS["x"][:0]}), "at least 1"),
         (lambda call: call.update(recipe=Recipe(epochs=-1)), "-1 epochs"),
     ],
 )
 def test_another_training_in_the_same_folder_is_refused_in_one_line(tmp_path, change, message):
-    call = {"loss": slope, "params": START, "data": dict(POINTS), "recipe": Recipe(epochs=1, batch_size=16, jit=False), "folder": tmp_path, "say": None}
+    call = {
+        "loss": slope,
+        "params": START,
+        "data": dict(POINTS),
+        "recipe": Recipe(epochs=1, batch_size=16, jit=False),
+        "folder": tmp_path,
+        "say": None,
+    }
     training.fit(**call)
     change(call)
     with pytest.raises(InputError, match=message) as caught:
@@ -164,13 +211,24 @@ def test_another_training_in_the_same_folder_is_refused_in_one_line(tmp_path, ch
 
 
 def test_two_processes_do_not_train_in_one_folder(tmp_path):
-    with runs.locked(tmp_path), pytest.raises(InputError, match="Another process is training"), runs.locked(tmp_path):
+    with (
+        runs.locked(tmp_path),
+        pytest.raises(InputError, match="Another process is training"),
+        runs.locked(tmp_path),
+    ):
         pass
 
 
 def test_the_optimizer_is_adam():
     """Against the equations, in NumPy and float64."""
-    recipe = Recipe(epochs=5, batch_size=64, learning_rate=0.01, final_learning_rate=0.001, clip_norm=0.5, jit=False)
+    recipe = Recipe(
+        epochs=5,
+        batch_size=64,
+        learning_rate=0.01,
+        final_learning_rate=0.001,
+        clip_norm=0.5,
+        jit=False,
+    )
     trained = training.fit(slope, START, POINTS, recipe, say=None)
     w = first = second = 0.0
     x, y = POINTS["x"].astype(float), POINTS["y"].astype(float)
@@ -179,20 +237,64 @@ def test_the_optimizer_is_adam():
         grad *= min(1.0, 0.5 / abs(grad))
         first, second = 0.9 * first + 0.1 * grad, 0.999 * second + 0.001 * grad**2
         rate = 0.001 + 0.5 * 0.009 * (1 + np.cos(np.pi * (n - 1) / 5))
-        w -= rate * (first / (1 - 0.9**n)) / (np.sqrt(second / (1 - 0.999**n)) + 1e-8 / np.sqrt(1 - 0.999**n))
+        w -= (
+            rate
+            * (first / (1 - 0.9**n))
+            / (np.sqrt(second / (1 - 0.999**n)) + 1e-8 / np.sqrt(1 - 0.999**n))
+        )
     assert float(trained.params["w"]) == pytest.approx(w, rel=1e-4)
 
 
-def test_the_stages_on_the_command_line_make_a_world_that_is_measured(data, tmp_path, capsys, monkeypatch):
+def test_the_stages_on_the_command_line_make_a_world_that_is_measured(
+    data, tmp_path, capsys, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
-    assert main(["train-vae", "--data", str(data), "--out", "vae", "--epochs", "2", "--z-dim", "8", "--batch-size", "64"]) == 0
+    assert (
+        main(
+            [
+                "train-vae",
+                "--data",
+                str(data),
+                "--out",
+                "vae",
+                "--epochs",
+                "2",
+                "--z-dim",
+                "8",
+                "--batch-size",
+                "64",
+            ]
+        )
+        == 0
+    )
     assert main(["train-vae", "--data", str(data), "--out", "vae"]) == 2
-    words = ["train-mdnrnn", "--vae", "vae", "--data", str(data), "--h-dim", "16", "--epochs", "1", "--own-epochs", "1", "--length", "6", "--own-steps", "3"]
+    words = [
+        "train-mdnrnn",
+        "--vae",
+        "vae",
+        "--data",
+        str(data),
+        "--h-dim",
+        "16",
+        "--epochs",
+        "1",
+        "--own-epochs",
+        "1",
+        "--length",
+        "6",
+        "--own-steps",
+        "3",
+    ]
     assert main([*words, "--out", "world", "--snapshots", "0", "1"]) == 0
     assert main(["measure", "--world", "world", "--data", str(data)]) == 0
     printed = capsys.readouterr()
     assert "vae exists already" in printed.err
-    assert "epoch 2 of 2" in printed.out and "r2_qpos" in printed.out and "ahead_10" in printed.out and "copy-last" in printed.out
+    assert (
+        "epoch 2 of 2" in printed.out
+        and "r2_qpos" in printed.out
+        and "ahead_10" in printed.out
+        and "copy-last" in printed.out
+    )
     assert {path.name for path in tmp_path.iterdir()} == {"vae", "world", "world-epochs"}
     made = wm.world.load("world")
     assert set(made.facts["log"]) == {"vae", "mdnrnn", "mdnrnn, own 3 steps"}
@@ -200,13 +302,29 @@ def test_the_stages_on_the_command_line_make_a_world_that_is_measured(data, tmp_
     assert sorted(wm.world.load_epochs(made, "world-epochs")) == [0, 1]
 
 
-def test_an_ensemble_learns_from_stored_episodes_and_names_what_it_learned_from(data, tmp_path, capsys, monkeypatch):
+def test_an_ensemble_learns_from_stored_episodes_and_names_what_it_learned_from(
+    data, tmp_path, capsys, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
-    words = ["train-ensemble", "--data", str(data), "--members", "2", "--hidden", "16", "--batch-size", "64"]
+    words = [
+        "train-ensemble",
+        "--data",
+        str(data),
+        "--members",
+        "2",
+        "--hidden",
+        "16",
+        "--batch-size",
+        "64",
+    ]
     assert main([*words, "--epochs", "3", "--out", "e"]) == 0
     assert main([*words, "--epochs", "3", "--out", "e"]) == 2
     printed = capsys.readouterr()
-    assert "epoch 3 of 3" in printed.out and "held_nll" in printed.out and "e exists already" in printed.err
+    assert (
+        "epoch 3 of 3" in printed.out
+        and "held_nll" in printed.out
+        and "e exists already" in printed.err
+    )
     manifest = wm.runs.read_manifest(tmp_path / "e")
     assert manifest["experience"]["real_steps"] == wm.episodes.load(data).n_steps
     nll = [row["held_nll"] for row in manifest["log"]["ensemble"]]
@@ -222,8 +340,14 @@ def test_an_ensemble_learns_from_stored_episodes_and_names_what_it_learned_from(
         (["train-vae", "--data", "DATA", "--out", "v", "--view", "pixels"], "no view 'pixels'"),
         (["train-vae", "--data", "DATA", "--out", "v", "--z-dim", "0"], "z_dim 0"),
         (["train-vae", "--data", "DATA", "--out", "v", "--batch-size", "0"], "batches of 0"),
-        (["train-mdnrnn", "--vae", "DATA", "--data", "DATA", "--out", "w"], "holds 'episodes'; expected 'vae or world'"),
-        (["train-vae", "--data", "DATA", "--out", "v", "--epochs", "many"], "invalid int value: 'many'"),
+        (
+            ["train-mdnrnn", "--vae", "DATA", "--data", "DATA", "--out", "w"],
+            "holds 'episodes'; expected 'vae or world'",
+        ),
+        (
+            ["train-vae", "--data", "DATA", "--out", "v", "--epochs", "many"],
+            "invalid int value: 'many'",
+        ),
     ],
 )
 def test_wrong_input_gets_one_line(data, tmp_path, capsys, monkeypatch, words, message):

@@ -42,15 +42,26 @@ def same_as_gymnasium(body, episode):
     env = gymnasium.make(body.env_id)
     obs, _ = env.reset(seed=episode.seed)
     assert np.array_equal(obs, episode.obs[0])
-    named = {"alive": "reward_survive", "control": "reward_ctrl", "distance": "distance_penalty", "velocity": "velocity_penalty"}
+    named = {
+        "alive": "reward_survive",
+        "control": "reward_ctrl",
+        "distance": "distance_penalty",
+        "velocity": "velocity_penalty",
+    }
     for t, action in enumerate(episode.action):
         obs, reward, terminated, truncated, info = env.step(action)
-        assert np.array_equal(obs, episode.obs[t + 1]), f"observation {t + 1} of seed {episode.seed}"
+        assert np.array_equal(obs, episode.obs[t + 1]), (
+            f"observation {t + 1} of seed {episode.seed}"
+        )
         assert reward == episode.reward[t], f"reward {t} of seed {episode.seed}"
         for name, values in episode.terms.items():
-            assert info[named.get(name, f"reward_{name}")] == values[t], f"{name} {t} of seed {episode.seed}"
+            assert info[named.get(name, f"reward_{name}")] == values[t], (
+                f"{name} {t} of seed {episode.seed}"
+            )
         last = t == len(episode) - 1
-        assert (terminated, truncated) == ((episode.terminated, episode.truncated) if last else (False, False))
+        assert (terminated, truncated) == (
+            (episode.terminated, episode.truncated) if last else (False, False)
+        )
 
 
 @pytest.mark.parametrize("name", POLICIES)
@@ -76,7 +87,9 @@ def test_episodes_of_1000_steps_of_a_body_that_does_not_terminate_equal_gymnasiu
 
 
 @pytest.mark.parametrize("policy", ["random", "zero", "out of the box"])
-@pytest.mark.parametrize("name", ["inverted_double_pendulum", "swimmer", "hopper", "walker2d", "ant"])
+@pytest.mark.parametrize(
+    "name", ["inverted_double_pendulum", "swimmer", "hopper", "walker2d", "ant"]
+)
 def test_whole_episodes_of_the_other_bodies_equal_gymnasiums(name, policy):
     body = wm.body.get(name)
     for episode in rollout(body, POLICIES[policy](body), range(50, 52)):
@@ -91,12 +104,19 @@ def test_threads_and_batch_change_no_bit():
         for one, other in zip(expected, again, strict=True):
             assert one.seed == other.seed
             for name in ("obs", "action", "reward", "qpos", "qvel"):
-                assert np.array_equal(getattr(one, name), getattr(other, name)), (threads, batch, name)
+                assert np.array_equal(getattr(one, name), getattr(other, name)), (
+                    threads,
+                    batch,
+                    name,
+                )
 
 
 def test_at_least_so_many_steps_are_whole_episodes_and_the_same_for_any_batch():
     body = wm.body.get("humanoid")
-    runs = [rollout(body, POLICIES["random"](body), range(500), min_steps=300, batch=batch) for batch in (1, 5, 64)]
+    runs = [
+        rollout(body, POLICIES["random"](body), range(500), min_steps=300, batch=batch)
+        for batch in (1, 5, 64)
+    ]
     lengths = [[len(episode) for episode in episodes] for episodes in runs]
     assert lengths[0] == lengths[1] == lengths[2]
     assert sum(lengths[0]) >= 300 > sum(lengths[0][:-1])
@@ -133,5 +153,8 @@ def test_observations_can_be_left_out():
 
 def test_the_pose_is_held_longer_than_nothing_is_done():
     body = wm.body.get("humanoid")
-    held, zero = (np.mean([len(e) for e in rollout(body, POLICIES[name](body), range(20))]) for name in ("hold", "zero"))
+    held, zero = (
+        np.mean([len(e) for e in rollout(body, POLICIES[name](body), range(20))])
+        for name in ("hold", "zero")
+    )
     assert held > 1.5 * zero

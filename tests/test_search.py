@@ -21,7 +21,9 @@ from wmlib.search import CHECKPOINT, Search, evolve
 
 BODY = wm.body.get("humanoid")
 POLE = wm.body.get("inverted_pendulum")
-TINY = Search(steps=1_600, marks=(700,), settings={"popsize": 6}, seed=3, check_every=2, check_episodes=3)
+TINY = Search(
+    steps=1_600, marks=(700,), settings={"popsize": 6}, seed=3, check_every=2, check_episodes=3
+)
 RNG = np.random.default_rng(0)
 
 
@@ -53,8 +55,14 @@ def test_threads_batch_and_chunks_change_no_bit(monkeypatch):
     for threads, batch, chunk in [(2, 32, 256), (1, 5, 7), (2, 1, 4)]:
         monkeypatch.setattr(awake, "CHUNK", chunk)
         again = play(linear, population, range(3), workers=threads, batch=batch, see=True)
-        assert np.array_equal(again.returns, expected.returns) and np.array_equal(again.lengths, expected.lengths)
-        assert all(np.array_equal(a, b) for one, other in zip(expected.seen, again.seen, strict=True) for a, b in zip(one, other, strict=True))
+        assert np.array_equal(again.returns, expected.returns) and np.array_equal(
+            again.lengths, expected.lengths
+        )
+        assert all(
+            np.array_equal(a, b)
+            for one, other in zip(expected.seen, again.seen, strict=True)
+            for a, b in zip(one, other, strict=True)
+        )
 
 
 def test_moments_add_up_to_those_of_all_rows():
@@ -64,7 +72,9 @@ def test_moments_add_up_to_those_of_all_rows():
     for part in np.split(rows, [3, 4, 60]):
         merged = merged.merged(Moments.of(part))
     assert merged.n == 100
-    assert np.allclose(merged.mean, rows.mean(axis=0)) and np.allclose(merged.std, rows.std(axis=0), atol=1e-9)
+    assert np.allclose(merged.mean, rows.mean(axis=0)) and np.allclose(
+        merged.std, rows.std(axis=0), atol=1e-9
+    )
 
 
 def test_what_c_sees_is_counted_once_for_each_action():
@@ -78,7 +88,11 @@ def test_what_c_sees_is_counted_once_for_each_action():
 def test_every_real_step_counts_and_c_at_a_mark_was_made_within_it(tiny, monkeypatch):
     counted = []
     rollout = awake.rollout
-    monkeypatch.setattr(awake, "rollout", lambda *given, **named: counted.append(rollout(*given, **named)) or counted[-1])
+    monkeypatch.setattr(
+        awake,
+        "rollout",
+        lambda *given, **named: counted.append(rollout(*given, **named)) or counted[-1],
+    )
     again = evolve(TINY, say=None)
     assert again.fingerprint == tiny.fingerprint
     assert tiny.real_steps == sum(len(episode) for episodes in counted for episode in episodes)
@@ -90,10 +104,18 @@ def test_every_real_step_counts_and_c_at_a_mark_was_made_within_it(tiny, monkeyp
 
 def test_training_and_checks_play_their_own_seeds_fresh_in_each_generation(tiny, monkeypatch):
     asked = []
-    monkeypatch.setattr(search, "play", lambda linear, population, seeds, **named: asked.append(list(seeds)) or play(linear, population, seeds, **named))
+    monkeypatch.setattr(
+        search,
+        "play",
+        lambda linear, population, seeds, **named: (
+            asked.append(list(seeds)) or play(linear, population, seeds, **named)
+        ),
+    )
     evolve(TINY, say=None)
     training = [seeds for seeds in asked if len(seeds) == 1]
-    assert [seeds[0] for seeds in training] == list(scales.run_seeds(scales.TRAINING_SEEDS, 3))[: len(training)]
+    assert [seeds[0] for seeds in training] == list(scales.run_seeds(scales.TRAINING_SEEDS, 3))[
+        : len(training)
+    ]
     checks = [seeds for seeds in asked if len(seeds) == 3]
     assert len(checks) == sum("check" in row for row in tiny.log)
     assert all(seeds == list(scales.run_seeds(scales.SELECTION_SEEDS, 3))[:3] for seeds in checks)
@@ -113,11 +135,19 @@ def test_what_is_reported_is_the_mean_with_the_best_check_never_the_best_of_a_po
 
 def test_normalisation_is_that_of_the_episodes_before_this_generation(monkeypatch):
     used = []
-    monkeypatch.setattr(search, "play", lambda linear, *given, **named: used.append((linear, play(linear, *given, **named))) or used[-1][1])
+    monkeypatch.setattr(
+        search,
+        "play",
+        lambda linear, *given, **named: (
+            used.append((linear, play(linear, *given, **named))) or used[-1][1]
+        ),
+    )
     evolve(dataclasses.replace(TINY, check_episodes=0), say=None)
     seen = Moments(0.0, np.zeros(45), np.zeros(45))
     for linear, played in used:
-        assert np.allclose(linear.mean, seen.mean, atol=1e-5) and np.allclose(linear.std, seen.std, atol=1e-5)
+        assert np.allclose(linear.mean, seen.mean, atol=1e-5) and np.allclose(
+            linear.std, seen.std, atol=1e-5
+        )
         for moments in played.seen:
             seen = seen.merged(moments)
     raw = evolve(dataclasses.replace(TINY, normalise=False), say=None)
@@ -153,7 +183,22 @@ def test_a_search_that_was_stopped_ends_with_the_same_bits_on_other_threads(tmp_
 
 def test_kills_change_no_bit(tmp_path):
     """The command, killed three times: when a save is done, and when one has just begun."""
-    words = ["train-controller", "--steps", "4000", "--marks", "1500", "--popsize", "6", "--strategy", "cma-es", "--seed", "2", "--check-episodes", "4", "--out"]
+    words = [
+        "train-controller",
+        "--steps",
+        "4000",
+        "--marks",
+        "1500",
+        "--popsize",
+        "6",
+        "--strategy",
+        "cma-es",
+        "--seed",
+        "2",
+        "--check-episodes",
+        "4",
+        "--out",
+    ]
     assert main([*words, str(tmp_path / "whole")]) == 0
     run = tmp_path / "killed.run"
 
@@ -162,23 +207,47 @@ def test_kills_change_no_bit(tmp_path):
 
     for kill in range(3):
         before = saved()
-        process = subprocess.Popen([sys.executable, "-m", "wmlib", *words, str(tmp_path / "killed")], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        while process.poll() is None and saved() == before and not (kill % 2 and any(run.glob(f".{CHECKPOINT}.*"))):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "wmlib", *words, str(tmp_path / "killed")],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        while (
+            process.poll() is None
+            and saved() == before
+            and not (kill % 2 and any(run.glob(f".{CHECKPOINT}.*")))
+        ):
             time.sleep(0.001)
         process.send_signal(signal.SIGKILL)
         process.communicate()
         assert process.returncode == -signal.SIGKILL
     assert main([*words, str(tmp_path / "killed")]) == 0
     for name in ("", "-1500"):
-        assert (tmp_path / f"killed{name}" / controller.FILE).read_bytes() == (tmp_path / f"whole{name}" / controller.FILE).read_bytes()
-        one, other = (controller.load(tmp_path / f"{run}{name}").facts for run in ("whole", "killed"))
-        assert [{**row, "seconds": 0} for row in one["log"]] == [{**row, "seconds": 0} for row in other["log"]]
+        assert (tmp_path / f"killed{name}" / controller.FILE).read_bytes() == (
+            tmp_path / f"whole{name}" / controller.FILE
+        ).read_bytes()
+        one, other = (
+            controller.load(tmp_path / f"{run}{name}").facts for run in ("whole", "killed")
+        )
+        assert [{**row, "seconds": 0} for row in one["log"]] == [
+            {**row, "seconds": 0} for row in other["log"]
+        ]
     assert not run.exists()
     assert set(os.listdir(tmp_path)) == {"whole", "whole-1500", "killed", "killed-1500"}
 
 
 def test_a_pole_is_balanced_in_a_few_thousand_steps():
-    run = evolve(Search(body="inverted_pendulum", strategy="cma-es", settings={"popsize": 8, "sigma": 0.5}, steps=20_000, check_every=2, check_episodes=4), say=None)
+    run = evolve(
+        Search(
+            body="inverted_pendulum",
+            strategy="cma-es",
+            settings={"popsize": 8, "sigma": 0.5},
+            steps=20_000,
+            check_every=2,
+            check_episodes=4,
+        ),
+        say=None,
+    )
     played = play(run.controller.linear, run.controller.params, range(500, 510))
     assert played.returns.mean() > 900
 
@@ -213,7 +282,10 @@ COMMANDS = {
     "unknown features": (["--features", "pixels"], r"no features 'pixels'"),
     "features of a world": (["--features", "z"], r"0 features 'z' .*at least 1"),
     "an unknown strategy": (["--strategy", "es"], r"no strategy 'es'; there are"),
-    "a setting of another strategy": (["--strategy", "cem", "--learning-rate", "1"], r"'cem' has no setting 'learning_rate'"),
+    "a setting of another strategy": (
+        ["--strategy", "cem", "--learning-rate", "1"],
+        r"'cem' has no setting 'learning_rate'",
+    ),
     "no steps": (["--steps", "0"], r"0 real steps"),
     "a mark past the end": (["--marks", "5000"], r"no mark past the last step"),
     "a mark at nothing": (["--marks", "0"], r"marks at \[0\]"),
@@ -225,7 +297,10 @@ COMMANDS = {
     "a run seed out of range": (["--seed", "1000"], r"from 0 to 999"),
     "no workers": (["--workers", "0"], r"0 workers were asked for"),
     "a folder that exists": (["--out", "taken"], r"taken exists already. Nothing was overwritten"),
-    "a mark's folder that exists": (["--out", "new", "--marks", "300"], r"new-300 exists already. Nothing was overwritten"),
+    "a mark's folder that exists": (
+        ["--out", "new", "--marks", "300"],
+        r"new-300 exists already. Nothing was overwritten",
+    ),
     "a folder inside a file": (["--out", "file/new"], r"Cannot write in file/new.run"),
 }
 

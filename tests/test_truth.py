@@ -21,7 +21,10 @@ def lived(data):
     """Six real episodes as if they were dreams, padded."""
     episodes = [data[i] for i in range(N)]
     lengths = np.array([len(episode) for episode in episodes])
-    obs, action = np.zeros((N, lengths.max() + 1, BODY.physics_dim)), np.zeros((N, lengths.max(), BODY.a_dim), np.float32)
+    obs, action = (
+        np.zeros((N, lengths.max() + 1, BODY.physics_dim)),
+        np.zeros((N, lengths.max(), BODY.a_dim), np.float32),
+    )
     for i, episode in enumerate(episodes):
         obs[i, : lengths[i] + 1] = BODY.physics(episode.qpos, episode.qvel)
         action[i, : lengths[i]] = episode.action
@@ -35,10 +38,23 @@ def test_reality_is_true(lived, data):
     assert np.nanmax(np.abs(found.height)) < 1e-5 and np.nanmax(np.abs(found.energy)) < 1e-2
     assert np.nanmax(found.distance) < 1e-5 and np.nanmin(found.depth) == 0
     np.testing.assert_array_equal(found.holds, lengths)
-    for values, extra in ((found.error, 0), (found.still, 0), (found.height, 0), (found.energy, 0), (found.depth, 1), (found.distance, 1)):
-        np.testing.assert_array_equal(np.isfinite(values), np.arange(values.shape[1]) < (lengths + extra)[:, None])
+    for values, extra in (
+        (found.error, 0),
+        (found.still, 0),
+        (found.height, 0),
+        (found.energy, 0),
+        (found.depth, 1),
+        (found.distance, 1),
+    ):
+        np.testing.assert_array_equal(
+            np.isfinite(values), np.arange(values.shape[1]) < (lengths + extra)[:, None]
+        )
     std = data.physics.std(axis=0)
-    np.testing.assert_allclose(found.still[0, 3], np.sqrt(np.square((lived[0][0, 4] - lived[0][0, 3]) / std).mean()), rtol=1e-4)
+    np.testing.assert_allclose(
+        found.still[0, 3],
+        np.sqrt(np.square((lived[0][0, 4] - lived[0][0, 3]) / std).mean()),
+        rtol=1e-4,
+    )
     assert 0.1 < found.usual < 2
 
 
@@ -71,7 +87,9 @@ def test_a_body_in_the_floor_is_found(lived, data):
     assert found.depth[0, 3] < truth.DEEP
 
 
-def test_a_quaternion_is_made_a_unit_one_and_what_blows_up_is_infinitely_wrong(lived, data, tmp_path, monkeypatch):
+def test_a_quaternion_is_made_a_unit_one_and_what_blows_up_is_infinitely_wrong(
+    lived, data, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     obs, action, lengths = lived
     obs[1, 2, 1:5] *= 3
@@ -92,7 +110,12 @@ def test_the_nearest_state_is_found():
 
 def test_shapes_that_do_not_fit_are_refused(lived, data):
     obs, action, lengths = lived
-    for wrong in ((obs[:, 1:], action, lengths), (obs, action[..., 1:], lengths), (obs[..., :9], action, lengths), (obs, action, lengths[1:])):
+    for wrong in (
+        (obs[:, 1:], action, lengths),
+        (obs, action[..., 1:], lengths),
+        (obs[..., :9], action, lengths),
+        (obs, action, lengths[1:]),
+    ):
         with pytest.raises(InputError, match="do not belong together") as caught:
             truth.meter(BODY, *wrong, data)
         assert "\n" not in str(caught.value)

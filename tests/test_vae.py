@@ -22,16 +22,27 @@ def small(obs, **settings):
 
 
 def test_kl_is_zero_at_the_prior_and_nowhere_else():
-    assert np.all(np.asarray(vae.kl_per_dimension(np.zeros(3, np.float32), np.zeros(3, np.float32))) == 0)
+    assert np.all(
+        np.asarray(vae.kl_per_dimension(np.zeros(3, np.float32), np.zeros(3, np.float32))) == 0
+    )
     rng = np.random.default_rng(0)
-    assert np.all(np.asarray(vae.kl_per_dimension(*rng.normal(0, 1, (2, 100)).astype(np.float32))) > 0)
+    assert np.all(
+        np.asarray(vae.kl_per_dimension(*rng.normal(0, 1, (2, 100)).astype(np.float32))) > 0
+    )
 
 
 @pytest.mark.parametrize(("mu", "logvar"), [(0.0, 0.0), (1.5, -2.0), (-0.3, 1.0), (3.0, -6.0)])
 def test_kl_equals_its_integral(mu, logvar):
     q, p = stats.norm(mu, np.exp(logvar / 2)), stats.norm(0, 1)
-    integral, _ = integrate.quad(lambda z: q.pdf(z) * (q.logpdf(z) - p.logpdf(z)), mu - 12 * q.std(), mu + 12 * q.std(), limit=200)
-    assert float(vae.kl_per_dimension(np.float32(mu), np.float32(logvar))) == pytest.approx(integral, abs=1e-5)
+    integral, _ = integrate.quad(
+        lambda z: q.pdf(z) * (q.logpdf(z) - p.logpdf(z)),
+        mu - 12 * q.std(),
+        mu + 12 * q.std(),
+        limit=200,
+    )
+    assert float(vae.kl_per_dimension(np.float32(mu), np.float32(logvar))) == pytest.approx(
+        integral, abs=1e-5
+    )
 
 
 def test_a_code_without_noise_is_its_mean_and_with_noise_has_its_spread():
@@ -51,7 +62,12 @@ def test_the_loss_is_the_reconstruction_and_beta_times_the_kl_above_the_floor(re
         mu, logvar = (np.asarray(part, dtype=float) for part in model.encoder(batch["x"]))
         kl = 0.5 * (np.exp(logvar) + mu**2 - 1 - logvar).mean(axis=0)
         z = mu + np.exp(logvar / 2) * batch["eps"]
-        error = 0.5 * ((batch["x"] - np.asarray(model.decoder(z.astype(np.float32)))) ** 2).sum(axis=1).mean()
+        error = (
+            0.5
+            * ((batch["x"] - np.asarray(model.decoder(z.astype(np.float32)))) ** 2)
+            .sum(axis=1)
+            .mean()
+        )
         assert float(pieces["kl"]) == pytest.approx(kl.sum(), rel=1e-4)
         assert float(pieces["reconstruction"]) == pytest.approx(error, rel=1e-4)
         assert float(total) == pytest.approx(error + beta * np.maximum(kl, floor).sum(), rel=1e-4)
@@ -64,12 +80,17 @@ def test_the_gradient_of_the_elbo_equals_finite_differences(real):
     batch = model.prepare({"x": model.standardize(real.physics[:32])}, rng)
     params = {name: value.astype(np.float64) for name, value in model.params.items()}
     wide = {name: value.astype(np.float64) for name, value in batch.items()}
-    exact = Vae(model.config, model.mean, model.std, model.feature_weights.astype(np.float64), params)
+    exact = Vae(
+        model.config, model.mean, model.std, model.feature_weights.astype(np.float64), params
+    )
     _, _, grads = nets.gradient(model.loss, model.params, batch)
     for _ in range(5):
         way = {name: rng.normal(size=value.shape) for name, value in params.items()}
         along = sum(float((np.asarray(grads[name], dtype=float) * way[name]).sum()) for name in way)
-        ends = [float(exact.loss({name: params[name] + step * way[name] for name in way}, wide)[0]) for step in (1e-4, -1e-4)]
+        ends = [
+            float(exact.loss({name: params[name] + step * way[name] for name in way}, wide)[0])
+            for step in (1e-4, -1e-4)
+        ]
         assert along == pytest.approx((ends[0] - ends[1]) / 2e-4, rel=2e-3, abs=1e-3)
 
 
@@ -77,7 +98,9 @@ def test_one_batch_is_overfitted(real):
     model = small(real.physics, beta=1e-4, hidden=(128,), z_dim=32)
     x = model.standardize(real.physics[:64])
     recipe = training.Recipe(epochs=400, batch_size=64, learning_rate=3e-3, jit=False)
-    trained = training.fit(model.loss, model.params, {"x": x}, recipe, prepare=model.prepare, say=None)
+    trained = training.fit(
+        model.loss, model.params, {"x": x}, recipe, prepare=model.prepare, say=None
+    )
     assert trained.log[-1]["reconstruction"] < 0.03 * trained.log[0]["reconstruction"]
     assert trained.log[-1]["loss"] < trained.log[0]["loss"]
 
@@ -92,7 +115,12 @@ def test_statistics_are_of_float64_and_constant_columns_do_not_explode(real):
     assert np.abs(x[:, constant]).max() < 1e-3
     assert np.abs(x).max() <= model.config.clip
     assert x.dtype == np.float32
-    np.testing.assert_allclose(model.unstandardize(x)[np.abs(x).max(axis=1) < 10], full.obs[np.abs(x).max(axis=1) < 10], atol=1e-3, rtol=1e-4)
+    np.testing.assert_allclose(
+        model.unstandardize(x)[np.abs(x).max(axis=1) < 10],
+        full.obs[np.abs(x).max(axis=1) < 10],
+        atol=1e-3,
+        rtol=1e-4,
+    )
 
 
 def test_the_full_view_weights_its_groups_and_the_physics_view_does_not():
@@ -108,17 +136,26 @@ def test_coding_takes_any_leading_axes_and_full_observations(real):
     model = small(real.physics)
     mu, logvar = model.encode(real.physics[:12].reshape(3, 4, -1))
     assert mu.shape == logvar.shape == (3, 4, 8)
-    np.testing.assert_allclose(mu.reshape(12, 8), model.encode(real.physics[:12])[0], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        mu.reshape(12, 8), model.encode(real.physics[:12])[0], rtol=1e-5, atol=1e-6
+    )
     full = real.replayed() if real.obs is None else real
-    np.testing.assert_allclose(model.encode(full.obs[:12])[0], model.encode(real.physics[:12])[0], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        model.encode(full.obs[:12])[0], model.encode(real.physics[:12])[0], rtol=1e-5, atol=1e-6
+    )
     assert model.decode(mu).shape == (3, 4, BODY.physics_dim)
-    assert model.reconstruct(real.physics[:5], np.random.default_rng(0)).shape == (5, BODY.physics_dim)
+    assert model.reconstruct(real.physics[:5], np.random.default_rng(0)).shape == (
+        5,
+        BODY.physics_dim,
+    )
 
 
 def test_many_rows_are_coded_as_few_are(real):
     model = small(real.physics)
     many = np.resize(real.physics, (vae.CHUNK + 3, BODY.physics_dim))
-    np.testing.assert_allclose(model.encode(many)[0][-3:], model.encode(many[-3:])[0], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        model.encode(many)[0][-3:], model.encode(many[-3:])[0], rtol=1e-5, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize(
@@ -143,7 +180,14 @@ def test_the_kl_falls_as_beta_rises_and_a_floor_keeps_codes_awake(real):
     def kl(**settings):
         model = small(real.physics, **settings)
         recipe = training.Recipe(epochs=30, batch_size=64, learning_rate=3e-3, jit=False)
-        trained = training.fit(model.loss, model.params, {"x": model.standardize(real.physics)}, recipe, prepare=model.prepare, say=None)
+        trained = training.fit(
+            model.loss,
+            model.params,
+            {"x": model.standardize(real.physics)},
+            recipe,
+            prepare=model.prepare,
+            say=None,
+        )
         return model.using(trained.params).kl(real.physics)
 
     collapsed, cured, free = kl(beta=30.0), kl(beta=30.0, kl_floor=0.5), kl(beta=0.01)

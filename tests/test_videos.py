@@ -53,10 +53,15 @@ def frames_of(path):
         with av.open(str(path)) as file:
             stream = file.streams.video[0]
             assert stream.codec_context.name == "h264"
-            return np.stack([frame.to_ndarray(format="rgb24") for frame in file.decode(stream)]), 1 / float(stream.average_rate)
+            return np.stack(
+                [frame.to_ndarray(format="rgb24") for frame in file.decode(stream)]
+            ), 1 / float(stream.average_rate)
     with Image.open(path) as picture:
         assert picture.info["loop"] == 0, "it plays for ever"
-        shown = [(np.asarray(frame.convert("RGB")), frame.info["duration"] / 1000) for frame in ImageSequence.Iterator(picture)]
+        shown = [
+            (np.asarray(frame.convert("RGB")), frame.info["duration"] / 1000)
+            for frame in ImageSequence.Iterator(picture)
+        ]
     return np.stack([frame for frame, _ in shown]), shown[0][1]
 
 
@@ -79,18 +84,28 @@ def test_every_frame_is_in_the_file_and_the_body_in_every_frame(suffix, tmp_path
     seen = [body_pixels(frame, wm.palette.REALITY) for frame in frames]
     assert all(100 < count < 5000 for count, _ in seen), seen
     assert seen[-1][1][0] > seen[0][1][0] + 3, "the body sinks"
-    assert all(np.abs(a.astype(int) - b).max() > 40 for a, b in zip(frames[1:], frames, strict=False)), "two frames are the same"
+    assert all(
+        np.abs(a.astype(int) - b).max() > 40 for a, b in zip(frames[1:], frames, strict=False)
+    ), "two frames are the same"
     assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.usefixtures("opengl")
-def test_several_stand_side_by_side_in_their_colours_and_the_shorter_one_keeps_its_last_pose(tmp_path):
-    frames, _ = frames_of(videos.write(tmp_path / "a.webp", {"reality": fall(6), "dream": fall(2)}, every=1, **TINY))
+def test_several_stand_side_by_side_in_their_colours_and_the_shorter_one_keeps_its_last_pose(
+    tmp_path,
+):
+    frames, _ = frames_of(
+        videos.write(tmp_path / "a.webp", {"reality": fall(6), "dream": fall(2)}, every=1, **TINY)
+    )
     assert frames.shape == (6, 96, 192, 3)
     for frame in frames:
         assert body_pixels(frame[:, :96], wm.palette.REALITY)[0] > 100
         assert body_pixels(frame[:, 96:], wm.palette.DREAM)[0] > 100
-    assert np.abs(frames[-1, :, 96:].astype(int) - frames[2, :, 96:]).mean() < 2 < np.abs(frames[-1, :, :96].astype(int) - frames[2, :, :96]).mean()
+    assert (
+        np.abs(frames[-1, :, 96:].astype(int) - frames[2, :, 96:]).mean()
+        < 2
+        < np.abs(frames[-1, :, :96].astype(int) - frames[2, :, :96]).mean()
+    )
 
 
 @pytest.mark.usefixtures("opengl")
@@ -99,7 +114,10 @@ def test_observations_are_drawn_as_the_poses_they_hold_and_another_body_is_drawn
         qpos = fall(3, body)
         qpos[:, : body.hidden_qpos] = 0
         obs = body.physics(qpos, np.zeros((3, body.model.nv)))
-        one, other = (frames_of(videos.write(tmp_path / f"{n}.gif", track, body, **TINY))[0] for n, track in enumerate((qpos, obs)))
+        one, other = (
+            frames_of(videos.write(tmp_path / f"{n}.gif", track, body, **TINY))[0]
+            for n, track in enumerate((qpos, obs))
+        )
         assert np.array_equal(one, other)
         assert body_pixels(one[0], wm.palette.REALITY)[0] > 100
 
@@ -124,10 +142,14 @@ def test_without_opengl_one_line_names_the_packages(kind, tmp_path, monkeypatch,
     assert list(tmp_path.iterdir()) == []
 
 
-def test_without_an_encoder_one_line_says_what_to_install_before_anything_is_drawn(tmp_path, monkeypatch):
+def test_without_an_encoder_one_line_says_what_to_install_before_anything_is_drawn(
+    tmp_path, monkeypatch
+):
     monkeypatch.setitem(sys.modules, "av", None)
     monkeypatch.setattr(videos, "_render", lambda *_: pytest.fail("something was drawn"))
-    with pytest.raises(InputError, match=r"^An mp4 needs PyAV, which is not installed: pip install av\..*$"):
+    with pytest.raises(
+        InputError, match=r"^An mp4 needs PyAV, which is not installed: pip install av\..*$"
+    ):
         videos.write(tmp_path / "a.mp4", fall())
     assert list(tmp_path.iterdir()) == []
 
@@ -139,13 +161,25 @@ BAD = {
     "the wrong width": ({"tracks": np.zeros((4, 9))}, "has 9 numbers a frame; expected 24"),
     "one pose": ({"tracks": np.zeros(24)}, r"has shape \(24,\); expected \(frames, numbers\)"),
     "no frames": ({"tracks": fall()[:0]}, r"has shape \(0, 24\)"),
-    "a million frames": ({"tracks": np.zeros((1_000_000, 24), dtype=np.int8)}, "with 1 to 5,000 frames"),
-    "a NaN": ({"tracks": np.where(np.arange(24) == 3, np.nan, fall())}, "holds NaN or infinity, first in row 0"),
+    "a million frames": (
+        {"tracks": np.zeros((1_000_000, 24), dtype=np.int8)},
+        "with 1 to 5,000 frames",
+    ),
+    "a NaN": (
+        {"tracks": np.where(np.arange(24) == 3, np.nan, fall())},
+        "holds NaN or infinity, first in row 0",
+    ),
     "no trajectory": ({"tracks": {}}, "A video of 0 trajectories"),
-    "nine trajectories": ({"tracks": dict.fromkeys("abcdefghi", fall(1))}, "A video of 9 trajectories"),
+    "nine trajectories": (
+        {"tracks": dict.fromkeys("abcdefghi", fall(1))},
+        "A video of 9 trajectories",
+    ),
     "a name that is none": ({"tracks": {3: fall()}}, "The name of a trajectory is 3"),
     "an unknown body": ({"body": "octopus"}, "There is no body 'octopus'"),
-    "an unknown suffix": ({"path": "a.avi"}, r"ends in '\.avi'; expected a file name that ends in \.mp4, \.gif, \.webp"),
+    "an unknown suffix": (
+        {"path": "a.avi"},
+        r"ends in '\.avi'; expected a file name that ends in \.mp4, \.gif, \.webp",
+    ),
     "no suffix": ({"path": "a"}, "ends in ''"),
     "an odd size": ({"width": 101}, "expected even sizes of 64 to 1920 pixels"),
     "a vast size": ({"height": 20_000}, "expected even sizes"),
@@ -200,14 +234,33 @@ def test_a_mistaken_command_gets_one_line_and_exit_code_2(arguments, message, tm
 def test_an_interrupt_leaves_the_old_file_and_no_other_and_no_renderer(tmp_path):
     old = tmp_path / "a.gif"
     old.write_bytes(b"old")
-    command = [sys.executable, "-m", "wmlib", "video", "--body", "half_cheetah", "--out", str(old)]  # a thousand frames
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    command = [
+        sys.executable,
+        "-m",
+        "wmlib",
+        "video",
+        "--body",
+        "half_cheetah",
+        "--out",
+        str(old),
+    ]  # a thousand frames
+    process = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob(".a.gif.*/opened")) and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=30)
-    assert (process.returncode, said) == (130, "\nwmlib: interrupted. Nothing half-written was left.\n")
+    assert (process.returncode, said) == (
+        130,
+        "\nwmlib: interrupted. Nothing half-written was left.\n",
+    )
     assert [path.name for path in tmp_path.iterdir()] == ["a.gif"]
     assert old.read_bytes() == b"old"
     with pytest.raises(ProcessLookupError):
@@ -231,7 +284,20 @@ def test_a_renderer_that_fails_when_opengl_works_says_why(tmp_path, monkeypatch)
 @pytest.mark.usefixtures("opengl")
 def test_the_command_draws_an_episode_and_its_observations(tmp_path, capsys):
     out = tmp_path / "a.webp"
-    words = ["video", "--artefact", "humanoid-mixed", "--episode", "3", "--observed", "--width", "96", "--height", "96", "--out", str(out)]
+    words = [
+        "video",
+        "--artefact",
+        "humanoid-mixed",
+        "--episode",
+        "3",
+        "--observed",
+        "--width",
+        "96",
+        "--height",
+        "96",
+        "--out",
+        str(out),
+    ]
     assert main(words) == 0
     assert capsys.readouterr().out.startswith("true state, true observation: ")
     frames, _ = frames_of(out)
@@ -251,7 +317,9 @@ def test_the_readme_begins_with_a_small_picture_that_moves():
     with Image.open(io.BytesIO(data)) as image:
         assert image.n_frames > 20
         assert image.info["loop"] == 0
-    assert any(f"--out {path}`" in line for line in lines), "the command that made it stands beside it"
+    assert any(f"--out {path}`" in line for line in lines), (
+        "the command that made it stands beside it"
+    )
 
 
 @pytest.mark.usefixtures("opengl", "encoder")
@@ -261,6 +329,8 @@ def test_neither_the_caller_nor_the_renderer_imports_tensorflow(tmp_path):
     (trap / "__init__.py").write_text("raise SystemExit('TensorFlow was imported')\n")
     code = f"import numpy, wmlib, sys; wmlib.videos.write({str(tmp_path / 'a.mp4')!r}, numpy.tile(wmlib.body.get().model.qpos0, (2, 1)), width=96, height=96); print(sorted({{'tensorflow', 'keras'}} & set(sys.modules)))"
     surroundings = {**os.environ, "PYTHONPATH": os.pathsep.join([str(trap.parent), str(ROOT)])}
-    ran = subprocess.run([sys.executable, "-c", code], env=surroundings, capture_output=True, text=True)
+    ran = subprocess.run(
+        [sys.executable, "-c", code], env=surroundings, capture_output=True, text=True
+    )
     assert (ran.stdout.strip(), ran.returncode) == ("[]", 0), ran.stderr
     assert (tmp_path / "a.mp4").stat().st_size > 1000

@@ -48,15 +48,24 @@ def of_mujoco(body, qpos):
 
 def test_observations_and_physics_show_the_same_poses_as_qpos_but_for_the_place_on_the_floor():
     episode = wm.rollout.rollout(HUMANOID, wm.policies.RandomActions(HUMANOID), [1])[0]
-    seen = [wm.viewer.poses_of(HUMANOID, "it", track) for track in (episode.qpos, episode.obs, episode.obs[:, :45])]
+    seen = [
+        wm.viewer.poses_of(HUMANOID, "it", track)
+        for track in (episode.qpos, episode.obs, episode.obs[:, :45])
+    ]
     assert np.array_equal(seen[0][:, 2:], episode.qpos[:, 2:])
     assert np.allclose(seen[1][:, 7:], episode.qpos[:, 7:])
-    assert np.allclose(seen[1][:, 3:7], episode.qpos[:, 3:7] / np.linalg.norm(episode.qpos[:, 3:7], axis=1, keepdims=True))
+    assert np.allclose(
+        seen[1][:, 3:7],
+        episode.qpos[:, 3:7] / np.linalg.norm(episode.qpos[:, 3:7], axis=1, keepdims=True),
+    )
     assert np.array_equal(seen[1], seen[2])
 
 
 def test_a_scene_of_two_bodies_and_a_hundred_frames_is_at_most_60_kilobytes():
-    scene = wm.viewer.show({"reality": fall(), "dream": fall()}, strip={"height": {"reality": fall()[:, 2], "dream": fall()[:, 2]}})
+    scene = wm.viewer.show(
+        {"reality": fall(), "dream": fall()},
+        strip={"height": {"reality": fall()[:, 2], "dream": fall()[:, 2]}},
+    )
     assert len(scene.html().encode()) < 60_000
 
 
@@ -87,23 +96,53 @@ WRONG = {
     "no track": (lambda: wm.viewer.show({}), "expected 1 to 8"),
     "nine tracks": (lambda: wm.viewer.show({str(i): fall(2) for i in range(9)}), "expected 1 to 8"),
     "a name that is no text": (lambda: wm.viewer.show({3: fall(2)}), "expected a text"),
-    "a name of a thousand letters": (lambda: wm.viewer.show({"x" * 1000: fall(2)}), "at most 60 letters"),
-    "NaN": (lambda: wm.viewer.show({"a": np.where(fall(9) > 1.3, np.nan, fall(9))}), "NaN or infinity, first in row 0"),
-    "infinity": (lambda: wm.viewer.show(np.where(fall(2) > 1.3, np.inf, fall(2))), "NaN or infinity"),
-    "a million frames": (lambda: wm.viewer.show(np.zeros((1_000_000, 24))), "with 1 to 5,000 frames"),
+    "a name of a thousand letters": (
+        lambda: wm.viewer.show({"x" * 1000: fall(2)}),
+        "at most 60 letters",
+    ),
+    "NaN": (
+        lambda: wm.viewer.show({"a": np.where(fall(9) > 1.3, np.nan, fall(9))}),
+        "NaN or infinity, first in row 0",
+    ),
+    "infinity": (
+        lambda: wm.viewer.show(np.where(fall(2) > 1.3, np.inf, fall(2))),
+        "NaN or infinity",
+    ),
+    "a million frames": (
+        lambda: wm.viewer.show(np.zeros((1_000_000, 24))),
+        "with 1 to 5,000 frames",
+    ),
     "no frames": (lambda: wm.viewer.show(np.zeros((0, 24))), "with 1 to 5,000 frames"),
     "one pose": (lambda: wm.viewer.show(fall()[0]), "expected (frames, numbers)"),
-    "another width": (lambda: wm.viewer.show(np.zeros((3, 25))), "expected 24 (qpos of humanoid), 45 (its physics) or 348"),
+    "another width": (
+        lambda: wm.viewer.show(np.zeros((3, 25))),
+        "expected 24 (qpos of humanoid), 45 (its physics) or 348",
+    ),
     "words": (lambda: wm.viewer.show([["a", "b"]]), "not an array of numbers"),
     "ragged": (lambda: wm.viewer.show([[1, 2], [3]]), "not an array of numbers"),
     "another mode": (lambda: wm.viewer.show(fall(2), mode="triple"), "single, ghost, side"),
-    "two as one": (lambda: wm.viewer.show({"a": fall(2), "b": fall(2)}, mode="single"), "use 'ghost' or 'side'"),
+    "two as one": (
+        lambda: wm.viewer.show({"a": fall(2), "b": fall(2)}, mode="single"),
+        "use 'ghost' or 'side'",
+    ),
     "another body": (lambda: wm.viewer.show(fall(2), "humaniod"), "Did you mean 'humanoid'?"),
     "a still past the end": (lambda: wm.viewer.show(fall(2), still=2), "expected 0 to 1"),
-    "a strip of another length": (lambda: wm.viewer.show(fall(9), strip={"height": np.zeros(5)}), "(9,), one value a frame, or (8,), one a step"),
-    "a strip of no track": (lambda: wm.viewer.show(fall(9), strip={"height": {"dream": np.zeros(9)}}), "belongs to no trajectory"),
-    "a strip with NaN": (lambda: wm.viewer.show(fall(2), strip={"height": [0.0, np.nan]}), "NaN or infinity, first in row 1"),
-    "five strips": (lambda: wm.viewer.show(fall(2), strip={str(i): [0, 0] for i in range(5)}), "at most 4"),
+    "a strip of another length": (
+        lambda: wm.viewer.show(fall(9), strip={"height": np.zeros(5)}),
+        "(9,), one value a frame, or (8,), one a step",
+    ),
+    "a strip of no track": (
+        lambda: wm.viewer.show(fall(9), strip={"height": {"dream": np.zeros(9)}}),
+        "belongs to no trajectory",
+    ),
+    "a strip with NaN": (
+        lambda: wm.viewer.show(fall(2), strip={"height": [0.0, np.nan]}),
+        "NaN or infinity, first in row 1",
+    ),
+    "five strips": (
+        lambda: wm.viewer.show(fall(2), strip={str(i): [0, 0] for i in range(5)}),
+        "at most 4",
+    ),
 }
 
 
@@ -116,11 +155,19 @@ def test_wrong_input_gets_one_line(wrong):
     assert "\n" not in str(caught.value)
 
 
-HOSTILE = ["</script><script>window.pwned = 1</script>", "<img src=x onerror='window.pwned = 1'>", "\"'>&lt;!--", "${window.pwned = 1}", "\u2028\u202e\\u003c"]
+HOSTILE = [
+    "</script><script>window.pwned = 1</script>",
+    "<img src=x onerror='window.pwned = 1'>",
+    "\"'>&lt;!--",
+    "${window.pwned = 1}",
+    "\u2028\u202e\\u003c",
+]
 
 
 def test_hostile_names_cannot_leave_the_data():
-    page = wm.viewer.show({name: fall(3) for name in HOSTILE}, label=HOSTILE[0], strip={HOSTILE[1]: fall(3)[:, 2]}).html()
+    page = wm.viewer.show(
+        {name: fall(3) for name in HOSTILE}, label=HOSTILE[0], strip={HOSTILE[1]: fall(3)[:, 2]}
+    ).html()
     data = re.search(r'<script type="application/json">(.*?)</script>', page, re.DOTALL)[1]
     assert [track["name"] for track in json.loads(data)["tracks"]] == HOSTILE
     assert not set(data) & set("<>&")
@@ -146,16 +193,39 @@ def look(browser, folder):
 
     def open_it(*scenes, draw="2d", address=None, html="", at=0, scripts=True):
         page, wrong = context.new_page(), []
-        page.on("request", lambda request: wrong.append(request.url) if not request.url.startswith((address or "file:", "data:", "blob:")) else None)
-        page.on("console", lambda message: wrong.append(message.text) if message.type in ("error", "warning") and "GL Driver" not in message.text else None)
+        page.on(
+            "request",
+            lambda request: (
+                wrong.append(request.url)
+                if not request.url.startswith((address or "file:", "data:", "blob:"))
+                else None
+            ),
+        )
+        page.on(
+            "console",
+            lambda message: (
+                wrong.append(message.text)
+                if message.type in ("error", "warning") and "GL Driver" not in message.text
+                else None
+            ),
+        )
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.wrong = wrong
-        shared = "".join(f'<script src="{name}"></script>' for name in wm.viewer.SCRIPTS) if scripts else ""
+        shared = (
+            "".join(f'<script src="{name}"></script>' for name in wm.viewer.SCRIPTS)
+            if scripts
+            else ""
+        )
         body = "".join(scene.html() for scene in scenes) + html
-        (folder / "page.html").write_text(f'<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>viewers</title><body>{body}{shared}</body></html>', encoding="utf-8")
+        (folder / "page.html").write_text(
+            f'<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>viewers</title><body>{body}{shared}</body></html>',
+            encoding="utf-8",
+        )
         page.goto(f"{address or folder.as_uri()}/page.html?draw={draw}", wait_until="load")
         if scripts and scenes:
-            page.wait_for_function("at => document.querySelectorAll('.wm-viewer')[at].viewer?.draws > 0", arg=at)
+            page.wait_for_function(
+                "at => document.querySelectorAll('.wm-viewer')[at].viewer?.draws > 0", arg=at
+            )
         return page
 
     open_it.context = context
@@ -165,12 +235,19 @@ def look(browser, folder):
 
 def pixels(page, i=0):
     """The scene as drawn now, (pixels, 4)."""
-    drawn = page.evaluate("i => { const v = document.querySelectorAll('.wm-viewer')[i].viewer; v.dirty = true; v.draw(); return v.canvas.toDataURL(); }", i)
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(drawn.split(",")[1]))), dtype=int).reshape(-1, 4)
+    drawn = page.evaluate(
+        "i => { const v = document.querySelectorAll('.wm-viewer')[i].viewer; v.dirty = true; v.draw(); return v.canvas.toDataURL(); }",
+        i,
+    )
+    return np.asarray(
+        Image.open(io.BytesIO(base64.b64decode(drawn.split(",")[1]))), dtype=int
+    ).reshape(-1, 4)
 
 
 def pause(page):
-    page.evaluate("document.querySelectorAll('.wm-viewer').forEach(place => place.viewer?.play(false))")
+    page.evaluate(
+        "document.querySelectorAll('.wm-viewer').forEach(place => place.viewer?.play(false))"
+    )
 
 
 @pytest.mark.browser
@@ -244,7 +321,11 @@ def test_everything_can_be_done_with_the_keyboard_and_is_labelled(look):
     page.keyboard.press("Tab")
     reached = []
     for _ in range(5):
-        reached.append(page.evaluate("document.activeElement.getAttribute('aria-label') || document.activeElement.textContent"))
+        reached.append(
+            page.evaluate(
+                "document.activeElement.getAttribute('aria-label') || document.activeElement.textContent"
+            )
+        )
         page.keyboard.press("Tab")
     assert reached == ["Pause", "Step", "Speed", "follow", "reset view"]
     assert page.wrong == []
@@ -267,7 +348,10 @@ def test_dragging_turns_the_scene_and_the_wheel_scrolls_the_page_until_the_scene
     turned = page.evaluate(where)
     assert not np.allclose(turned, before)
     page.mouse.wheel(0, 100)
-    page.wait_for_function(f"before => JSON.stringify({where}) !== before", arg=json.dumps(turned, separators=(",", ":")))
+    page.wait_for_function(
+        f"before => JSON.stringify({where}) !== before",
+        arg=json.dumps(turned, separators=(",", ":")),
+    )
     assert page.evaluate("scrollY") == 0
 
 
@@ -292,7 +376,9 @@ def test_twenty_viewers_share_one_context_and_lose_none(look):
     page = look(*scenes, draw="3d")
     for i in range(20):
         page.evaluate("i => document.querySelectorAll('.wm-viewer')[i].scrollIntoView()", i)
-        page.wait_for_function("i => document.querySelectorAll('.wm-viewer')[i].viewer.draws > 0", arg=i)
+        page.wait_for_function(
+            "i => document.querySelectorAll('.wm-viewer')[i].viewer.draws > 0", arg=i
+        )
         assert (pixels(page, i)[:, 3] > 0).mean() > 0.05
     assert page.evaluate("wmViewer.lost") == 0
     assert page.evaluate("wmViewer.painter") == "3d"
@@ -301,7 +387,9 @@ def test_twenty_viewers_share_one_context_and_lose_none(look):
 
 @pytest.mark.browser
 def test_without_webgl_or_with_a_slow_one_the_bodies_are_drawn_with_lines(look):
-    look.context.add_init_script("HTMLCanvasElement.prototype.getContext = (of => function (kind, ...rest) { return kind.startsWith('webgl') ? null : of.call(this, kind, ...rest); })(HTMLCanvasElement.prototype.getContext)")
+    look.context.add_init_script(
+        "HTMLCanvasElement.prototype.getContext = (of => function (kind, ...rest) { return kind.startsWith('webgl') ? null : of.call(this, kind, ...rest); })(HTMLCanvasElement.prototype.getContext)"
+    )
     page = look(wm.viewer.show(fall()), draw="3d")
     assert page.evaluate("wmViewer.painter") == "2d"
     assert (pixels(page)[:, 3] > 0).mean() > 0.05
@@ -311,20 +399,27 @@ def test_without_webgl_or_with_a_slow_one_the_bodies_are_drawn_with_lines(look):
 @pytest.mark.browser
 def test_webgl_that_the_processor_draws_is_not_used(look):
     page = look(wm.viewer.show(fall()), draw="")
-    assert page.evaluate("wmViewer.painter") == "2d", "this test runs where there is no graphics card"
+    assert page.evaluate("wmViewer.painter") == "2d", (
+        "this test runs where there is no graphics card"
+    )
 
 
 @pytest.mark.browser
 def test_a_lost_context_falls_back_to_lines(look):
     page = look(wm.viewer.show(fall()), draw="3d")
-    page.evaluate("document.querySelector('.wm-viewer').viewer.painter && wmViewer.renderer().getContext().getExtension('WEBGL_lose_context').loseContext()")
+    page.evaluate(
+        "document.querySelector('.wm-viewer').viewer.painter && wmViewer.renderer().getContext().getExtension('WEBGL_lose_context').loseContext()"
+    )
     page.wait_for_function("wmViewer.painter === '2d'")
     assert (pixels(page)[:, 3] > 0).mean() > 0.05
 
 
 @pytest.mark.browser
 def test_it_works_over_http(look, folder):
-    handler = functools.partial(type("Quiet", (http.server.SimpleHTTPRequestHandler,), {"log_message": lambda *_: None}), directory=folder)
+    handler = functools.partial(
+        type("Quiet", (http.server.SimpleHTTPRequestHandler,), {"log_message": lambda *_: None}),
+        directory=folder,
+    )
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         look.context.set_offline(False)
@@ -347,7 +442,12 @@ def test_where_scripts_are_blocked_the_still_picture_shows(browser):
 
 @pytest.mark.browser
 def test_hostile_names_and_damaged_data_run_nothing_and_stop_no_other_viewer(look):
-    hostile = wm.viewer.show({name: fall(3) for name in HOSTILE}, label=HOSTILE[0], mode="side", strip={HOSTILE[1]: fall(3)[:, 2]})
+    hostile = wm.viewer.show(
+        {name: fall(3) for name in HOSTILE},
+        label=HOSTILE[0],
+        mode="side",
+        strip={HOSTILE[1]: fall(3)[:, 2]},
+    )
     sound = wm.viewer.show(fall())
     whole = sound.scene
     damaged = [
@@ -356,7 +456,10 @@ def test_hostile_names_and_damaged_data_run_nothing_and_stop_no_other_viewer(loo
         json.dumps({**whole, "tracks": [{**whole["tracks"][0], "qpos": "***"}]}), json.dumps({**whole, "tracks": []}),
     ]  # fmt: skip
     still = '<div class="wm-still">still</div>'
-    broken = "".join(f'<div class="wm-viewer"><script type="application/json">{data}</script>{still}</div>' for data in damaged)
+    broken = "".join(
+        f'<div class="wm-viewer"><script type="application/json">{data}</script>{still}</div>'
+        for data in damaged
+    )
     page = look(hostile, html=broken + sound.html())
     assert page.evaluate("window.pwned") is None
     assert page.locator("img[src=x]").count() == 0
@@ -375,7 +478,10 @@ def test_light_and_dark_follow_the_page_and_the_notebook(look):
     pause(page)
     ground = "getComputedStyle(document.querySelector('.wm-viewer figure')).backgroundColor"
     light = page.evaluate(ground)
-    for darken in ("document.documentElement.dataset.theme = 'dark'", "document.documentElement.dataset.theme = ''; document.body.dataset.jpThemeLight = 'false'"):
+    for darken in (
+        "document.documentElement.dataset.theme = 'dark'",
+        "document.documentElement.dataset.theme = ''; document.body.dataset.jpThemeLight = 'false'",
+    ):
         page.evaluate(darken)
         page.wait_for_function(f"before => {ground} !== before", arg=light)
     page.evaluate("document.body.dataset.jpThemeLight = 'true'")
@@ -387,7 +493,9 @@ def test_the_output_of_a_notebook_brings_its_own_script(browser):
     """As JupyterLab shows a trusted output: the HTML is put into the page, then its scripts are made anew, one by one."""
     context = browser.new_context(offline=True)
     page = context.new_page()
-    page.set_content("<!DOCTYPE html><body data-jp-theme-light='true'><div id=one></div><div id=two></div></body>")
+    page.set_content(
+        "<!DOCTYPE html><body data-jp-theme-light='true'><div id=one></div><div id=two></div></body>"
+    )
     put = """([id, html]) => { const place = document.getElementById(id); place.innerHTML = html;
         for (const old of [...place.querySelectorAll('script')]) { const made = document.createElement('script');
             for (const { name, value } of old.attributes) made.setAttribute(name, value); made.textContent = old.textContent; old.replaceWith(made); } }"""

@@ -16,7 +16,10 @@ from wmlib.runs import InputError
 
 
 def fingerprints(out):
-    return {name: json.loads((out / name / "manifest.json").read_bytes())["fingerprint"] for name in ("c", "c-ensemble", "ensemble")}
+    return {
+        name: json.loads((out / name / "manifest.json").read_bytes())["fingerprint"]
+        for name in ("c", "c-ensemble", "ensemble")
+    }
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +41,13 @@ def test_every_stage_of_every_run_is_a_command_line_that_the_parser_reads():
 def test_a_run_ends_with_a_row_for_each_policy_and_a_table_of_costs(done, capsys):
     with (done / whole.ROWS).open() as file:
         rows = list(csv.DictReader(file))
-    assert [row["method"] for row in rows] == ["random", "zero", "hold", "dreamed, ensemble", "dreamed, V and M"]
+    assert [row["method"] for row in rows] == [
+        "random",
+        "zero",
+        "hold",
+        "dreamed, ensemble",
+        "dreamed, V and M",
+    ]
     assert {row["split"] for row in rows} == {"test"} and {row["episodes"] for row in rows} == {"4"}
     steps = wm.episodes.load(done / "experience").n_steps
     assert [int(row["real_steps"]) for row in rows] == [0, 0, 0, steps, steps]
@@ -58,7 +67,11 @@ def test_a_run_that_is_done_does_nothing_more(done, capsys):
 
 def test_a_run_that_was_killed_comes_to_the_same_bits(done, tmp_path):
     out = tmp_path / "killed"
-    process = subprocess.Popen([sys.executable, "-m", "wmlib", "smoke", "--out", str(out)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "wmlib", "smoke", "--out", str(out)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     for _ in range(1_200):
         if (out / "ensemble").exists() or process.poll() is not None:
             break

@@ -20,7 +20,13 @@ BODY = wm.body.get("humanoid")
 
 def made(episodes, seed=0):
     v = Vae.create(BODY, episodes.physics, VaeConfig(z_dim=6, hidden=(16,)), seed=seed)
-    return World(BODY, v, MdnRnn.create(BODY, mdnrnn.sequences(v, episodes, 8), MdnRnnConfig(h_dim=12, n_mix=3), seed=seed))
+    return World(
+        BODY,
+        v,
+        MdnRnn.create(
+            BODY, mdnrnn.sequences(v, episodes, 8), MdnRnnConfig(h_dim=12, n_mix=3), seed=seed
+        ),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +57,11 @@ def test_a_world_comes_back_bit_for_bit(small, saved, real):
     assert weights.fingerprint(back.mdnrnn.arrays()) == weights.fingerprint(small.mdnrnn.arrays())
     assert (back.vae.config, back.mdnrnn.config) == (small.vae.config, small.mdnrnn.config)
     assert back.facts["command"] == "a test"
-    for a, b in zip(small.dream(*part(real), rng=np.random.default_rng(0)), back.dream(*part(real), rng=np.random.default_rng(0)), strict=True):
+    for a, b in zip(
+        small.dream(*part(real), rng=np.random.default_rng(0)),
+        back.dream(*part(real), rng=np.random.default_rng(0)),
+        strict=True,
+    ):
         np.testing.assert_array_equal(a, b)
     assert world.load_vae(saved).fingerprint == small.vae.fingerprint
 
@@ -89,7 +99,10 @@ def test_watching_and_dreaming_follow_the_index_convention(small, real):
 def test_a_dream_is_its_noise_and_its_temperature(small, real):
     z = small.encode(real.physics[:6])
     action = np.zeros((6, 5, BODY.a_dim), np.float32)
-    dreams = [small.open_loop(z, action, tau=tau, rng=np.random.default_rng(seed)).z for tau, seed in ((1.0, 0), (1.0, 0), (1.0, 1), (0.0, 0), (0.0, 1))]
+    dreams = [
+        small.open_loop(z, action, tau=tau, rng=np.random.default_rng(seed)).z
+        for tau, seed in ((1.0, 0), (1.0, 0), (1.0, 1), (0.0, 0), (0.0, 1))
+    ]
     assert np.array_equal(dreams[0], dreams[1])
     assert not np.array_equal(dreams[0], dreams[2])
     assert np.array_equal(dreams[3], dreams[4])
@@ -139,30 +152,76 @@ def huge(folder):
 
 DAMAGES = {
     "a flipped bit": (flip_a_bit, "does not match the sha256"),
-    "a truncated file": (lambda f: (f / VAE_FILE).write_bytes((f / VAE_FILE).read_bytes()[:-1]), "truncated or altered"),
+    "a truncated file": (
+        lambda f: (f / VAE_FILE).write_bytes((f / VAE_FILE).read_bytes()[:-1]),
+        "truncated or altered",
+    ),
     "a missing file": (lambda f: (f / MDNRNN_FILE).unlink(), "is missing"),
     "no manifest": (lambda f: (f / runs.MANIFEST).unlink(), "has no manifest.json"),
     "another schema": (in_manifest(schema=99), "has schema 99; this wmlib reads schema 1"),
-    "another kind": (in_manifest(kind="episodes"), "holds 'episodes'; expected 'world'|holds 'episodes'"),
+    "another kind": (
+        in_manifest(kind="episodes"),
+        "holds 'episodes'; expected 'world'|holds 'episodes'",
+    ),
     "another body": (in_manifest(body="half_cheetah"), r"expected \(17, 16\)|has shape"),
     "no such body": (in_manifest(body="../humanoid"), "There is no body"),
     "another V's M": (of_another_v, "was trained on the codes of another V"),
     "another V named": (in_manifest(vae="0" * 64), "is not the V that the manifest names"),
-    "a changed weight of V": (lambda f: reweighted(f, VAE_FILE, lambda a: a["encoder.0.bias"].__iadd__(1)), "is not the V that the manifest names|another V"),
-    "a wrong shape": (lambda f: reweighted(f, VAE_FILE, lambda a: a.update({"encoder.0.bias": np.zeros(3, np.float32)})), "has shape"),
-    "a wrong type": (lambda f: reweighted(f, VAE_FILE, lambda a: a.update({"encoder.0.bias": np.zeros(16)})), "type F64; expected"),
-    "a lost array": (lambda f: reweighted(f, VAE_FILE, lambda a: a.pop("encoder.0.bias")), "has no array 'encoder.0.bias'"),
-    "a strange array": (lambda f: reweighted(f, VAE_FILE, lambda a: a.update(extra=np.zeros(1, np.float32))), "has an array 'extra'"),
-    "NaN weights": (lambda f: reweighted(f, VAE_FILE, lambda a: a["encoder.0.bias"].__imul__(np.nan)), "NaN or infinity"),
+    "a changed weight of V": (
+        lambda f: reweighted(f, VAE_FILE, lambda a: a["encoder.0.bias"].__iadd__(1)),
+        "is not the V that the manifest names|another V",
+    ),
+    "a wrong shape": (
+        lambda f: reweighted(
+            f, VAE_FILE, lambda a: a.update({"encoder.0.bias": np.zeros(3, np.float32)})
+        ),
+        "has shape",
+    ),
+    "a wrong type": (
+        lambda f: reweighted(f, VAE_FILE, lambda a: a.update({"encoder.0.bias": np.zeros(16)})),
+        "type F64; expected",
+    ),
+    "a lost array": (
+        lambda f: reweighted(f, VAE_FILE, lambda a: a.pop("encoder.0.bias")),
+        "has no array 'encoder.0.bias'",
+    ),
+    "a strange array": (
+        lambda f: reweighted(f, VAE_FILE, lambda a: a.update(extra=np.zeros(1, np.float32))),
+        "has an array 'extra'",
+    ),
+    "NaN weights": (
+        lambda f: reweighted(f, VAE_FILE, lambda a: a["encoder.0.bias"].__imul__(np.nan)),
+        "NaN or infinity",
+    ),
     "another z_dim": (lambda f: reweighted(f, VAE_FILE, lambda a: None, {"z_dim": 7}), "has shape"),
-    "an absurd size": (lambda f: reweighted(f, VAE_FILE, lambda a: None, {"z_dim": 10**12}), "'z_dim' in .* is 1000000000000"),
-    "a wrong setting": (lambda f: reweighted(f, VAE_FILE, lambda a: None, {"hidden": ["a"]}), "'hidden' in"),
-    "a setting too many": (lambda f: reweighted(f, VAE_FILE, lambda a: None, {"colour": 1}), "'colour', which this wmlib does not know"),
-    "a view that is not": (lambda f: reweighted(f, VAE_FILE, lambda a: None, {"view": "pixels"}), "no view 'pixels'"),
-    "not safetensors": (lambda f: mend(f, VAE_FILE, b"these are not weights"), "cannot be read as safetensors"),
+    "an absurd size": (
+        lambda f: reweighted(f, VAE_FILE, lambda a: None, {"z_dim": 10**12}),
+        "'z_dim' in .* is 1000000000000",
+    ),
+    "a wrong setting": (
+        lambda f: reweighted(f, VAE_FILE, lambda a: None, {"hidden": ["a"]}),
+        "'hidden' in",
+    ),
+    "a setting too many": (
+        lambda f: reweighted(f, VAE_FILE, lambda a: None, {"colour": 1}),
+        "'colour', which this wmlib does not know",
+    ),
+    "a view that is not": (
+        lambda f: reweighted(f, VAE_FILE, lambda a: None, {"view": "pixels"}),
+        "no view 'pixels'",
+    ),
+    "not safetensors": (
+        lambda f: mend(f, VAE_FILE, b"these are not weights"),
+        "cannot be read as safetensors",
+    ),
     "an empty file": (lambda f: mend(f, VAE_FILE, b""), "cannot be read as safetensors"),
     "a header without end": (huge, "cannot be read as safetensors"),
-    "a pickle": (lambda f: mend(f, VAE_FILE, b"\x80\x04\x95\x0b\x00\x00\x00\x00\x00\x00\x00\x8c\x05posix\x94."), "cannot be read as safetensors"),
+    "a pickle": (
+        lambda f: mend(
+            f, VAE_FILE, b"\x80\x04\x95\x0b\x00\x00\x00\x00\x00\x00\x00\x8c\x05posix\x94."
+        ),
+        "cannot be read as safetensors",
+    ),
 }
 
 
@@ -188,7 +247,10 @@ def test_nothing_is_overwritten(small, folder):
 
 
 def test_epochs_come_back_and_belong_to_their_world(small, real, tmp_path):
-    snapshots = {0: small.mdnrnn.params, 5: {name: value + 1 for name, value in small.mdnrnn.params.items()}}
+    snapshots = {
+        0: small.mdnrnn.params,
+        5: {name: value + 1 for name, value in small.mdnrnn.params.items()},
+    }
     world.save_epochs(small, snapshots, tmp_path / "epochs", seconds=1)
     back = world.load_epochs(small, tmp_path / "epochs")
     assert sorted(back) == [0, 5]
@@ -198,8 +260,12 @@ def test_epochs_come_back_and_belong_to_their_world(small, real, tmp_path):
 
 
 def test_where_no_episode_lasts_so_long_the_ratio_is_not_known_and_nothing_is_warned_of(small):
-    brief = wm.episodes.Episodes.of(BODY, wm.rollout.rollout(BODY, wm.policies.RandomActions(BODY), range(3), max_steps=7))
-    ratio = heldout.open_loop(small.vae, brief, lambda obs, before, action: np.repeat(obs[:, -1:], 6, axis=1), horizon=6).ratio()
+    brief = wm.episodes.Episodes.of(
+        BODY, wm.rollout.rollout(BODY, wm.policies.RandomActions(BODY), range(3), max_steps=7)
+    )
+    ratio = heldout.open_loop(
+        small.vae, brief, lambda obs, before, action: np.repeat(obs[:, -1:], 6, axis=1), horizon=6
+    ).ratio()
     assert np.allclose(ratio[:3], 1) and np.isnan(ratio[3:]).all()
 
 
@@ -213,22 +279,30 @@ def test_a_perfect_dream_has_no_error_and_one_that_copies_has_copy_lasts(small, 
             np.testing.assert_array_equal(obs[i], states[first : first + 5])
             np.testing.assert_array_equal(before[i], episode.action[first : first + 4])
             ahead = states[first + 5 : first + 11]
-            np.testing.assert_array_equal(action[i, : len(ahead)], episode.action[first + 4 : first + 10])
+            np.testing.assert_array_equal(
+                action[i, : len(ahead)], episode.action[first + 4 : first + 10]
+            )
             rows.append(np.concatenate([ahead, np.full((6 - len(ahead), BODY.physics_dim), 99.0)]))
         return np.stack(rows)
 
     perfect = heldout.open_loop(small.vae, real, truth, horizon=6)
     assert perfect.error().max() == 0
-    copying = heldout.open_loop(small.vae, real, lambda obs, before, action: np.repeat(obs[:, -1:], 6, axis=1), horizon=6)
+    copying = heldout.open_loop(
+        small.vae, real, lambda obs, before, action: np.repeat(obs[:, -1:], 6, axis=1), horizon=6
+    )
     np.testing.assert_allclose(copying.ratio(), 1.0)
-    assert copying.survivors.tolist() == [sum(len(episode) - first - 4 >= k for episode, first in starts) for k in range(1, 7)]
+    assert copying.survivors.tolist() == [
+        sum(len(episode) - first - 4 >= k for episode, first in starts) for k in range(1, 7)
+    ]
 
 
 def test_r2_is_one_for_truth_and_zero_for_the_mean(small, real, monkeypatch):
     v = dataclasses.replace(small.vae)
     monkeypatch.setattr(Vae, "reconstruct", lambda self, obs, rng=None: obs)
     assert all(np.all(values == 1) for values in heldout.r2(v, real).values())
-    monkeypatch.setattr(Vae, "reconstruct", lambda self, obs, rng=None: np.broadcast_to(self.mean, obs.shape))
+    monkeypatch.setattr(
+        Vae, "reconstruct", lambda self, obs, rng=None: np.broadcast_to(self.mean, obs.shape)
+    )
     assert all(np.allclose(values, 0) for values in heldout.r2(v, real).values())
 
 

@@ -26,12 +26,17 @@ COMMANDS = {
     "vendor": "fetch the vendored browser files again",
     "lock": "resolve the dependencies again (needs uv)          [--upgrade]",
 }
-MODULES = {"test": "tools.gate", **{name: f"experiments.{name}" for name in ("autopsy", "bodies", "costs", "matters")}}  # the others: tools.COMMAND
+MODULES = {
+    "test": "tools.gate",
+    **{name: f"experiments.{name}" for name in ("autopsy", "bodies", "costs", "matters")},
+}  # the others: tools.COMMAND
 
 
 def usage() -> str:
     """One line a command."""
-    return "usage: python -m tools COMMAND\n\n" + "\n".join(f"  {name:9} {what}" for name, what in COMMANDS.items())
+    return "usage: python -m tools COMMAND\n\n" + "\n".join(
+        f"  {name:9} {what}" for name, what in COMMANDS.items()
+    )
 
 
 def main(argv: list[str]) -> int:
@@ -52,10 +57,17 @@ def main(argv: list[str]) -> int:
     # The repository first on the path: kernels and workers then import this checkout's wmlib, whatever is installed.
     path = os.pathsep.join(filter(None, [str(env.ROOT), os.environ.get("PYTHONPATH")]))
     binaries = os.pathsep.join([str(python.parent), os.environ.get("PATH", "")])
-    environment = {**os.environ, "PYTHONPATH": path, "PATH": binaries, "IPYTHONDIR": str(env.ROOT / "_build" / "ipython")}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": path,
+        "PATH": binaries,
+        "IPYTHONDIR": str(env.ROOT / "_build" / "ipython"),
+    }
     try:
         module = MODULES.get(command, f"tools.{command}")
-        return subprocess.run([str(python), "-m", module, *rest], cwd=env.ROOT, env=environment).returncode
+        return subprocess.run(
+            [str(python), "-m", module, *rest], cwd=env.ROOT, env=environment
+        ).returncode
     except KeyboardInterrupt:
         return 130
 

@@ -18,19 +18,32 @@ from pathlib import Path
 from tools.env import python_of
 
 ROOT = Path(__file__).resolve().parent.parent
-STEPS = ("FROM ", "environment-2epy-2d3-2e11", "COPY --chown=0:0 src/ ${REPO_DIR}/", "RUN ./.binder/postBuild", 'ENV R2D_ENTRYPOINT="${REPO_DIR}/.binder/start"')
+STEPS = (
+    "FROM ",
+    "environment-2epy-2d3-2e11",
+    "COPY --chown=0:0 src/ ${REPO_DIR}/",
+    "RUN ./.binder/postBuild",
+    'ENV R2D_ENTRYPOINT="${REPO_DIR}/.binder/start"',
+)
 BASE_BYTES = 1.3e9  # repo2docker's own part, as mybinder.org's images of an empty repository weigh
 TRY = "import wmlib as wm, jupyterlab; print(wm.scales.current().name, len(wm.episodes.load('humanoid-mixed')))"
 
 
 def weigh(*folders: Path) -> int:
     """Bytes of all files below."""
-    return sum(path.lstat().st_size for folder in folders for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    return sum(
+        path.lstat().st_size
+        for folder in folders
+        for path in folder.rglob("*")
+        if path.is_file() and not path.is_symlink()
+    )
 
 
 def dockerfile(clone: Path) -> list[str]:
     """Which of the expected steps repo2docker's Dockerfile lacks; an empty list where all are there."""
-    made = subprocess.run(["jupyter-repo2docker", "--no-build", "--debug", str(clone)], capture_output=True, text=True)
+    made = subprocess.run(
+        ["jupyter-repo2docker", "--no-build", "--debug", str(clone)], capture_output=True, text=True
+    )
     text = made.stdout + made.stderr
     return [step for step in STEPS if step not in text]
 
@@ -51,20 +64,40 @@ def main(argv: list[str]) -> int:
         else:
             print("jupyter-repo2docker is not on PATH: its Dockerfile was not looked at.")
         shutil.rmtree(clone / ".git")
-        subprocess.run([getattr(sys, "_base_executable", sys.executable), "-m", "venv", str(venv)], check=True)
+        subprocess.run(
+            [getattr(sys, "_base_executable", sys.executable), "-m", "venv", str(venv)], check=True
+        )
         python = python_of(venv)
-        environment = {"PATH": os.pathsep.join([str(python.parent), os.defpath]), "HOME": name, "LANG": "C.UTF-8"}
-        environment |= {key: value for key, value in os.environ.items() if key.lower().startswith(("pip_", "http_proxy", "https_proxy", "ssl_"))}
-        if subprocess.run(["bash", ".binder/postBuild"], cwd=clone, env=environment, stdout=subprocess.DEVNULL).returncode:
+        environment = {
+            "PATH": os.pathsep.join([str(python.parent), os.defpath]),
+            "HOME": name,
+            "LANG": "C.UTF-8",
+        }
+        environment |= {
+            key: value
+            for key, value in os.environ.items()
+            if key.lower().startswith(("pip_", "http_proxy", "https_proxy", "ssl_"))
+        }
+        if subprocess.run(
+            ["bash", ".binder/postBuild"], cwd=clone, env=environment, stdout=subprocess.DEVNULL
+        ).returncode:
             print("postBuild failed (above).", file=sys.stderr)
             return 1
         print(f"postBuild: {time.monotonic() - started:.0f} s")
-        tried = subprocess.run(["bash", ".binder/start", str(python), "-c", TRY], cwd=clone, env=environment, capture_output=True, text=True)
+        tried = subprocess.run(
+            ["bash", ".binder/start", str(python), "-c", TRY],
+            cwd=clone,
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
         if tried.returncode or not tried.stdout.startswith("small "):
             print(f"The first command failed: {tried.stdout}{tried.stderr[-500:]}", file=sys.stderr)
             return 1
         ours = weigh(clone, venv)
-        print(f"start: scale {tried.stdout.split()[0]}, the shipped data opens\nimage: {ours / 1e9:.1f} GB of ours, about {(ours + BASE_BYTES) / 1e9:.1f} GB with repo2docker's part")
+        print(
+            f"start: scale {tried.stdout.split()[0]}, the shipped data opens\nimage: {ours / 1e9:.1f} GB of ours, about {(ours + BASE_BYTES) / 1e9:.1f} GB with repo2docker's part"
+        )
     return 0
 
 

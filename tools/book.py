@@ -36,10 +36,17 @@ class BuildError(Exception):
 
 def contents(root: Path) -> list[str]:
     """The documents that `_toc.yml` names, in order, as paths without suffix."""
+
     def files(node: Any) -> Iterator[str]:
         if isinstance(node, dict):
-            yield from (str(value).removesuffix(".md").removesuffix(".ipynb") for key, value in node.items() if key in ("root", "file"))
-        for child in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+            yield from (
+                str(value).removesuffix(".md").removesuffix(".ipynb")
+                for key, value in node.items()
+                if key in ("root", "file")
+            )
+        for child in (
+            node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+        ):
             yield from files(child)
 
     return list(files(yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))))
@@ -47,10 +54,16 @@ def contents(root: Path) -> list[str]:
 
 def chapters(root: Path) -> list[Path]:
     """The notebooks of the book, in the order of `_toc.yml`."""
-    named = [root / f"{document}.ipynb" for document in contents(root) if document.startswith("chapters/")]
+    named = [
+        root / f"{document}.ipynb"
+        for document in contents(root)
+        if document.startswith("chapters/")
+    ]
     for path in named:
         if not path.is_file():
-            raise BuildError(f"_toc.yml names {path.relative_to(root).with_suffix('')}, but there is no {path.relative_to(root)}.")
+            raise BuildError(
+                f"_toc.yml names {path.relative_to(root).with_suffix('')}, but there is no {path.relative_to(root)}."
+            )
     return named
 
 
@@ -58,7 +71,9 @@ def files_in(folder: Path) -> Iterator[Path]:
     """Every file below a folder, less caches and hidden ones, in a fixed order."""
     for path in sorted(folder.rglob("*")):
         parts = path.relative_to(folder).parts
-        if path.is_file() and not any(part == "__pycache__" or part.startswith(".") for part in parts):
+        if path.is_file() and not any(
+            part == "__pycache__" or part.startswith(".") for part in parts
+        ):
             yield path
 
 
@@ -71,9 +86,15 @@ def execute(root: Path, scale: str) -> dict[str, bytes]:
     paths = chapters(root)
     if executor.execute(paths, scale):
         raise BuildError("A chapter failed (above). Those that ended well are kept.")
-    took = {path.stem: {key: executor.record(path, scale)[key] for key in ("seconds", "megabytes")} for path in paths}
+    took = {
+        path.stem: {key: executor.record(path, scale)[key] for key in ("seconds", "megabytes")}
+        for path in paths
+    }
     executed = {path.relative_to(root).as_posix(): executor.merged(path, scale) for path in paths}
-    return {**executed, "book/_ext/took.json": json.dumps({"scale": scale, "chapters": took}, indent=1).encode()}
+    return {
+        **executed,
+        "book/_ext/took.json": json.dumps({"scale": scale, "chapters": took}, indent=1).encode(),
+    }
 
 
 def stage(root: Path, source: Path, executed: dict[str, bytes]) -> str:
@@ -88,7 +109,9 @@ def stage(root: Path, source: Path, executed: dict[str, bytes]) -> str:
             if not path.is_file():
                 raise BuildError(f"{name} is missing.")
             wanted[path.relative_to(root).as_posix()] = path.read_bytes()
-    wanted |= {f"book/_static/{path.name}": path.read_bytes() for path in files_in(root / "wmlib" / "web")}
+    wanted |= {
+        f"book/_static/{path.name}": path.read_bytes() for path in files_in(root / "wmlib" / "web")
+    }
     sha = hashlib.sha256(sys.version.encode() + (root / "requirements.lock").read_bytes())
     for path in files_in(root / "wmlib"):
         sha.update(path.read_bytes())
@@ -107,7 +130,11 @@ def stage(root: Path, source: Path, executed: dict[str, bytes]) -> str:
 def _readable(said: str, source: Path) -> str:
     """Sphinx's warnings with the names of our own files; in a notebook it counts line 7 of cell 3 as 30007."""
     plain = re.sub(r"\x1b\[[0-9;]*m", "", said).replace(f"{source}{os.sep}", "")
-    return re.sub(r"\.ipynb:(\d+)(\d{4}): ", lambda place: f".ipynb, cell {place[1]}, line {int(place[2])}: ", plain)
+    return re.sub(
+        r"\.ipynb:(\d+)(\d{4}): ",
+        lambda place: f".ipynb, cell {place[1]}, line {int(place[2])}: ",
+        plain,
+    )
 
 
 def sphinx(source: Path, out: Path, doctrees: Path, **options: Any) -> tuple[Any, str]:
@@ -117,7 +144,16 @@ def sphinx(source: Path, out: Path, doctrees: Path, **options: Any) -> tuple[Any
     overrides = {"external_toc_path": str(source / "_toc.yml"), "latex_individualpages": False}
     said = io.StringIO()
     with contextlib.redirect_stderr(said):
-        result = build_sphinx(source, out, path_config=source / "_config.yml", noconfig=True, confoverrides=overrides, doctreedir=doctrees, quiet=True, **options)
+        result = build_sphinx(
+            source,
+            out,
+            path_config=source / "_config.yml",
+            noconfig=True,
+            confoverrides=overrides,
+            doctreedir=doctrees,
+            quiet=True,
+            **options,
+        )
     return result, said.getvalue()
 
 
@@ -127,7 +163,12 @@ def typeset(root: Path, folder: Path, now: str) -> None:
     Raises:
         BuildError: if Sphinx warns or fails; the pages it had half made are removed, since a second, incremental run would pass.
     """
-    source, work, doctrees, html = folder / "source", folder / "work", folder / "doctrees", folder / "html"
+    source, work, doctrees, html = (
+        folder / "source",
+        folder / "work",
+        folder / "doctrees",
+        folder / "html",
+    )
     stamp = folder / "made-with"
     if not stamp.exists() or stamp.read_text() != now:
         shutil.rmtree(work, ignore_errors=True)
@@ -141,16 +182,23 @@ def typeset(root: Path, folder: Path, now: str) -> None:
         shutil.rmtree(work, ignore_errors=True)
         shutil.rmtree(doctrees, ignore_errors=True)
         last = f" {html} still holds the last good site." if html.exists() else ""
-        raise BuildError(f"Sphinx had something to say about the pages (above), and a warning fails the build.{last}")
+        raise BuildError(
+            f"Sphinx had something to say about the pages (above), and a warning fails the build.{last}"
+        )
     home = f"{contents(root)[0]}.html"
     title = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))["title"]
-    (work / "index.html").write_text(f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-                                     f'<meta http-equiv="refresh" content="0; url={home}"></head>'
-                                     f'<body><h1>{title}</h1><p><a href="{home}">Open the book</a></p></body></html>\n', encoding="utf-8")
+    (work / "index.html").write_text(
+        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
+        f'<meta http-equiv="refresh" content="0; url={home}"></head>'
+        f'<body><h1>{title}</h1><p><a href="{home}">Open the book</a></p></body></html>\n',
+        encoding="utf-8",
+    )
     new, old = folder / "html.new", folder / "html.old"
     for leftover in (new, old):
         shutil.rmtree(leftover, ignore_errors=True)
-    shutil.copytree(work, new, ignore=shutil.ignore_patterns(".buildinfo", ".doctrees", "objects.inv~"))
+    shutil.copytree(
+        work, new, ignore=shutil.ignore_patterns(".buildinfo", ".doctrees", "objects.inv~")
+    )
     if html.exists():
         html.rename(old)
     new.rename(html)
@@ -169,7 +217,9 @@ def alone(folder: Path) -> Iterator[None]:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
-                raise BuildError(f"Another build is at work in {folder}. Wait for it, or end it.") from None
+                raise BuildError(
+                    f"Another build is at work in {folder}. Wait for it, or end it."
+                ) from None
         yield
 
 
@@ -185,7 +235,10 @@ def build(root: Path, scale: str) -> Path:
 
 def main(argv: list[str], root: Path = ROOT) -> int:
     """Builds the site; 0 if it is whole, 1 if a chapter or a page is at fault, 2 for a wrong call."""
-    parser = argparse.ArgumentParser(prog="python -m tools book", description="Executes every chapter and builds the static site.")
+    parser = argparse.ArgumentParser(
+        prog="python -m tools book",
+        description="Executes every chapter and builds the static site.",
+    )
     parser.add_argument("--scale", default=os.environ.get("WM_SCALE") or "small")
     scale = parser.parse_args(argv).scale
     if scale not in SCALES:
@@ -199,7 +252,11 @@ def main(argv: list[str], root: Path = ROOT) -> int:
         print(f"\nThe book was not built.\n{error}", file=sys.stderr, flush=True)
         return 1
     except KeyboardInterrupt:
-        print("\nStopped. Nothing half-written is left; chapters that had ended are kept.", file=sys.stderr, flush=True)
+        print(
+            "\nStopped. Nothing half-written is left; chapters that had ended are kept.",
+            file=sys.stderr,
+            flush=True,
+        )
         return 130
     print(f"The book is built ({time.monotonic() - started:.0f} s). Open {index}")
     return 0

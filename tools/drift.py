@@ -31,7 +31,10 @@ def measure() -> dict[str, Any]:
     for name in body.names():
         for policy, make in policies.POLICIES.items():
             played = rollout.rollout(body.get(name), make(body.get(name)), SEEDS, max_steps=200)
-            rows |= {f"{name} {policy} seed {e.seed}": {"steps": len(e), "return": e.episode_return} for e in played}
+            rows |= {
+                f"{name} {policy} seed {e.seed}": {"steps": len(e), "return": e.episode_return}
+                for e in played
+            }
     return {"versions": runs.versions(), "rows": rows}
 
 
@@ -59,7 +62,11 @@ def replay() -> Iterator[str]:
         shipped = episodes.load(path.parent)
         actions = {episode.seed: episode.action for episode in shipped}
         parts = []
-        for stored, now in zip(shipped, rollout.rollout(shipped.body, policies.Replay(actions), shipped.seeds.tolist()), strict=True):
+        for stored, now in zip(
+            shipped,
+            rollout.rollout(shipped.body, policies.Replay(actions), shipped.seeds.tolist()),
+            strict=True,
+        ):
             n = min(len(stored.qpos), len(now.qpos))
             differs = (stored.qpos[:n] != now.qpos[:n]).any(axis=1)
             if differs.any() or len(stored) != len(now):
@@ -73,7 +80,10 @@ def changes(then: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
     for name in sorted(then["rows"].keys() | now["rows"].keys()):
         old, new = then["rows"].get(name), now["rows"].get(name)
         if old != new:
-            shown = ["no row" if row is None else f"{row['steps']} steps, return {row['return']:.3f}" for row in (old, new)]
+            shown = [
+                "no row" if row is None else f"{row['steps']} steps, return {row['return']:.3f}"
+                for row in (old, new)
+            ]
             yield f"{name}: {shown[0]} -> {shown[1]}"
 
 
@@ -88,7 +98,11 @@ def main(argv: list[str]) -> int:
         old, new = then["versions"].get(name, "none"), now["versions"].get(name, "none")
         print(f"  {name:11} {old if old == new else f'{old} -> {new}'}")
     moved = 0
-    for title, lines in (("parity", parity()), ("golden returns", changes(then, now)), ("replay of data/", replay())):
+    for title, lines in (
+        ("parity", parity()),
+        ("golden returns", changes(then, now)),
+        ("replay of data/", replay()),
+    ):
         found = list(lines)
         moved += len(found)
         print(f"{title}: {'nothing moved' if not found else f'{len(found)} moved'}")

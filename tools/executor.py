@@ -32,7 +32,9 @@ from nbval.plugin import IPyNbCell  # type: ignore[import-untyped]
 ROOT = Path(__file__).resolve().parent.parent
 WORKERS = 2  # processes that run tests and chapters side by side; TensorFlow has one thread in each
 LOOK_EVERY = 2.0  # seconds between two looks at a kernel's process
-NOT_OURS = re.compile(r"(?:^|/)(?:_build|runs|__pycache__|\..*|.*\.pyc)(?:/|$)")  # what a chapter opens that it is not made of
+NOT_OURS = re.compile(
+    r"(?:^|/)(?:_build|runs|__pycache__|\..*|.*\.pyc)(?:/|$)"
+)  # what a chapter opens that it is not made of
 SHARED_SCRIPT = re.compile(r'<script class="wm-shared">.*?</script>', re.DOTALL)
 # Run in the kernel before the first cell, and after the last: which files it opens, which modules it has loaded, its peak memory.
 BEFORE = """
@@ -54,15 +56,31 @@ answer = json.dumps({"peak": peak, "files": sorted(loaded | sys.wm_opened)})
 """
 
 
-def environment(outer: Mapping[str, str], root: Path = ROOT, scale: str = "smoke") -> dict[str, str]:
+def environment(
+    outer: Mapping[str, str], root: Path = ROOT, scale: str = "smoke"
+) -> dict[str, str]:
     """What tests and chapters see: this scale, this checkout first on the path, this interpreter's programs, no other data, plain text."""
     settings = ROOT / "_build" / "ipython"
     settings.mkdir(parents=True, exist_ok=True)
-    paths = {"PYTHONPATH": list(dict.fromkeys([str(root), str(ROOT)])), "PATH": [str(Path(sys.executable).parent)]}
-    joined = {key: os.pathsep.join([*before, *filter(None, [outer.get(key)])]) for key, before in paths.items()}
-    quiet = {"NO_COLOR": "1", "PYTHONUNBUFFERED": "1", "TF_CPP_MIN_LOG_LEVEL": "2", "JUPYTER_PLATFORM_DIRS": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-             "PYTHONHASHSEED": "0"}
-    one_thread = dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"), "1")
+    paths = {
+        "PYTHONPATH": list(dict.fromkeys([str(root), str(ROOT)])),
+        "PATH": [str(Path(sys.executable).parent)],
+    }
+    joined = {
+        key: os.pathsep.join([*before, *filter(None, [outer.get(key)])])
+        for key, before in paths.items()
+    }
+    quiet = {
+        "NO_COLOR": "1",
+        "PYTHONUNBUFFERED": "1",
+        "TF_CPP_MIN_LOG_LEVEL": "2",
+        "JUPYTER_PLATFORM_DIRS": "1",
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+        "PYTHONHASHSEED": "0",
+    }
+    one_thread = dict.fromkeys(
+        ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"), "1"
+    )
     kept = {key: value for key, value in outer.items() if key not in ("WM_DATA", "PYTEST_ADDOPTS")}
     return {**quiet, **one_thread, **kept, **joined, "WM_SCALE": scale, "IPYTHONDIR": str(settings)}
 
@@ -72,8 +90,25 @@ def command(*arguments: str, workers: int = WORKERS) -> list[str]:
 
     A cell may take two minutes on a busy machine at smoke scale, and fifteen at others; a dead kernel is noticed within seconds.
     """
-    nbval = ("--nbval-lax", "--nbval-current-env", "--nbval-kernel-startup-timeout=120", "-p", "tools.executor")
-    return [sys.executable, "-m", "pytest", "--color=no", "-n", str(workers), "--dist", "loadfile", *nbval, *arguments]
+    nbval = (
+        "--nbval-lax",
+        "--nbval-current-env",
+        "--nbval-kernel-startup-timeout=120",
+        "-p",
+        "tools.executor",
+    )
+    return [
+        sys.executable,
+        "-m",
+        "pytest",
+        "--color=no",
+        "-n",
+        str(workers),
+        "--dist",
+        "loadfile",
+        *nbval,
+        *arguments,
+    ]
 
 
 def execute(paths: Iterable[Path], scale: str) -> int:
@@ -82,8 +117,19 @@ def execute(paths: Iterable[Path], scale: str) -> int:
     if not stale:
         return 0
     root = stale[0].parent.parent
-    where = ("-c", str(ROOT / "pyproject.toml"), f"--rootdir={root}", "-p", "no:cacheprovider", "--nbval-cell-timeout=900")
-    return subprocess.run(command(*where, *map(str, stale), workers=WORKERS if len(stale) > 1 else 0), cwd=ROOT, env=environment(os.environ, root, scale)).returncode
+    where = (
+        "-c",
+        str(ROOT / "pyproject.toml"),
+        f"--rootdir={root}",
+        "-p",
+        "no:cacheprovider",
+        "--nbval-cell-timeout=900",
+    )
+    return subprocess.run(
+        command(*where, *map(str, stale), workers=WORKERS if len(stale) > 1 else 0),
+        cwd=ROOT,
+        env=environment(os.environ, root, scale),
+    ).returncode
 
 
 # What an execution is made of, and where it is kept.
@@ -100,11 +146,11 @@ def _code(notebook: Any) -> list[Any]:
 
 def read(path: Path) -> Any:
     """A notebook."""
-    return nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call,unused-ignore]
+    return nbformat.read(path, as_version=4)
 
 
 def _bytes(notebook: Any) -> bytes:
-    text: str = nbformat.writes(notebook)  # type: ignore[no-untyped-call,unused-ignore]
+    text: str = nbformat.writes(notebook)
     return f"{text}\n".encode()
 
 
@@ -112,7 +158,14 @@ def essence(path: Path, scale: str) -> str:
     """A hash of what every execution of a chapter depends on besides files: its cells, what they must print, lock, scale, Python, this module."""
     cells = [(cell.source, cell.outputs, cell.metadata.get("tags")) for cell in _code(read(path))]
     lock = path.parent.parent / "requirements.lock"
-    parts = [json.dumps(cells), scale, platform.python_version(), platform.platform(terse=True), _hash(lock), _hash(Path(__file__))]
+    parts = [
+        json.dumps(cells),
+        scale,
+        platform.python_version(),
+        platform.platform(terse=True),
+        _hash(lock),
+        _hash(Path(__file__)),
+    ]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
@@ -126,7 +179,13 @@ def record(path: Path, scale: str) -> dict[str, Any]:
     """The record of a chapter's last good execution; empty where there is none."""
     try:
         found: dict[str, Any] = read(kept(path, scale)).metadata.get("wm", {})
-    except (OSError, ValueError, AttributeError, nbformat.reader.NotJSONError, nbformat.ValidationError):
+    except (
+        OSError,
+        ValueError,
+        AttributeError,
+        nbformat.reader.NotJSONError,
+        nbformat.ValidationError,
+    ):
         return {}
     return found
 
@@ -134,7 +193,11 @@ def record(path: Path, scale: str) -> dict[str, Any]:
 def fresh(path: Path, scale: str) -> bool:
     """Whether a chapter was executed with just the code, the modules and the data that are there now."""
     was = record(path, scale)
-    return bool(was) and was["essence"] == essence(path, scale) and all(_hash(path.parent.parent / name) == sha for name, sha in was["files"].items())
+    return (
+        bool(was)
+        and was["essence"] == essence(path, scale)
+        and all(_hash(path.parent.parent / name) == sha for name, sha in was["files"].items())
+    )
 
 
 def merged(path: Path, scale: str) -> bytes:
@@ -153,10 +216,18 @@ def tidy(outputs: list[Any]) -> list[Any]:
     for data in (output.data for output in outputs if "data" in output):
         for kind in (kind for kind in data if kind.endswith("text/html")):
             data[kind] = SHARED_SCRIPT.sub("", data[kind])
-    glued = [output for output in outputs if "scrapbook" in output.get("metadata", {}) and "text/plain" not in output.data]
+    glued = [
+        output
+        for output in outputs
+        if "scrapbook" in output.get("metadata", {}) and "text/plain" not in output.data
+    ]
     for output in glued:
-        for kind in (kind for kind in output.data if kind.endswith("text/plain")):  # np.float64(4.7) is a number in the text
-            output.data[kind] = re.sub(r"^np\.(?:float|int|uint)\d+\((.*)\)$", r"\1", output.data[kind])
+        for kind in (
+            kind for kind in output.data if kind.endswith("text/plain")
+        ):  # np.float64(4.7) is a number in the text
+            output.data[kind] = re.sub(
+                r"^np\.(?:float|int|uint)\d+\((.*)\)$", r"\1", output.data[kind]
+            )
     return [output for output in outputs if output not in glued] + glued
 
 
@@ -187,7 +258,14 @@ class Watch(threading.Thread):
 def _ask(kernel: Any, code: str, answer: str = "None") -> Any:
     """Runs code in a namespace of its own in a kernel; the value of `answer` in it."""
     expressions = {"wm": f"(lambda space: (exec({code!r}, space), space.get({answer!r}))[1])({{}})"}
-    reply = kernel.kc.execute_interactive("", silent=True, store_history=False, allow_stdin=False, timeout=60, user_expressions=expressions)
+    reply = kernel.kc.execute_interactive(
+        "",
+        silent=True,
+        store_history=False,
+        allow_stdin=False,
+        timeout=60,
+        user_expressions=expressions,
+    )
     return ast.literal_eval(reply["content"]["user_expressions"]["wm"]["data"]["text/plain"])
 
 
@@ -197,17 +275,39 @@ def keep(chapter: Any) -> dict[str, Any]:
 
     path, scale = Path(chapter.path), os.environ.get("WM_SCALE") or "small"
     root, said = path.parent.parent, json.loads(_ask(chapter.kernel, AFTER, "answer"))
-    ours = [Path(name) for name in said["files"] if Path(name).is_relative_to(root) and Path(name).exists()]
-    names = sorted(name for file in ours if not NOT_OURS.search(name := file.relative_to(root).as_posix()) and (file.is_file() or name.startswith("data")))
+    ours = [
+        Path(name)
+        for name in said["files"]
+        if Path(name).is_relative_to(root) and Path(name).exists()
+    ]
+    names = sorted(
+        name
+        for file in ours
+        if not NOT_OURS.search(name := file.relative_to(root).as_posix())
+        and (file.is_file() or name.startswith("data"))
+    )
     seconds, peak = time.time() - chapter.started, max(said["peak"], chapter.watch.peak)
-    if essence(path, scale) != chapter.essence or any((root / name).is_file() and (root / name).stat().st_mtime > chapter.started for name in names):
-        pytest.fail(f"{path.name} or what it is made of changed while it ran. Nothing was kept: run it again.", pytrace=False)
+    if essence(path, scale) != chapter.essence or any(
+        (root / name).is_file() and (root / name).stat().st_mtime > chapter.started
+        for name in names
+    ):
+        pytest.fail(
+            f"{path.name} or what it is made of changed while it ran. Nothing was kept: run it again.",
+            pytrace=False,
+        )
     notebook = chapter.nb
-    for number, (cell, item) in enumerate(zip(_code(notebook), chapter.cells, strict=True), start=1):
+    for number, (cell, item) in enumerate(
+        zip(_code(notebook), chapter.cells, strict=True), start=1
+    ):
         cell.outputs, cell.execution_count = tidy(item.test_outputs), number
         for output in (output for output in cell.outputs if output.output_type == "execute_result"):
             output.execution_count = number
-    made = {"seconds": round(seconds, 1), "megabytes": round(peak / 1e6), "essence": chapter.essence, "files": {name: _hash(root / name) for name in names}}
+    made = {
+        "seconds": round(seconds, 1),
+        "megabytes": round(peak / 1e6),
+        "essence": chapter.essence,
+        "files": {name: _hash(root / name) for name in names},
+    }
     notebook.metadata["wm"] = made
     kept(path, scale).parent.mkdir(parents=True, exist_ok=True)
     write_atomic(kept(path, scale), _bytes(notebook))
@@ -226,7 +326,9 @@ def await_reply(self: Any, msg_id: str, timeout: float | None = None) -> None:
             return
         except Empty:
             if not self.is_alive():
-                raise RuntimeError("The kernel died while it ran this cell (out of memory, os._exit or a crash in compiled code).") from None
+                raise RuntimeError(
+                    "The kernel died while it ran this cell (out of memory, os._exit or a crash in compiled code)."
+                ) from None
             if time.monotonic() > waited_until:
                 raise
 
@@ -276,7 +378,10 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     chapter: Any = item.parent
     if item is chapter.cells[0]:
         chapter.started, chapter.broken, chapter.failed = time.time(), False, False
-        chapter.essence, chapter.watch = essence(chapter.path, os.environ.get("WM_SCALE") or "small"), Watch(chapter.kernel.km.provisioner.pid)
+        chapter.essence, chapter.watch = (
+            essence(chapter.path, os.environ.get("WM_SCALE") or "small"),
+            Watch(chapter.kernel.km.provisioner.pid),
+        )
         chapter.watch.start()
         _ask(chapter.kernel, BEFORE)
     if chapter.broken:
@@ -290,5 +395,7 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
         raise
     if item is chapter.cells[-1] and not chapter.failed:
         made = keep(chapter)
-        item.user_properties.append(("chapter", f"{made['seconds']:6.1f} s  {made['megabytes'] / 1000:.2f} GB"))
+        item.user_properties.append(
+            ("chapter", f"{made['seconds']:6.1f} s  {made['megabytes'] / 1000:.2f} GB")
+        )
     return result

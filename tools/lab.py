@@ -9,20 +9,36 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-NOT_FOR_READERS = ("@jupyter/nbgrader", "@jupyterlab/apputils-extension:announcements")  # a teacher's menu; a question on first start
+NOT_FOR_READERS = (
+    "@jupyter/nbgrader",
+    "@jupyterlab/apputils-extension:announcements",
+)  # a teacher's menu; a question on first start
 
 
 def main(argv: list[str]) -> int:
     """Runs JupyterLab at the root of the repository, with the first chapter open; returns its exit code."""
     settings = ROOT / "_build" / "jupyter"
     (settings / "labconfig").mkdir(parents=True, exist_ok=True)
-    (settings / "labconfig" / "page_config.json").write_text(json.dumps({"disabledExtensions": dict.fromkeys(NOT_FOR_READERS, True)}))
+    (settings / "labconfig" / "page_config.json").write_text(
+        json.dumps({"disabledExtensions": dict.fromkeys(NOT_FOR_READERS, True)})
+    )
     path = os.pathsep.join(filter(None, [str(settings), os.environ.get("JUPYTER_CONFIG_PATH")]))
-    environment = {**os.environ, "WM_SCALE": os.environ.get("WM_SCALE") or "small", "JUPYTER_CONFIG_PATH": path}
+    environment = {
+        **os.environ,
+        "WM_SCALE": os.environ.get("WM_SCALE") or "small",
+        "JUPYTER_CONFIG_PATH": path,
+    }
     chapters = sorted((ROOT / "chapters").glob("*.ipynb"))
-    first = ["--LabApp.default_url=/lab/tree/" + chapters[0].relative_to(ROOT).as_posix()] if chapters else []
+    first = (
+        ["--LabApp.default_url=/lab/tree/" + chapters[0].relative_to(ROOT).as_posix()]
+        if chapters
+        else []
+    )
     command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={ROOT}", *first, *argv]
-    print(f"JupyterLab opens in your browser, at scale {environment['WM_SCALE']}. Ctrl-C here ends it.", flush=True)
+    print(
+        f"JupyterLab opens in your browser, at scale {environment['WM_SCALE']}. Ctrl-C here ends it.",
+        flush=True,
+    )
     try:
         return subprocess.run(command, cwd=ROOT, env=environment).returncode
     except KeyboardInterrupt:

@@ -28,7 +28,15 @@ CHAPTERS = ROOT / "chapters"
 CONTRACT = frozenset({"keep_output", "nbval-check-output"})
 # Any other tag is refused: a misspelt one would switch a check off in silence, and nbval-skip, raises-exception, skip-execution,
 # nbval-ignore-output and remove-cell hide code from the reader or from the gate.
-TAGS = CONTRACT | {"hide-input", "hide-cell", "hide-output", "remove-input", "exercise", "check", "solution"}
+TAGS = CONTRACT | {
+    "hide-input",
+    "hide-cell",
+    "hide-output",
+    "remove-input",
+    "exercise",
+    "check",
+    "solution",
+}
 MOST_LINES, SETUP_LINES, MOST_CONTRACTS, SHORTEST_ALT = 40, 10, 8, 30
 PUT_RIGHT = "run `python -m tools.notebooks` to put the file in its committed form"
 Cell = dict[str, Any]
@@ -59,7 +67,10 @@ def _called(tree: ast.Module) -> Iterator[str]:
 def makes_figure(tree: ast.Module) -> bool:
     """Whether a cell draws: it calls pyplot, or a plot_* function."""
     quiet = ("plt.close", "plt.style.use", "plt.rcParams.update")
-    return any((name.startswith("plt.") and name not in quiet) or name.split(".")[-1].startswith("plot_") for name in _called(tree))
+    return any(
+        (name.startswith("plt.") and name not in quiet) or name.split(".")[-1].startswith("plot_")
+        for name in _called(tree)
+    )
 
 
 def _code(cell: Cell, first: bool) -> Iterator[str]:
@@ -74,7 +85,10 @@ def _code(cell: Cell, first: bool) -> Iterator[str]:
         yield f"the setup cell has {lines} lines, and {SETUP_LINES} is the most"
     if first and not ("print" in text and "scale" in text and "seed" in text):
         yield "the first code cell is the setup: it must print the scale and the seed"
-    if (re.match(r"#\s*solution", text, re.I) or "solution" in tags(cell)) and not tags(cell) & {"hide-cell", "hide-input"}:
+    if (re.match(r"#\s*solution", text, re.I) or "solution" in tags(cell)) and not tags(cell) & {
+        "hide-cell",
+        "hide-input",
+    }:
         yield "a solution must be hidden: tag the cell hide-cell"
     try:
         tree = ast.parse(text)
@@ -89,13 +103,24 @@ def _code(cell: Cell, first: bool) -> Iterator[str]:
             yield f"it imports {', '.join(late)}: imports other than wmlib's stand in the setup cell"
     figure = cell.get("metadata", {}).get("mystnb", {})
     if makes_figure(tree) or "figure" in figure:
-        yield from _figure(figure.get("figure", {}), _label(tree) or str(figure.get("image", {}).get("alt", "")))
+        yield from _figure(
+            figure.get("figure", {}), _label(tree) or str(figure.get("image", {}).get("alt", ""))
+        )
 
 
 def _label(tree: ast.AST) -> str:
     """The label that a cell gives to a viewer: it is the alt text of the still picture."""
-    shows = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "wm.viewer.show"]
-    labels = [key.value.value for node in shows for key in node.keywords if key.arg == "label" and isinstance(key.value, ast.Constant)]
+    shows = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "wm.viewer.show"
+    ]
+    labels = [
+        key.value.value
+        for node in shows
+        for key in node.keywords
+        if key.arg == "label" and isinstance(key.value, ast.Constant)
+    ]
     return str(labels[0]) if labels else ""
 
 
@@ -132,7 +157,11 @@ def _outputs(cell: Cell) -> Iterator[str]:
     if not outputs:
         yield f"a contract cell stores no output: {anew}"
     for output in outputs:
-        text = output.get("name") == "stdout" if output.get("output_type") == "stream" else set(output.get("data", {})) == {"text/plain"}
+        text = (
+            output.get("name") == "stdout"
+            if output.get("output_type") == "stream"
+            else set(output.get("data", {})) == {"text/plain"}
+        )
         if not text:
             yield "a contract output is printed text only (text/plain or stdout): nothing else can be compared"
         if re.search(r"0x[0-9a-f]{6,}|/(home|tmp|Users)/", json.dumps(output)):
@@ -152,7 +181,9 @@ def _whole(notebook: dict[str, Any]) -> Iterator[str]:
     if extra:
         yield f"its metadata holds {', '.join(extra)}: {PUT_RIGHT}"
     text = "\n".join(source(cell) for cell in notebook["cells"] if cell["cell_type"] == "markdown")
-    titles = re.findall(r"^# (.*)$", re.sub(r"^(`{3,}).*?^\1`*$", "", text, flags=re.M | re.S), re.M)
+    titles = re.findall(
+        r"^# (.*)$", re.sub(r"^(`{3,}).*?^\1`*$", "", text, flags=re.M | re.S), re.M
+    )
     if len(titles) != 1:
         yield f"it has {len(titles)} first-level headings: one, the title"
     elif "?" not in titles[0]:
@@ -166,7 +197,9 @@ def problems(notebook: dict[str, Any], name: str) -> list[str]:
     """Everything wrong with one chapter, each with its place and what to do."""
     found = [f"{name}: {problem}" for problem in _whole(notebook)]
     try:
-        classroom.exercises([{**cell, "source": source(cell)} for cell in notebook.get("cells", [])], name)
+        classroom.exercises(
+            [{**cell, "source": source(cell)} for cell in notebook.get("cells", [])], name
+        )
     except InputError as error:
         found.append(str(error))
     first = True
@@ -178,7 +211,9 @@ def problems(notebook: dict[str, Any], name: str) -> list[str]:
         else:
             found += [f"{where}: {problem}" for problem in prose.problems(source(cell))]
             if tags(cell):
-                found.append(f"{where}: a text cell has the tag {', '.join(sorted(tags(cell)))}: take it off")
+                found.append(
+                    f"{where}: a text cell has the tag {', '.join(sorted(tags(cell)))}: take it off"
+                )
     return found
 
 
@@ -187,9 +222,26 @@ def tidy(notebook: Any) -> None:
     from nbstripout import strip_output  # type: ignore[import-untyped,unused-ignore]
 
     extra = [f"metadata.{key}" for key in set(notebook.metadata) - {"kernelspec"}]
-    noise = [f"cell.metadata.{key}" for key in ("execution", "ExecuteTime", "collapsed", "scrolled", "jupyter", "editable", "trusted")]
-    strip_output(notebook, keep_output=False, keep_count=True, keep_id=True, extra_keys=[*extra, *noise])
-    notebook.metadata.kernelspec = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    noise = [
+        f"cell.metadata.{key}"
+        for key in (
+            "execution",
+            "ExecuteTime",
+            "collapsed",
+            "scrolled",
+            "jupyter",
+            "editable",
+            "trusted",
+        )
+    ]
+    strip_output(
+        notebook, keep_output=False, keep_count=True, keep_id=True, extra_keys=[*extra, *noise]
+    )
+    notebook.metadata.kernelspec = {
+        "display_name": "Python 3",
+        "language": "python",
+        "name": "python3",
+    }
     for cell in notebook.cells:
         if cell.cell_type == "code" and not tags(cell) >= CONTRACT:
             cell.execution_count = None
@@ -215,7 +267,7 @@ def executed(notebook: Any, path: Path, scale: str = "smoke") -> Any:
         copy.parent.mkdir()
         for cell in (cell for cell in notebook.cells if cell.cell_type == "code"):
             cell.outputs, cell.execution_count = [], None
-        nbformat.write(notebook, copy)  # type: ignore[no-untyped-call,unused-ignore]
+        nbformat.write(notebook, copy)
         if executor.execute([copy], scale):
             raise SystemExit(f"{path} was not changed: a cell of it failed (above).")
         return executor.read(executor.kept(copy, scale))
@@ -225,17 +277,23 @@ def main(argv: list[str]) -> int:
     """Tidies the chapters named (all by default); with --run, runs them first."""
     import nbformat
 
-    parser = argparse.ArgumentParser(prog="python -m tools.notebooks", description=__doc__.splitlines()[0] if __doc__ else "")
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.notebooks", description=__doc__.splitlines()[0] if __doc__ else ""
+    )
     parser.add_argument("files", nargs="*", type=Path, help="notebooks (default: every chapter)")
-    parser.add_argument("--run", action="store_true", help="run them first, at smoke scale, to store contract outputs anew")
+    parser.add_argument(
+        "--run",
+        action="store_true",
+        help="run them first, at smoke scale, to store contract outputs anew",
+    )
     options = parser.parse_args(argv)
     for path in options.files or sorted(CHAPTERS.glob("*.ipynb")):
         before = path.read_text(encoding="utf-8")
-        notebook = nbformat.reads(before, as_version=4)  # type: ignore[no-untyped-call,unused-ignore]
+        notebook = nbformat.reads(before, as_version=4)
         if options.run:
             notebook = executed(notebook, path)
         tidy(notebook)
-        after = nbformat.writes(notebook) + "\n"  # type: ignore[no-untyped-call,unused-ignore]
+        after = nbformat.writes(notebook) + "\n"
         if after != before:
             path.write_text(after, encoding="utf-8")
         print(f"{path}: {'put in its committed form' if after != before else 'as it should be'}")

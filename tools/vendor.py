@@ -33,14 +33,34 @@ class Package:
 # SVG output needs no font files, so it works from file://. The full build, because the small one fetches
 # extensions such as \boldsymbol when a page first uses them.
 PACKAGES = (
-    Package("mathjax@3.2.2", "1b9c0a1c44df864e915690558e72adb9cc5203360daefd385084ced3b6c64c09", {
-        "package/es5/tex-svg-full.js": ("book/_static/mathjax/tex-svg-full.js", "a4354ff94fd868aea0cc6eaaa79a57fda0588646fc46ee3700a349ee0a11cbe6"),
-        "package/LICENSE": ("book/_static/mathjax/LICENSE", "cfc7749b96f63bd31c3c42b5c471bf756814053e847c10f3eb003417bc523d30"),
-    }),
-    Package("axe-core@4.14.1", "e6b0ce02b84d892e2e33e403485e7f3d6c29e2be6df65daf44d89ba564139745", {
-        "package/axe.min.js": ("tools/axe/axe.min.js", "29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c"),
-        "package/LICENSE": ("tools/axe/LICENSE", "af175b9d96ee93c21a036152e1b905b0b95304d4ae8c2c921c7609100ba8df7e"),
-    }),
+    Package(
+        "mathjax@3.2.2",
+        "1b9c0a1c44df864e915690558e72adb9cc5203360daefd385084ced3b6c64c09",
+        {
+            "package/es5/tex-svg-full.js": (
+                "book/_static/mathjax/tex-svg-full.js",
+                "a4354ff94fd868aea0cc6eaaa79a57fda0588646fc46ee3700a349ee0a11cbe6",
+            ),
+            "package/LICENSE": (
+                "book/_static/mathjax/LICENSE",
+                "cfc7749b96f63bd31c3c42b5c471bf756814053e847c10f3eb003417bc523d30",
+            ),
+        },
+    ),
+    Package(
+        "axe-core@4.14.1",
+        "e6b0ce02b84d892e2e33e403485e7f3d6c29e2be6df65daf44d89ba564139745",
+        {
+            "package/axe.min.js": (
+                "tools/axe/axe.min.js",
+                "29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c",
+            ),
+            "package/LICENSE": (
+                "tools/axe/LICENSE",
+                "af175b9d96ee93c21a036152e1b905b0b95304d4ae8c2c921c7609100ba8df7e",
+            ),
+        },
+    ),
 )
 
 
@@ -50,15 +70,23 @@ def digest(data: bytes) -> str:
 
 def altered() -> list[str]:
     """The vendored files that are missing or differ from what was pinned."""
-    pinned = [(ROOT / name, sha256) for package in PACKAGES for name, sha256 in package.files.values()] + [(BUNDLE, BUNDLE_SHA256)]
-    return [path.relative_to(ROOT).as_posix() for path, sha256 in pinned if not path.is_file() or digest(path.read_bytes()) != sha256]
+    pinned = [
+        (ROOT / name, sha256) for package in PACKAGES for name, sha256 in package.files.values()
+    ] + [(BUNDLE, BUNDLE_SHA256)]
+    return [
+        path.relative_to(ROOT).as_posix()
+        for path, sha256 in pinned
+        if not path.is_file() or digest(path.read_bytes()) != sha256
+    ]
 
 
 def npm() -> str:
     """The npm command, or one line that says what it is for."""
     found = shutil.which("npm")
     if found is None:
-        sys.exit("Fetching needs npm (it comes with Node.js); building and reading the book do not.")
+        sys.exit(
+            "Fetching needs npm (it comes with Node.js); building and reading the book do not."
+        )
     return found
 
 
@@ -69,11 +97,16 @@ def bundle() -> None:
         for path in THREE.iterdir():
             shutil.copy(path, folder)
         esbuild = folder / "node_modules" / ".bin" / "esbuild"
-        if subprocess.run([npm(), "ci", "--silent", "--ignore-scripts"], cwd=folder).returncode or subprocess.run([esbuild, *ESBUILD.split()], cwd=folder).returncode:
+        if (
+            subprocess.run([npm(), "ci", "--silent", "--ignore-scripts"], cwd=folder).returncode
+            or subprocess.run([esbuild, *ESBUILD.split()], cwd=folder).returncode
+        ):
             sys.exit("three.js could not be fetched and bundled. Nothing was changed.")
         data = (folder / "three.js").read_bytes()
     if digest(data) != BUNDLE_SHA256:
-        sys.exit(f"The bundle of three.js has sha256 {digest(data)}, not the pinned one. Nothing was changed.")
+        sys.exit(
+            f"The bundle of three.js has sha256 {digest(data)}, not the pinned one. Nothing was changed."
+        )
     BUNDLE.write_bytes(data)
     print(f"{BUNDLE.relative_to(ROOT).as_posix()}: {len(data):,} bytes of three.js")
 
@@ -81,7 +114,9 @@ def bundle() -> None:
 def fetch(package: Package) -> None:
     """Replaces the committed files of one package by those of its archive, all or none."""
     with tempfile.TemporaryDirectory() as folder:
-        if subprocess.run([npm(), "pack", package.name, "--silent"], cwd=folder, stdout=subprocess.DEVNULL).returncode:
+        if subprocess.run(
+            [npm(), "pack", package.name, "--silent"], cwd=folder, stdout=subprocess.DEVNULL
+        ).returncode:
             sys.exit(f"npm could not fetch {package.name}. Nothing was changed.")
         archive = next(Path(folder).glob("*.tgz"))
         if digest(archive.read_bytes()) != package.sha256:
@@ -92,7 +127,9 @@ def fetch(package: Package) -> None:
                 file = tar.extractfile(member)
                 contents[name] = file.read() if file else b""
                 if digest(contents[name]) != sha256:
-                    sys.exit(f"{member} of {package.name} is not the pinned one. Nothing was changed.")
+                    sys.exit(
+                        f"{member} of {package.name} is not the pinned one. Nothing was changed."
+                    )
     for name, data in contents.items():
         (ROOT / name).parent.mkdir(parents=True, exist_ok=True)
         (ROOT / name).write_bytes(data)
@@ -109,7 +146,10 @@ def main(argv: list[str]) -> int:
             fetch(package)
         bundle()
     for name in altered():
-        print(f"{name} is missing or is not the pinned file: run python -m tools vendor", file=sys.stderr)
+        print(
+            f"{name} is missing or is not the pinned file: run python -m tools vendor",
+            file=sys.stderr,
+        )
     return int(bool(altered()))
 
 

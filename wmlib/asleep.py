@@ -61,7 +61,9 @@ class Sleep:
 
     def about(self) -> dict[str, Any]:
         """As plain values."""
-        return dict(json.loads(json.dumps({**dataclasses.asdict(self), "settings": dict(self.settings)})))
+        return dict(
+            json.loads(json.dumps({**dataclasses.asdict(self), "settings": dict(self.settings)}))
+        )
 
     def check(self) -> None:
         """Raises InputError if a number is not as it must be."""
@@ -104,16 +106,22 @@ def linear_for(model: World | Ensemble, data: Episodes, features: str) -> Linear
         return Linear(data.body, mean=data.physics.mean(axis=0), std=data.physics.std(axis=0))
     if not isinstance(model, World) or features not in ("z", "zh"):
         shown = "physics, z, zh" if isinstance(model, World) else "physics"
-        raise InputError(f"There are no features '{features}' to evolve C on in this model; there are: {shown}.")
+        raise InputError(
+            f"There are no features '{features}' to evolve C on in this model; there are: {shown}."
+        )
     return waking.linear(model, features)
 
 
 def check(params: Array, dreams: Dreams, sleep: Sleep, pool: Starts) -> float:
     """The dreamed return of C, on the same starts and noise each time."""
-    return float(dreams(params[None], pool.draw(CHECK, 0), 1_000_000 * (sleep.seed + 1) - 1).fitness[0])
+    return float(
+        dreams(params[None], pool.draw(CHECK, 0), 1_000_000 * (sleep.seed + 1) - 1).fitness[0]
+    )
 
 
-def generation(night: Night, dreams: Dreams, sleep: Sleep, pool: Starts, last: bool) -> dict[str, Any]:
+def generation(
+    night: Night, dreams: Dreams, sleep: Sleep, pool: Starts, last: bool
+) -> dict[str, Any]:
     """One generation: perhaps a check of the mean, then the population, then the strategy is told. Returns its row of the log."""
     number, row = night.strategy.generation, {}
     # Sums, because a seed is one number: generations are fewer than a million, and the check's is none of theirs.
@@ -150,7 +158,10 @@ def evolve(
         InputError: if a number or a name is wrong, parts do not belong together, or the folder holds another search.
     """
     sleep.check()
-    dreams, params = Dreams(model, linear, sleep.dream), np.zeros(linear.n_params) if params is None else params
+    dreams, params = (
+        Dreams(model, linear, sleep.dream),
+        np.zeros(linear.n_params) if params is None else params,
+    )
     origin = _origin(model, linear, data, params)
     nights: list[Night] = []
     for k in range(sleep.nights):
@@ -165,9 +176,19 @@ def _together(nights: list[Night], dreams: Dreams, data: Episodes, sleep: Sleep)
     made = Night(nights[-1].strategy, together=np.mean([night.params for night in nights], axis=0))
     seconds = 0.0
     for k, night in enumerate(nights):
-        made.log += [{**row, "night": k, "dreamed_steps": made.dreamed_steps + row["dreamed_steps"], "seconds": round(seconds + row["seconds"], 2)} for row in night.log]
+        made.log += [
+            {
+                **row,
+                "night": k,
+                "dreamed_steps": made.dreamed_steps + row["dreamed_steps"],
+                "seconds": round(seconds + row["seconds"], 2),
+            }
+            for row in night.log
+        ]
         made.dreamed_steps, seconds = made.log[-1]["dreamed_steps"], made.log[-1]["seconds"]
-    made.log[-1]["check"] = check(made.params, dreams, sleep, dreams.starts(data, POOL, seed=sleep.seed, latest=sleep.latest))
+    made.log[-1]["check"] = check(
+        made.params, dreams, sleep, dreams.starts(data, POOL, seed=sleep.seed, latest=sleep.latest)
+    )
     return made
 
 
@@ -190,7 +211,12 @@ def _search(
             continue
         if folder is not None:
             state = {name: np.asarray(value) for name, value in night.strategy.state().items()}
-            runs.write_atomic(folder / CHECKPOINT, weights.to_bytes(state, {**about, "log": night.log, "dreamed_steps": night.dreamed_steps}))
+            runs.write_atomic(
+                folder / CHECKPOINT,
+                weights.to_bytes(
+                    state, {**about, "log": night.log, "dreamed_steps": night.dreamed_steps}
+                ),
+            )
         if say is not None:
             say(line(night.log[-1], sleep.generations))
     return night
@@ -206,7 +232,13 @@ def line(row: Mapping[str, Any], generations: int) -> str:
 
 def _origin(model: World | Ensemble, linear: Linear, data: Episodes, params: Array) -> str:
     """A fingerprint of everything that a search starts from."""
-    arrays: weights.Arrays = {"params": params, "mean": linear.mean, "std": linear.std, "qpos": data.qpos, "action": data.action}
+    arrays: weights.Arrays = {
+        "params": params,
+        "mean": linear.mean,
+        "std": linear.std,
+        "qpos": data.qpos,
+        "action": data.action,
+    }
     return weights.fingerprint(arrays, [model.fingerprint, linear.features, linear.body.name])
 
 
@@ -220,9 +252,13 @@ def _resume(folder: Path, about: Mapping[str, Any], night: Night) -> None:
         return
     found, parts = there
     if found.get("sleep") != about["sleep"]:
-        raise InputError(f"{folder} holds a search with {runs.difference(found.get('sleep'), about['sleep'])}. Give the same settings to go on with it, or another --out.")
+        raise InputError(
+            f"{folder} holds a search with {runs.difference(found.get('sleep'), about['sleep'])}. Give the same settings to go on with it, or another --out."
+        )
     if found.get("of") != about["of"]:
-        raise InputError(f"{folder} holds a search in another model, from other data or another C. Give the same to go on with it, or another --out.")
+        raise InputError(
+            f"{folder} holds a search in another model, from other data or another C. Give the same to go on with it, or another --out."
+        )
     night.strategy.restore(parts[""])
     night.log, night.dreamed_steps = found["log"], found["dreamed_steps"]
 
@@ -240,7 +276,16 @@ def load_model(artefact: str | Path) -> World | Ensemble:
     return world.load(artefact)
 
 
-def train(model: str, data: str, out: str | Path, features: str, sleep: Sleep, *, command: str = "", say: Callable[[str], None] = print) -> Controller:
+def train(
+    model: str,
+    data: str,
+    out: str | Path,
+    features: str,
+    sleep: Sleep,
+    *,
+    command: str = "",
+    say: Callable[[str], None] = print,
+) -> Controller:
     """Evolves C in a stored model's dreams, in `OUT.run/`, resuming what is there, and writes it to `out`.
 
     The manifest names the commands, the real steps and the seconds of all stages, those that made the model first.
@@ -254,7 +299,11 @@ def train(model: str, data: str, out: str | Path, features: str, sleep: Sleep, *
         linear = linear_for(dreamt_in, stored, features)
         night = evolve(dreamt_in, linear, stored, sleep, folder=folder, say=say)
         made = Controller(linear, night.params)
-        before = dreamt_in.facts if isinstance(dreamt_in, World) else runs.read_manifest(runs.find(model))
+        before = (
+            dreamt_in.facts
+            if isinstance(dreamt_in, World)
+            else runs.read_manifest(runs.find(model))
+        )
         stages = [before.get("experience", {}), before.get("vae_made_by", {}), before]
         real_steps = max(int(stage.get("real_steps") or 0) for stage in stages)
         facts = {
@@ -262,6 +311,8 @@ def train(model: str, data: str, out: str | Path, features: str, sleep: Sleep, *
             "command": "; ".join(filter(None, [*(str(stage.get("command") or "") for stage in stages), command])),
             "sleep": sleep.about(), "search": {"strategy": "dreamed"},
         }  # fmt: skip
-        seconds = sum(float(stage.get("seconds") or 0) for stage in stages) + night.log[-1]["seconds"]
+        seconds = (
+            sum(float(stage.get("seconds") or 0) for stage in stages) + night.log[-1]["seconds"]
+        )
         made.save(out, seconds=seconds, log=night.log, world=dreamt_in.fingerprint, **facts)
     return made

@@ -96,24 +96,36 @@ def learn(episodes: Episodes, mistakes: Mistakes, sizes: Sizes, seed: int) -> tu
         InputError: if V is to see all numbers, and the episodes hold only the physical state.
     """
     if mistakes.spikes and episodes.obs is None:
-        raise InputError("This V sees full observations, and these episodes hold only the physical state. Give it episodes.replayed().")
+        raise InputError(
+            "This V sees full observations, and these episodes hold only the physical state. Give it episodes.replayed()."
+        )
     seen = episodes.obs if mistakes.spikes and episodes.obs is not None else episodes.physics
-    config = VaeConfig(view="full" if mistakes.spikes else "physics", z_dim=sizes.z_dim, hidden=(256, 128))
+    config = VaeConfig(
+        view="full" if mistakes.spikes else "physics", z_dim=sizes.z_dim, hidden=(256, 128)
+    )
     v = Vae.create(episodes.body, seen, config, seed=seed)
     v = dataclasses.replace(v, feature_weights=np.ones_like(v.feature_weights))
     recipe = training.Recipe(epochs=sizes.vae_epochs, batch_size=256, seed=seed, jit=False)
-    v = v.using(training.fit(v.loss, v.params, {"x": v.standardize(seen)}, recipe, prepare=v.prepare, say=None).params)
+    v = v.using(
+        training.fit(
+            v.loss, v.params, {"x": v.standardize(seen)}, recipe, prepare=v.prepare, say=None
+        ).params
+    )
     rows = sequences(v, episodes, 10, obs=seen)
     if mistakes.shifted:
         rows["action"] = _one_later(rows["action"]) * (1 - rows["reset"][..., None])
-    if mistakes.crossing:  # the state after an episode's last is the next one's first, and memory goes on
+    if (
+        mistakes.crossing
+    ):  # the state after an episode's last is the next one's first, and memory goes on
         last = np.append(rows["reset"].reshape(-1)[1:], 0).reshape(rows["reset"].shape) > 0
         following = np.roll(rows["mu"].reshape(-1, v.z_dim), -1, axis=0).reshape(rows["mu"].shape)
         rows["next_mu"] = np.where(last[..., None], following, rows["next_mu"])
         rows["reset"] = np.zeros_like(rows["reset"])
     m = MdnRnn.create(episodes.body, rows, MdnRnnConfig(h_dim=sizes.h_dim, joint=True), seed=seed)
     recipe = dataclasses.replace(recipe, epochs=sizes.mdnrnn_epochs, batch_size=32)
-    return v, m.using(training.fit(m.loss, m.params, rows, recipe, prepare=m.prepare(), say=None).params)
+    return v, m.using(
+        training.fit(m.loss, m.params, rows, recipe, prepare=m.prepare(), say=None).params
+    )
 
 
 def _one_later(rows: NDArray[Any]) -> NDArray[Any]:
@@ -135,20 +147,32 @@ class Driver:
         """Parameters and an empty memory of the episodes that begin."""
         n, h_dim = len(seeds), self.agent.m.config.h_dim
         self.begun += n
-        rows = self.params[self.begun - n : self.begun] if self.params.ndim == 2 else np.tile(self.params, (n, 1))
+        rows = (
+            self.params[self.begun - n : self.begun]
+            if self.params.ndim == 2
+            else np.tile(self.params, (n, 1))
+        )
         return rows.copy(), np.zeros((n, h_dim), np.float32), np.zeros((n, h_dim), np.float32)
 
     def code(self, obs: Array) -> NDArray[np.float32]:
         """What V says of observations (N, obs_dim): (N, z_dim)."""
         v = self.agent.v
         seen = obs[:, : v.x_dim]
-        return v.encode(seen * v.std + v.mean if self.agent.mistakes.raw else seen)[0]  # so that standardising gives the raw numbers back
+        return v.encode(seen * v.std + v.mean if self.agent.mistakes.raw else seen)[
+            0
+        ]  # so that standardising gives the raw numbers back
 
     def __call__(self, obs: Array, state: Any) -> tuple[Array, Any]:
         """Actions tanh(W [z, h]), in the box or not, and the memory after them."""
         params, h, c = state
         z, body = self.code(obs), self.agent.body
-        push = np.tanh(np.einsum("nai,ni->na", params.reshape(len(params), body.a_dim, -1), np.concatenate([z, h], axis=1)))
+        push = np.tanh(
+            np.einsum(
+                "nai,ni->na",
+                params.reshape(len(params), body.a_dim, -1),
+                np.concatenate([z, h], axis=1),
+            )
+        )
         if not self.agent.mistakes.box:
             low, high = body.action_low.astype(float), body.action_high.astype(float)
             push = (low + high) / 2 + (high - low) / 2 * push
@@ -161,21 +185,51 @@ class Driver:
 def evolve(body: Body, v: Vae, m: MdnRnn, mistakes: Mistakes, sizes: Sizes, seed: int) -> Agent:
     """C, evolved on the real body; in the report's way each candidate has a start of its own, else all of a generation share two."""
     agent = Agent(body, v, m, mistakes, np.zeros(body.a_dim * (v.z_dim + m.config.h_dim)))
-    strategy = evolution.make("elites-reported" if mistakes.averaging else "openai-es", agent.params, seed, popsize=sizes.popsize)
+    strategy = evolution.make(
+        "elites-reported" if mistakes.averaging else "openai-es",
+        agent.params,
+        seed,
+        popsize=sizes.popsize,
+    )
     block, log = scales.run_seeds(scales.TRAINING_SEEDS, seed), []
     for generation in range(sizes.generations):
         population = strategy.ask()
         at = 2 * len(population) * generation
-        seeds = list(block[at : at + len(population)]) if mistakes.averaging else [s for s in block[at : at + 2] for _ in population]
+        seeds = (
+            list(block[at : at + len(population)])
+            if mistakes.averaging
+            else [s for s in block[at : at + 2] for _ in population]
+        )
         params = population if mistakes.averaging else np.concatenate([population, population])
-        played = rollout(body, Driver(agent, params, frozen=mistakes.frozen), seeds, batch=len(seeds), keep_obs=False)
-        returns = np.array([episode.episode_return for episode in played]).reshape(-1, len(population)).mean(axis=0)
+        played = rollout(
+            body,
+            Driver(agent, params, frozen=mistakes.frozen),
+            seeds,
+            batch=len(seeds),
+            keep_obs=False,
+        )
+        returns = (
+            np.array([episode.episode_return for episode in played])
+            .reshape(-1, len(population))
+            .mean(axis=0)
+        )
         strategy.tell(returns)
         steps = np.array([len(episode) for episode in played])
-        log.append({"return": float(returns.mean()), "steps": float(steps.mean()), "per_step": float(returns.mean() / steps.mean())})
+        log.append(
+            {
+                "return": float(returns.mean()),
+                "steps": float(steps.mean()),
+                "per_step": float(returns.mean() / steps.mean()),
+            }
+        )
     return dataclasses.replace(agent, params=strategy.mean, log=tuple(log))
 
 
 def deploy(agent: Agent, n: int, seed: int) -> list[Episode]:
     """n real episodes of the agent, awake, its memory alive, on selection seeds of this run."""
-    return rollout(agent.body, Driver(agent), scales.run_seeds(scales.SELECTION_SEEDS, seed)[:n], batch=min(n, 64))
+    return rollout(
+        agent.body,
+        Driver(agent),
+        scales.run_seeds(scales.SELECTION_SEEDS, seed)[:n],
+        batch=min(n, 64),
+    )

@@ -59,7 +59,9 @@ class Moments(NamedTuple):
         """Of the rows of both (Chan, Golub and LeVeque, 1979)."""
         n, apart = self.n + other.n, other.mean - self.mean
         share = other.n / n
-        return Moments(n, self.mean + apart * share, self.squares + other.squares + apart**2 * (self.n * share))
+        return Moments(
+            n, self.mean + apart * share, self.squares + other.squares + apart**2 * (self.n * share)
+        )
 
     @property
     def std(self) -> Array:
@@ -118,23 +120,47 @@ def play(
     if isinstance(workers, Workers) and policy is Population:
         size = max(1, -(-len(every) // (PARTS * workers.n)))
         parts = [slice(at, at + size) for at in range(0, len(every), size)]
-        played = workers.map(_play, [(linear, params[part], every[part], max_steps, 1, batch, see, policy) for part in parts])
+        played = workers.map(
+            _play,
+            [
+                (linear, params[part], every[part], max_steps, 1, batch, see, policy)
+                for part in parts
+            ],
+        )
     else:
         parts = [slice(at, at + CHUNK) for at in range(0, len(every), CHUNK)]
         threads = workers if isinstance(workers, int) else None
-        played = [_play(linear, params[part], every[part], max_steps, threads, batch, see, policy) for part in parts]
+        played = [
+            _play(linear, params[part], every[part], max_steps, threads, batch, see, policy)
+            for part in parts
+        ]
     rows = [row for some, _ in played for row in some]
     returns, alive, lengths = np.array(rows).T.reshape(3, len(population), len(seeds))
     return Played(returns, alive, lengths, tuple(moments for _, some in played for moments in some))
 
 
 def _play(
-    linear: Linear, params: Array, seeds: list[int], max_steps: int | None, threads: int | None, batch: int, see: bool, policy: Callable[[Linear, Array], Policy]
+    linear: Linear,
+    params: Array,
+    seeds: list[int],
+    max_steps: int | None,
+    threads: int | None,
+    batch: int,
+    see: bool,
+    policy: Callable[[Linear, Array], Policy],
 ) -> tuple[list[tuple[float, float, float]], list[Moments]]:
     """Return, bonus and length of each episode, and the moments of what was seen; what a worker does."""
     rows, seen = [], []
     wide = see and linear.features == "obs"
-    for episode in rollout(linear.body, policy(linear, params), seeds, max_steps=max_steps, threads=threads, batch=batch, keep_obs=wide):
+    for episode in rollout(
+        linear.body,
+        policy(linear, params),
+        seeds,
+        max_steps=max_steps,
+        threads=threads,
+        batch=batch,
+        keep_obs=wide,
+    ):
         bonus = episode.terms["alive"].sum() if episode.terms and "alive" in episode.terms else 0.0
         rows.append((episode.episode_return, float(bonus), float(len(episode))))
         if see:

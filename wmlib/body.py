@@ -120,7 +120,11 @@ class Body:
     def terminated(self, obs: Array) -> Bools:
         """Whether observations or physics (..., D) are the end of an episode (...,): the rule that dreams know."""
         living = [((value := read(obs)) > low) & (value < high) for read, low, high in self.healthy]
-        return np.asarray(~functools.reduce(np.logical_and, living)) if living else np.zeros(obs.shape[:-1], dtype=np.bool_)
+        return (
+            np.asarray(~functools.reduce(np.logical_and, living))
+            if living
+            else np.zeros(obs.shape[:-1], dtype=np.bool_)
+        )
 
     def reward(self, terms: Mapping[str, Array]) -> Array:
         """The reward as the sum of its terms (N,), in Gymnasium's order of additions: gains, then costs, then both."""
@@ -143,16 +147,32 @@ class Body:
         obs = np.asarray(obs, dtype=np.float64)
         if obs.ndim == 0 or obs.shape[-1] not in (self.obs_dim, self.physics_dim):
             width = obs.shape[-1] if obs.ndim else "no"
-            old = f" {width} numbers is the v4 environment's observation; gather again with {self.env_id}." if width == 376 else ""
-            raise InputError(f"An observation of {self.name} has {self.obs_dim} numbers (or {self.physics_dim}, its physical state); got {width}.{old}")
+            old = (
+                f" {width} numbers is the v4 environment's observation; gather again with {self.env_id}."
+                if width == 376
+                else ""
+            )
+            raise InputError(
+                f"An observation of {self.name} has {self.obs_dim} numbers (or {self.physics_dim}, its physical state); got {width}.{old}"
+            )
         if not np.isfinite(obs).all():
-            raise InputError(f"An observation of {self.name} holds NaN or infinity, first at {tuple(map(int, np.argwhere(~np.isfinite(obs))[0]))}; expected finite numbers.")
+            raise InputError(
+                f"An observation of {self.name} holds NaN or infinity, first at {tuple(map(int, np.argwhere(~np.isfinite(obs))[0]))}; expected finite numbers."
+            )
         return obs
 
     def physics(self, qpos: Array, qvel: Array) -> Array:
         """The physical part of an observation, (..., physics_dim), from `qpos` (..., nq) and `qvel` (..., nv). Exact."""
         seen = qpos[..., self.hidden_qpos :] if self.position is None else self.position(qpos)
-        return np.concatenate([seen, qvel if np.isinf(self.max_speed) else np.clip(qvel, -self.max_speed, self.max_speed)], axis=-1)
+        return np.concatenate(
+            [
+                seen,
+                qvel
+                if np.isinf(self.max_speed)
+                else np.clip(qvel, -self.max_speed, self.max_speed),
+            ],
+            axis=-1,
+        )
 
     def state(self, obs: Array) -> tuple[Array, Array]:
         """`qpos` (..., nq) and `qvel` (..., nv) from an observation (..., obs_dim) or its physics (..., physics_dim).
@@ -173,10 +193,14 @@ class Body:
         """
         qpos, qvel = self.state(obs)
         hidden = self.hidden_qpos
-        qpos[1:, :hidden] = np.cumsum((qvel[:-1, :hidden] + qvel[1:, :hidden]) / 2 * self.dt, axis=0)
+        qpos[1:, :hidden] = np.cumsum(
+            (qvel[:-1, :hidden] + qvel[1:, :hidden]) / 2 * self.dt, axis=0
+        )
         if self.free_joint:
             norm = np.linalg.norm(qpos[:, 3:7], axis=1, keepdims=True)
-            qpos[:, 3:7] = np.where(norm > 1e-9, qpos[:, 3:7] / np.maximum(norm, 1e-9), [1.0, 0.0, 0.0, 0.0])
+            qpos[:, 3:7] = np.where(
+                norm > 1e-9, qpos[:, 3:7] / np.maximum(norm, 1e-9), [1.0, 0.0, 0.0, 0.0]
+            )
         return qpos
 
 
@@ -202,11 +226,15 @@ def add(make: Callable[[], Body]) -> Body:
     try:
         body = make()
     except gymnasium.error.Error as error:
-        raise InputError(f"{called} asks for an environment that Gymnasium does not have: {error} Call gymnasium.register first.") from None
+        raise InputError(
+            f"{called} asks for an environment that Gymnasium does not have: {error} Call gymnasium.register first."
+        ) from None
     if not isinstance(body, Body):
         raise InputError(f"{called} gives a {type(body).__name__}; expected a wm.body.Body.")
     if body.name in zoo.BODIES:
-        raise InputError(f"The book has a body called '{body.name}' already. Give yours another name.")
+        raise InputError(
+            f"The book has a body called '{body.name}' already. Give yours another name."
+        )
     _check_parts(body)
     _MADE[body.name] = body
     return body
@@ -221,7 +249,11 @@ def _check_parts(body: Body) -> None:
     n_positions = body.physics(body.model.qpos0, np.zeros(n_velocities)).size - n_velocities
     widths = [(name, part.stop - part.start) for name, part in parts]
     starts, stops = [part.start for _, part in parts], [part.stop for _, part in parts]
-    if widths[:2] != [("qpos", n_positions), ("qvel", n_velocities)] or starts != [0, *stops[:-1]] or shown != (stops[-1],):
+    if (
+        widths[:2] != [("qpos", n_positions), ("qvel", n_velocities)]
+        or starts != [0, *stops[:-1]]
+        or shown != (stops[-1],)
+    ):
         is_now = ", ".join(f"{name} {part.start}:{part.stop}" for name, part in parts)
         raise InputError(
             f"The parts of an observation of '{body.name}' are {is_now}; expected qpos with {n_positions} numbers, then qvel with {n_velocities}, then the rest "
@@ -242,7 +274,9 @@ def get(name: str = "humanoid") -> Body:
 
     if name not in _MADE and name in zoo.BODIES:
         _MADE[name] = zoo.BODIES[name]()
-    for own in filter(None, os.environ.get("WM_BODIES", "").split(",") if name not in _MADE else ()):
+    for own in filter(
+        None, os.environ.get("WM_BODIES", "").split(",") if name not in _MADE else ()
+    ):
         _add_listed(own.strip())
     if name not in _MADE:
         near = difflib.get_close_matches(name.lower().replace("-v5", ""), names(), n=1, cutoff=0.5)
@@ -256,5 +290,7 @@ def _add_listed(own: str) -> None:
     try:
         make = getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError, ValueError) as error:
-        raise InputError(f"WM_BODIES lists '{own}', which cannot be imported: {error}. Expected module:function, of a module on Python's path.") from None
+        raise InputError(
+            f"WM_BODIES lists '{own}', which cannot be imported: {error}. Expected module:function, of a module on Python's path."
+        ) from None
     add(make)

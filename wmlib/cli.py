@@ -36,7 +36,13 @@ from wmlib import (
 from wmlib.policies import POLICIES
 from wmlib.runs import InputError, versions
 
-SETTINGS: dict[str, Callable[[str], Any]] = {"popsize": int, "sigma": float, "learning_rate": float, "weight_decay": float, "elite_rate": float}
+SETTINGS: dict[str, Callable[[str], Any]] = {
+    "popsize": int,
+    "sigma": float,
+    "learning_rate": float,
+    "weight_decay": float,
+    "elite_rate": float,
+}
 """Of the strategies, that the command line can set."""
 
 
@@ -61,15 +67,28 @@ def _progress(goal: int) -> Callable[[int], None]:
 @contextlib.contextmanager
 def _hired(options: argparse.Namespace) -> Iterator[workers.Workers | int | None]:
     """Who plays: workers, or how many threads of this process."""
-    with workers.opened(options.executor, options.workers, scheduler=options.scheduler, say=_say) as who:
+    with workers.opened(
+        options.executor, options.workers, scheduler=options.scheduler, say=_say
+    ) as who:
         yield options.workers if who is None else who
 
 
 def _workers(command: argparse.ArgumentParser) -> None:
     """Who plays, the same words for every stage."""
-    command.add_argument("--executor", default="threads", help=f"who plays: {', '.join(workers.KINDS)}; changes no number (default: %(default)s)")
-    command.add_argument("--workers", type=int, help="how many; changes no number (default: every core)")
-    command.add_argument("--scheduler", default="", metavar="ADDRESS", help="of a running Dask cluster, such as tcp://node7:8786 (default: one on this machine)")
+    command.add_argument(
+        "--executor",
+        default="threads",
+        help=f"who plays: {', '.join(workers.KINDS)}; changes no number (default: %(default)s)",
+    )
+    command.add_argument(
+        "--workers", type=int, help="how many; changes no number (default: every core)"
+    )
+    command.add_argument(
+        "--scheduler",
+        default="",
+        metavar="ADDRESS",
+        help="of a running Dask cluster, such as tcp://node7:8786 (default: one on this machine)",
+    )
 
 
 def gather(options: argparse.Namespace) -> None:
@@ -77,10 +96,22 @@ def gather(options: argparse.Namespace) -> None:
     body = bodies.get(options.body)
     steps = scales.current().real_steps if options.steps is None else options.steps
     command = f"wmlib gather --body {body.name} --policy {options.policy} --steps {steps} --seed {options.seed} --out {shlex.quote(options.out)}"
-    print(f"Gathering {steps:,} real steps of {body.name} with {options.policy} actions, run seed {options.seed}, into {options.out}", flush=True)
+    print(
+        f"Gathering {steps:,} real steps of {body.name} with {options.policy} actions, run seed {options.seed}, into {options.out}",
+        flush=True,
+    )
     started = time.monotonic()
     with _hired(options) as who:
-        gathered = episodes.gather(body, options.policy, steps, options.seed, options.out, workers=who, progress=_progress(steps), command=command)
+        gathered = episodes.gather(
+            body,
+            options.policy,
+            steps,
+            options.seed,
+            options.out,
+            workers=who,
+            progress=_progress(steps),
+            command=command,
+        )
     seconds = time.monotonic() - started
     print("\r" if sys.stdout.isatty() else "", end="")
     print(
@@ -93,7 +124,9 @@ def _episode_shown(options: argparse.Namespace) -> tuple[bodies.Body, rollout.Ep
     """One episode of an artefact."""
     gathered = episodes.load(options.artefact)
     if not 0 <= options.episode < len(gathered):
-        raise InputError(f"There is no episode {options.episode} in {options.artefact}; it has 0 to {len(gathered) - 1}.")
+        raise InputError(
+            f"There is no episode {options.episode} in {options.artefact}; it has 0 to {len(gathered) - 1}."
+        )
     return gathered.body, gathered[options.episode]
 
 
@@ -105,18 +138,32 @@ def video(options: argparse.Namespace) -> None:
     else:
         body = bodies.get(options.body)
         if unknown := [name for name in options.policy if name not in POLICIES]:
-            raise InputError(f"There is no policy '{unknown[0]}'; there are: {', '.join(POLICIES)}.")
-        played = {name: rollout.rollout(body, POLICIES[name](body), [options.seed])[0] for name in options.policy}
+            raise InputError(
+                f"There is no policy '{unknown[0]}'; there are: {', '.join(POLICIES)}."
+            )
+        played = {
+            name: rollout.rollout(body, POLICIES[name](body), [options.seed])[0]
+            for name in options.policy
+        }
     tracks = {name: episode.qpos for name, episode in played.items()}
     if options.observed:
         if len(played) > 1:
-            raise InputError("--observed sets one episode beside its observations; name one policy.")
+            raise InputError(
+                "--observed sets one episode beside its observations; name one policy."
+            )
         (episode,) = played.values()
-        tracks = {"true state": episode.qpos, "true observation": body.physics(episode.qpos, episode.qvel)}
+        tracks = {
+            "true state": episode.qpos,
+            "true observation": body.physics(episode.qpos, episode.qvel),
+        }
     started = time.monotonic()
-    path = videos.write(options.out, tracks, body, width=options.width, height=options.height, speed=options.speed)
+    path = videos.write(
+        options.out, tracks, body, width=options.width, height=options.height, speed=options.speed
+    )
     frames = max(map(len, tracks.values()))
-    print(f"{', '.join(tracks)}: {frames:,} frames of {body.dt:g} s, drawn in {time.monotonic() - started:.1f} s; {path.stat().st_size / 1000:,.0f} kB in {path}")
+    print(
+        f"{', '.join(tracks)}: {frames:,} frames of {body.dt:g} s, drawn in {time.monotonic() - started:.1f} s; {path.stat().st_size / 1000:,.0f} kB in {path}"
+    )
 
 
 def _video_stage(stages: Any) -> None:
@@ -130,15 +177,41 @@ def _video_stage(stages: Any) -> None:
         "  wmlib video --policy random zero hold --seed 2 --width 240 --height 260 --out falling.webp",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    stage.add_argument("--artefact", help="gathered episodes: a folder, or the name of one in data/")
-    stage.add_argument("--episode", type=int, default=0, help="which of them, from 0 (default: %(default)s)")
-    stage.add_argument("--policy", nargs="+", default=["random"], help=f"without --artefact: who acts, side by side: {', '.join(POLICIES)} (default: random)")
-    stage.add_argument("--seed", type=int, default=0, help="seed of a fresh episode's start (default: %(default)s)")
-    stage.add_argument("--body", default="humanoid", help="the body of a fresh episode (default: %(default)s)")
-    stage.add_argument("--observed", action="store_true", help="two panels: the true state, and the pose read from the observation")
-    stage.add_argument("--width", type=int, default=480, help="pixels of a panel, even (default: %(default)s)")
-    stage.add_argument("--height", type=int, default=360, help="pixels of a panel, even (default: %(default)s)")
-    stage.add_argument("--speed", type=float, default=1.0, help="1 is real time, 0.5 half as fast (default: %(default)g)")
+    stage.add_argument(
+        "--artefact", help="gathered episodes: a folder, or the name of one in data/"
+    )
+    stage.add_argument(
+        "--episode", type=int, default=0, help="which of them, from 0 (default: %(default)s)"
+    )
+    stage.add_argument(
+        "--policy",
+        nargs="+",
+        default=["random"],
+        help=f"without --artefact: who acts, side by side: {', '.join(POLICIES)} (default: random)",
+    )
+    stage.add_argument(
+        "--seed", type=int, default=0, help="seed of a fresh episode's start (default: %(default)s)"
+    )
+    stage.add_argument(
+        "--body", default="humanoid", help="the body of a fresh episode (default: %(default)s)"
+    )
+    stage.add_argument(
+        "--observed",
+        action="store_true",
+        help="two panels: the true state, and the pose read from the observation",
+    )
+    stage.add_argument(
+        "--width", type=int, default=480, help="pixels of a panel, even (default: %(default)s)"
+    )
+    stage.add_argument(
+        "--height", type=int, default=360, help="pixels of a panel, even (default: %(default)s)"
+    )
+    stage.add_argument(
+        "--speed",
+        type=float,
+        default=1.0,
+        help="1 is real time, 0.5 half as fast (default: %(default)g)",
+    )
     stage.add_argument("--out", required=True, help="the file to write")
     stage.set_defaults(run=video)
 
@@ -147,12 +220,17 @@ def train_vae(options: argparse.Namespace) -> None:
     """Trains V on stored episodes."""
     from wmlib import stages, training, vae  # TensorFlow comes with them
 
-    config = vae.VaeConfig(view=options.view, z_dim=options.z_dim, beta=options.beta, kl_floor=options.kl_floor)
+    config = vae.VaeConfig(
+        view=options.view, z_dim=options.z_dim, beta=options.beta, kl_floor=options.kl_floor
+    )
     recipe = training.Recipe(
         epochs=options.epochs, batch_size=options.batch_size, learning_rate=options.learning_rate, final_learning_rate=options.learning_rate / 100,
         seed=options.seed,
     )  # fmt: skip
-    print(f"Training V on {options.data}, view {options.view}, z_dim {options.z_dim}, into {options.out}", flush=True)
+    print(
+        f"Training V on {options.data}, view {options.view}, z_dim {options.z_dim}, into {options.out}",
+        flush=True,
+    )
     stages.train_vae(options.data, options.out, config, recipe, command=options.line, say=_say)
     print(f"V is in {options.out}")
 
@@ -161,13 +239,20 @@ def train_mdnrnn(options: argparse.Namespace) -> None:
     """Trains M on stored episodes as V codes them."""
     from wmlib import mdnrnn, stages, training
 
-    config = mdnrnn.MdnRnnConfig(h_dim=options.h_dim, n_mix=options.n_mix, joint=options.joint, predict_change=not options.predict_state)
+    config = mdnrnn.MdnRnnConfig(
+        h_dim=options.h_dim,
+        n_mix=options.n_mix,
+        joint=options.joint,
+        predict_change=not options.predict_state,
+    )
     recipe = training.Recipe(
         epochs=options.epochs, batch_size=options.batch_size, learning_rate=options.learning_rate, final_learning_rate=options.learning_rate / 10,
         seed=options.seed, jit=False,  # XLA would compile for a minute, and be no faster
     )  # fmt: skip
     rate = options.learning_rate / 2
-    own = dataclasses.replace(recipe, epochs=options.own_epochs, learning_rate=rate, final_learning_rate=rate / 50)
+    own = dataclasses.replace(
+        recipe, epochs=options.own_epochs, learning_rate=rate, final_learning_rate=rate / 50
+    )
     print(f"Training M on {options.data} as {options.vae} codes it, into {options.out}", flush=True)
     stages.train_mdnrnn(
         options.vae, options.data, options.out, config, recipe, length=options.length, own=own if options.own_epochs else None, own_steps=options.own_steps,
@@ -199,14 +284,19 @@ def measure(options: argparse.Namespace) -> None:
 
 def train_controller(options: argparse.Namespace) -> None:
     """Evolves C on the real body."""
-    settings = {name: getattr(options, name) for name in SETTINGS if getattr(options, name) is not None}
+    settings = {
+        name: getattr(options, name) for name in SETTINGS if getattr(options, name) is not None
+    }
     steps = scales.current().real_steps if options.steps is None else options.steps
     made = search.Search(
         body=options.body, features=options.features, strategy=options.strategy, settings=settings, steps=steps, marks=tuple(options.marks), seed=options.seed,
         episodes=options.episodes, alive=options.alive, max_steps=options.max_steps, normalise=not options.raw, check_every=options.check_every,
         check_episodes=options.check_episodes,
     )  # fmt: skip
-    print(f"Evolving C on the real {options.body} with {options.strategy} for {steps:,} real steps, run seed {options.seed}, into {options.out}", flush=True)
+    print(
+        f"Evolving C on the real {options.body} with {options.strategy} for {steps:,} real steps, run seed {options.seed}, into {options.out}",
+        flush=True,
+    )
     with _hired(options) as who:
         search.train(made, options.out, workers=who, command=options.line, say=_say)
     print(f"C is in {options.out}")
@@ -217,7 +307,14 @@ def train_ppo(options: argparse.Namespace) -> None:
     body = bodies.get(options.body)
     print(f"Training PPO ({options.configuration}) on {body.name}, into {options.out}", flush=True)
     ppo.train(
-        body, options.out, steps=options.steps, marks=options.marks, configuration=options.configuration, seed=options.seed, command=options.line, say=_say
+        body,
+        options.out,
+        steps=options.steps,
+        marks=options.marks,
+        configuration=options.configuration,
+        seed=options.seed,
+        command=options.line,
+        say=_say,
     )
     print(f"the policy is in {options.out}")
 
@@ -226,11 +323,39 @@ def dream(options: argparse.Namespace) -> None:
     """Evolves C in a model's dreams."""
     from wmlib import asleep, dream
 
-    config = dream.DreamConfig(tau=options.tau, horizon=options.horizon, exact=not options.heads, penalty=options.penalty, doubt=options.doubt)
-    settings = {name: getattr(options, name) for name in SETTINGS if getattr(options, name) is not None}
-    sleep = asleep.Sleep(config, options.strategy, settings, options.generations, options.episodes, options.latest, options.seed, options.nights)
-    print(f"Evolving C in dreams of {options.world} with {options.strategy}, tau {options.tau:g}, into {options.out}", flush=True)
-    asleep.train(options.world, options.data, options.out, options.features, sleep, command=options.line, say=_say)
+    config = dream.DreamConfig(
+        tau=options.tau,
+        horizon=options.horizon,
+        exact=not options.heads,
+        penalty=options.penalty,
+        doubt=options.doubt,
+    )
+    settings = {
+        name: getattr(options, name) for name in SETTINGS if getattr(options, name) is not None
+    }
+    sleep = asleep.Sleep(
+        config,
+        options.strategy,
+        settings,
+        options.generations,
+        options.episodes,
+        options.latest,
+        options.seed,
+        options.nights,
+    )
+    print(
+        f"Evolving C in dreams of {options.world} with {options.strategy}, tau {options.tau:g}, into {options.out}",
+        flush=True,
+    )
+    asleep.train(
+        options.world,
+        options.data,
+        options.out,
+        options.features,
+        sleep,
+        command=options.line,
+        say=_say,
+    )
     print(f"C is in {options.out}")
 
 
@@ -238,35 +363,104 @@ def iterate(options: argparse.Namespace) -> None:
     """Gathers, learns and dreams in turn."""
     from wmlib import asleep, dream, iterate, refit, rounds
 
-    config = dream.DreamConfig(tau=options.tau, horizon=options.horizon, exact=not options.heads, penalty=options.penalty, doubt=options.doubt)
-    settings = {name: getattr(options, name) for name in SETTINGS if getattr(options, name) is not None}
-    study = refit.Study(options.first_updates, options.updates, options.batch_size, options.model_learning_rate, own_steps=options.own_steps)
+    config = dream.DreamConfig(
+        tau=options.tau,
+        horizon=options.horizon,
+        exact=not options.heads,
+        penalty=options.penalty,
+        doubt=options.doubt,
+    )
+    settings = {
+        name: getattr(options, name) for name in SETTINGS if getattr(options, name) is not None
+    }
+    study = refit.Study(
+        options.first_updates,
+        options.updates,
+        options.batch_size,
+        options.model_learning_rate,
+        own_steps=options.own_steps,
+    )
     loop = rounds.Loop(
         options.body, options.model, options.features, options.size, options.steps, min(options.first, options.steps), options.policy, options.round_episodes,
         options.param_noise, options.action_noise, study,
         asleep.Sleep(config, options.strategy, settings, options.generations, options.episodes, options.latest, nights=options.nights), options.fresh, options.seed,
     )  # fmt: skip
-    print(f"Dreaming and acting in turn on {options.body} for {options.steps:,} real steps, run seed {options.seed}, into {options.out}", flush=True)
+    print(
+        f"Dreaming and acting in turn on {options.body} for {options.steps:,} real steps, run seed {options.seed}, into {options.out}",
+        flush=True,
+    )
     iterate.train(loop, options.out, command=options.line, say=_say)
-    print(f"C is in {options.out}, its model in {options.out}-model, its experience in {options.out}-experience")
+    print(
+        f"C is in {options.out}, its model in {options.out}-model, its experience in {options.out}-experience"
+    )
 
 
 def _dreaming(command: argparse.ArgumentParser) -> None:
     """How to dream and to evolve in dreams, the same words for every stage."""
-    command.add_argument("--features", default="physics", help="what C sees: physics, or in a world z or zh (default: %(default)s)")
-    command.add_argument("--tau", type=float, default=1.0, help="temperature of the dreams (default: %(default)g)")
-    command.add_argument("--horizon", type=int, default=100, help="steps after which a dream ends (default: %(default)s)")
-    command.add_argument("--heads", action="store_true", help="reward and end by M's heads, not by what is known exactly")
-    command.add_argument("--penalty", type=float, default=0.0, help="reward lost a step for each unit of an ensemble's disagreement (default: %(default)g)")
-    command.add_argument("--doubt", type=float, default=float("inf"), help="disagreement of an ensemble at which a dream ends (default: never)")
-    command.add_argument("--latest", type=int, default=0, help="dreams begin at step 0 to LATEST of real episodes (default: %(default)s)")
-    command.add_argument("--strategy", default="openai-es", help=f"one of {', '.join(evolution.STRATEGIES)} (default: %(default)s)")
+    command.add_argument(
+        "--features",
+        default="physics",
+        help="what C sees: physics, or in a world z or zh (default: %(default)s)",
+    )
+    command.add_argument(
+        "--tau", type=float, default=1.0, help="temperature of the dreams (default: %(default)g)"
+    )
+    command.add_argument(
+        "--horizon",
+        type=int,
+        default=100,
+        help="steps after which a dream ends (default: %(default)s)",
+    )
+    command.add_argument(
+        "--heads",
+        action="store_true",
+        help="reward and end by M's heads, not by what is known exactly",
+    )
+    command.add_argument(
+        "--penalty",
+        type=float,
+        default=0.0,
+        help="reward lost a step for each unit of an ensemble's disagreement (default: %(default)g)",
+    )
+    command.add_argument(
+        "--doubt",
+        type=float,
+        default=float("inf"),
+        help="disagreement of an ensemble at which a dream ends (default: never)",
+    )
+    command.add_argument(
+        "--latest",
+        type=int,
+        default=0,
+        help="dreams begin at step 0 to LATEST of real episodes (default: %(default)s)",
+    )
+    command.add_argument(
+        "--strategy",
+        default="openai-es",
+        help=f"one of {', '.join(evolution.STRATEGIES)} (default: %(default)s)",
+    )
     for name, kind in SETTINGS.items():
-        command.add_argument(f"--{name.replace('_', '-')}", type=kind, help="of the strategy (default: its own)")
-    command.add_argument("--generations", type=int, default=100, help="how many (default: %(default)s)")
-    command.add_argument("--episodes", type=int, default=10, help="that each candidate dreams in a generation (default: %(default)s)")
-    command.add_argument("--nights", type=int, default=1, help="searches with seeds of their own; C is their mean (default: %(default)s)")
-    command.add_argument("--seed", type=int, default=0, help="of strategy, starts and noise (default: %(default)s)")
+        command.add_argument(
+            f"--{name.replace('_', '-')}", type=kind, help="of the strategy (default: its own)"
+        )
+    command.add_argument(
+        "--generations", type=int, default=100, help="how many (default: %(default)s)"
+    )
+    command.add_argument(
+        "--episodes",
+        type=int,
+        default=10,
+        help="that each candidate dreams in a generation (default: %(default)s)",
+    )
+    command.add_argument(
+        "--nights",
+        type=int,
+        default=1,
+        help="searches with seeds of their own; C is their mean (default: %(default)s)",
+    )
+    command.add_argument(
+        "--seed", type=int, default=0, help="of strategy, starts and noise (default: %(default)s)"
+    )
 
 
 def _dreaming_stages(stages: Any) -> None:
@@ -276,9 +470,19 @@ def _dreaming_stages(stages: Any) -> None:
         description="Evolve a linear controller wholly in the dreams of a world or an ensemble. Stopped, the same command goes on where it was.",
         epilog="example: wmlib dream --world humanoid --data humanoid-mixed --features z --out runs/c_dreamed",
     )  # fmt: skip
-    command.add_argument("--world", required=True, help="the folder of a world or of an ensemble, or a world's name in data/")
-    command.add_argument("--data", required=True, help="real episodes that dreams begin in: a folder of `wmlib gather`, or a name in data/")
-    command.add_argument("--out", required=True, help="the folder to make; checkpoints are in OUT.run/ until then")
+    command.add_argument(
+        "--world",
+        required=True,
+        help="the folder of a world or of an ensemble, or a world's name in data/",
+    )
+    command.add_argument(
+        "--data",
+        required=True,
+        help="real episodes that dreams begin in: a folder of `wmlib gather`, or a name in data/",
+    )
+    command.add_argument(
+        "--out", required=True, help="the folder to make; checkpoints are in OUT.run/ until then"
+    )
     _dreaming(command)
     command.set_defaults(run=dream)
     command = stages.add_parser(
@@ -287,21 +491,77 @@ def _dreaming_stages(stages: Any) -> None:
         epilog="example: wmlib iterate --steps 30000 --seed 0 --out runs/c_iterated    (also makes runs/c_iterated-model and runs/c_iterated-experience)",
     )  # fmt: skip
     command.add_argument("--body", default="humanoid", help="the body (default: %(default)s)")
-    command.add_argument("--model", default="ensemble", help="ensemble, or world for V and M (default: %(default)s)")
-    command.add_argument("--size", type=int, default=256, help="width of the ensemble's layers, or M's h_dim (default: %(default)s)")
-    command.add_argument("--steps", type=int, default=30_000, help="real steps, at most (default: %(default)s)")
-    command.add_argument("--first", type=int, default=4_000, help="real steps of the first round, at most (default: %(default)s)")
-    command.add_argument("--policy", default="mixed", help=f"who acts in it: {', '.join(POLICIES)} (default: %(default)s)")
-    command.add_argument("--round-episodes", type=int, default=64, help="real episodes of every other round (default: %(default)s)")
-    command.add_argument("--param-noise", type=float, default=0.02, help="spread of an episode's weights around C's, to gather (default: %(default)g)")
-    command.add_argument("--action-noise", type=float, default=0.2, help="spread of noise on actions, in halves of their box (default: %(default)g)")
-    command.add_argument("--fresh", action="store_true", help="C begins at zero again in every round")
-    command.add_argument("--first-updates", type=int, default=3_000, help="gradient steps of the model in the first round (default: %(default)s)")
-    command.add_argument("--updates", type=int, default=600, help="in every other (default: %(default)s)")
-    command.add_argument("--batch-size", type=int, default=256, help="real steps in a batch (default: %(default)s)")
-    command.add_argument("--model-learning-rate", type=float, default=1e-3, help="of the model, at the start (default: %(default)g)")
-    command.add_argument("--own-steps", type=int, default=0, help="length of M's own rollouts in training; 0: true codes only (default: %(default)s)")
-    command.add_argument("--out", required=True, help="the folder to make; checkpoints are in OUT.run/ until then")
+    command.add_argument(
+        "--model", default="ensemble", help="ensemble, or world for V and M (default: %(default)s)"
+    )
+    command.add_argument(
+        "--size",
+        type=int,
+        default=256,
+        help="width of the ensemble's layers, or M's h_dim (default: %(default)s)",
+    )
+    command.add_argument(
+        "--steps", type=int, default=30_000, help="real steps, at most (default: %(default)s)"
+    )
+    command.add_argument(
+        "--first",
+        type=int,
+        default=4_000,
+        help="real steps of the first round, at most (default: %(default)s)",
+    )
+    command.add_argument(
+        "--policy",
+        default="mixed",
+        help=f"who acts in it: {', '.join(POLICIES)} (default: %(default)s)",
+    )
+    command.add_argument(
+        "--round-episodes",
+        type=int,
+        default=64,
+        help="real episodes of every other round (default: %(default)s)",
+    )
+    command.add_argument(
+        "--param-noise",
+        type=float,
+        default=0.02,
+        help="spread of an episode's weights around C's, to gather (default: %(default)g)",
+    )
+    command.add_argument(
+        "--action-noise",
+        type=float,
+        default=0.2,
+        help="spread of noise on actions, in halves of their box (default: %(default)g)",
+    )
+    command.add_argument(
+        "--fresh", action="store_true", help="C begins at zero again in every round"
+    )
+    command.add_argument(
+        "--first-updates",
+        type=int,
+        default=3_000,
+        help="gradient steps of the model in the first round (default: %(default)s)",
+    )
+    command.add_argument(
+        "--updates", type=int, default=600, help="in every other (default: %(default)s)"
+    )
+    command.add_argument(
+        "--batch-size", type=int, default=256, help="real steps in a batch (default: %(default)s)"
+    )
+    command.add_argument(
+        "--model-learning-rate",
+        type=float,
+        default=1e-3,
+        help="of the model, at the start (default: %(default)g)",
+    )
+    command.add_argument(
+        "--own-steps",
+        type=int,
+        default=0,
+        help="length of M's own rollouts in training; 0: true codes only (default: %(default)s)",
+    )
+    command.add_argument(
+        "--out", required=True, help="the folder to make; checkpoints are in OUT.run/ until then"
+    )
     _dreaming(command)
     command.set_defaults(run=iterate, tau=0.8, generations=60, weight_decay=0.001)
 
@@ -312,19 +572,35 @@ def evaluate_controller(options: argparse.Namespace) -> None:
         raise InputError("Name either --controller or --policy.")
     if options.policy:
         body = bodies.get(options.body)
-        row = results.judge_baseline(options.policy, body, seed=options.seed, path=options.row, split=options.split, episodes=options.episodes, command=options.line)
-        print(f"{row.method}, seed {row.seed}: return {row.mean_return:.1f}, {row.mean_steps:.1f} steps survived; {row.episodes} {row.split} episodes")
+        row = results.judge_baseline(
+            options.policy,
+            body,
+            seed=options.seed,
+            path=options.row,
+            split=options.split,
+            episodes=options.episodes,
+            command=options.line,
+        )
+        print(
+            f"{row.method}, seed {row.seed}: return {row.mean_return:.1f}, {row.mean_steps:.1f} steps survived; {row.episodes} {row.split} episodes"
+        )
         return
     row = results.judge(
         options.controller, path=options.row, method=options.method, configuration=options.configuration, split=options.split, episodes=options.episodes, command=options.line,
         world=options.world,
     )  # fmt: skip
-    print(f"{row.method}, {row.configuration}, seed {row.seed}, {row.real_steps:,} real steps: return {row.mean_return:.1f}, {row.mean_steps:.1f} steps survived; {row.episodes} {row.split} episodes")
+    print(
+        f"{row.method}, {row.configuration}, seed {row.seed}, {row.real_steps:,} real steps: return {row.mean_return:.1f}, {row.mean_steps:.1f} steps survived; {row.episodes} {row.split} episodes"
+    )
 
 
 def report(options: argparse.Namespace) -> None:
     """Prints the table of the rows of runs and files, and what each stage of a run took."""
-    print(results.table([row for what in options.what for row in whole.rows(what)], split=options.split))
+    print(
+        results.table(
+            [row for what in options.what for row in whole.rows(what)], split=options.split
+        )
+    )
     for what in options.what:
         if Path(what).is_dir():
             print(f"\n{what}, seconds of each stage:\n{whole.costs(what)}")
@@ -340,9 +616,16 @@ def whole_run(options: argparse.Namespace) -> None:
             if stage.makes is not None and stage.makes.exists():
                 print(f"[{number} of {len(stages)}] {stage.makes} is there", flush=True)
                 continue
-            print(f"[{number} of {len(stages)}, {time.monotonic() - started:.0f} s] wmlib {shlex.join(stage.words)}", flush=True)
+            print(
+                f"[{number} of {len(stages)}, {time.monotonic() - started:.0f} s] wmlib {shlex.join(stage.words)}",
+                flush=True,
+            )
             one = parser().parse_args(stage.words)
-            one.executor, one.workers, one.scheduler = options.executor, options.workers, options.scheduler
+            one.executor, one.workers, one.scheduler = (
+                options.executor,
+                options.workers,
+                options.scheduler,
+            )
             one.line = shlex.join(["wmlib", *stage.words])
             one.run(one)
         report(argparse.Namespace(what=[options.out], split="test"))
@@ -350,7 +633,11 @@ def whole_run(options: argparse.Namespace) -> None:
 
 def _whole_stages(stages: Any) -> None:
     """The runs from end to end, and their report."""
-    for scale, sizes in {"smoke": "some 400 real steps, to see that it works", "small": "10,000 real steps", "large": "250,000 real steps"}.items():
+    for scale, sizes in {
+        "smoke": "some 400 real steps, to see that it works",
+        "small": "10,000 real steps",
+        "large": "250,000 real steps",
+    }.items():
         command = stages.add_parser(
             scale, help=f"the whole run on {sizes}",
             description=f"Gather, train V and M, evolve C in their dreams, do the same with an ensemble, wake up, and print the table: {sizes}. "
@@ -358,7 +645,12 @@ def _whole_stages(stages: Any) -> None:
             epilog=f"example: wmlib {scale} --seed 0 --out runs/{scale}-0; wmlib report runs/{scale}-0",
         )  # fmt: skip
         command.add_argument("--body", default="humanoid", help="the body (default: %(default)s)")
-        command.add_argument("--seed", type=int, default=0, help="of the run; another one shares no episode (default: %(default)s)")
+        command.add_argument(
+            "--seed",
+            type=int,
+            default=0,
+            help="of the run; another one shares no episode (default: %(default)s)",
+        )
         _workers(command)
         command.add_argument("--out", required=True, help="the folder of the run")
         command.set_defaults(run=whole_run)
@@ -366,7 +658,11 @@ def _whole_stages(stages: Any) -> None:
         "report", help="print the table of runs", description="Sum rows up by budget, method and configuration; the unit is the training seed.",
         epilog="examples: wmlib report runs/small-0 runs/small-1; wmlib report data/results/real.csv",
     )  # fmt: skip
-    command.add_argument("what", nargs="+", help="folders of `wmlib small` and `wmlib large`, or CSV files that `wmlib evaluate --row` wrote")
+    command.add_argument(
+        "what",
+        nargs="+",
+        help="folders of `wmlib small` and `wmlib large`, or CSV files that `wmlib evaluate --row` wrote",
+    )
     command.add_argument("--split", default="test", help="whose seeds (default: %(default)s)")
     command.set_defaults(run=report)
 
@@ -381,21 +677,71 @@ def _controller_stages(stages: Any) -> None:
         "  wmlib train-controller --steps 1000000 --marks 50000 250000 --out runs/c1m    (also makes runs/c1m-50000 and runs/c1m-250000)",
     )  # fmt: skip
     command.add_argument("--body", default="humanoid", help="the body (default: %(default)s)")
-    command.add_argument("--features", default="physics", help="what C sees: physics, obs (default: %(default)s)")
-    command.add_argument("--strategy", default="openai-es", help=f"one of {', '.join(evolution.STRATEGIES)} (default: %(default)s)")
-    command.add_argument("--steps", type=int, help="real steps, checks included, at most (default: those of the scale WM_SCALE)")
-    command.add_argument("--marks", type=int, nargs="*", default=[], metavar="STEPS", help="also keep C as it was within these real steps, in OUT-STEPS")
-    command.add_argument("--seed", type=int, default=0, help="seed of the run; another seed shares no episode (default: %(default)s)")
+    command.add_argument(
+        "--features", default="physics", help="what C sees: physics, obs (default: %(default)s)"
+    )
+    command.add_argument(
+        "--strategy",
+        default="openai-es",
+        help=f"one of {', '.join(evolution.STRATEGIES)} (default: %(default)s)",
+    )
+    command.add_argument(
+        "--steps",
+        type=int,
+        help="real steps, checks included, at most (default: those of the scale WM_SCALE)",
+    )
+    command.add_argument(
+        "--marks",
+        type=int,
+        nargs="*",
+        default=[],
+        metavar="STEPS",
+        help="also keep C as it was within these real steps, in OUT-STEPS",
+    )
+    command.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        help="seed of the run; another seed shares no episode (default: %(default)s)",
+    )
     for name, kind in SETTINGS.items():
-        command.add_argument(f"--{name.replace('_', '-')}", type=kind, help="of the strategy (default: its own)")
-    command.add_argument("--episodes", type=int, default=1, help="that each candidate plays in a generation (default: %(default)s)")
-    command.add_argument("--alive", type=float, default=1.0, help="weight of the alive bonus in the fitness; 0 leaves it out (default: %(default)g)")
-    command.add_argument("--max-steps", type=int, help="longest training episode (default: the body's own limit)")
-    command.add_argument("--raw", action="store_true", help="features as they are, not standardised")
-    command.add_argument("--check-every", type=int, default=10, help="generations between checks of the mean on selection seeds (default: %(default)s)")
-    command.add_argument("--check-episodes", type=int, default=24, help="episodes of a check; 0: no checks, the last mean is C (default: %(default)s)")
+        command.add_argument(
+            f"--{name.replace('_', '-')}", type=kind, help="of the strategy (default: its own)"
+        )
+    command.add_argument(
+        "--episodes",
+        type=int,
+        default=1,
+        help="that each candidate plays in a generation (default: %(default)s)",
+    )
+    command.add_argument(
+        "--alive",
+        type=float,
+        default=1.0,
+        help="weight of the alive bonus in the fitness; 0 leaves it out (default: %(default)g)",
+    )
+    command.add_argument(
+        "--max-steps", type=int, help="longest training episode (default: the body's own limit)"
+    )
+    command.add_argument(
+        "--raw", action="store_true", help="features as they are, not standardised"
+    )
+    command.add_argument(
+        "--check-every",
+        type=int,
+        default=10,
+        help="generations between checks of the mean on selection seeds (default: %(default)s)",
+    )
+    command.add_argument(
+        "--check-episodes",
+        type=int,
+        default=24,
+        help="episodes of a check; 0: no checks, the last mean is C (default: %(default)s)",
+    )
     _workers(command)
-    command.add_argument("--out", required=True, help="the folder to make; checkpoints are in OUT.run/ until then")
+    command.add_argument(
+        "--out", required=True, help="the folder to make; checkpoints are in OUT.run/ until then"
+    )
     command.set_defaults(run=train_controller)
     command = stages.add_parser(
         "train-ppo", help="train PPO, a rival, on the real body",
@@ -403,9 +749,22 @@ def _controller_stages(stages: Any) -> None:
         epilog="example: wmlib train-ppo --steps 250000 --marks 50000 --seed 0 --out runs/ppo; wmlib evaluate --controller runs/ppo",
     )  # fmt: skip
     command.add_argument("--body", default="humanoid", help="the body (default: %(default)s)")
-    command.add_argument("--configuration", default="tuned", help=f"settings: {', '.join(ppo.CONFIGURATIONS)} (default: %(default)s)")
-    command.add_argument("--steps", type=int, default=50_000, help="real steps (default: %(default)s)")
-    command.add_argument("--marks", type=int, nargs="*", default=[], metavar="STEPS", help="keep the policy after so many real steps too, in OUT-STEPS")
+    command.add_argument(
+        "--configuration",
+        default="tuned",
+        help=f"settings: {', '.join(ppo.CONFIGURATIONS)} (default: %(default)s)",
+    )
+    command.add_argument(
+        "--steps", type=int, default=50_000, help="real steps (default: %(default)s)"
+    )
+    command.add_argument(
+        "--marks",
+        type=int,
+        nargs="*",
+        default=[],
+        metavar="STEPS",
+        help="keep the policy after so many real steps too, in OUT-STEPS",
+    )
     command.add_argument("--seed", type=int, default=0, help="of the run (default: %(default)s)")
     command.add_argument("--out", required=True, help="the folder to make; it must not exist")
     command.set_defaults(run=train_ppo)
@@ -413,16 +772,40 @@ def _controller_stages(stages: Any) -> None:
         "evaluate", help="judge a controller on held-out seeds", description="Play a controller on held-out seeds of its run, and keep the result as a row.",
         epilog="example: wmlib evaluate --controller runs/c --row data/results/real.csv --episodes 100",
     )  # fmt: skip
-    command.add_argument("--controller", help="folder of a controller or of PPO's policy, or a name in data/")
-    command.add_argument("--policy", help=f"instead of a controller, one that learns nothing: {', '.join(POLICIES)}")
-    command.add_argument("--body", default="humanoid", help="the body that --policy moves (default: %(default)s)")
-    command.add_argument("--seed", type=int, default=0, help="of the run whose held-out seeds --policy plays (default: %(default)s)")
-    command.add_argument("--row", help="the CSV file that gets the row; test seeds are opened once for each method, configuration, seed and budget in it")
-    command.add_argument("--world", default="", help="the world whose z or [z, h] the controller sees, if it does")
+    command.add_argument(
+        "--controller", help="folder of a controller or of PPO's policy, or a name in data/"
+    )
+    command.add_argument(
+        "--policy", help=f"instead of a controller, one that learns nothing: {', '.join(POLICIES)}"
+    )
+    command.add_argument(
+        "--body", default="humanoid", help="the body that --policy moves (default: %(default)s)"
+    )
+    command.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        help="of the run whose held-out seeds --policy plays (default: %(default)s)",
+    )
+    command.add_argument(
+        "--row",
+        help="the CSV file that gets the row; test seeds are opened once for each method, configuration, seed and budget in it",
+    )
+    command.add_argument(
+        "--world", default="", help="the world whose z or [z, h] the controller sees, if it does"
+    )
     command.add_argument("--method", default="", help="its name in tables (default: the strategy)")
-    command.add_argument("--configuration", default="", help="a name for its settings (default: the features)")
-    command.add_argument("--split", default="test", help=f"whose seeds: {', '.join(evaluate.SPLITS)} (default: %(default)s)")
-    command.add_argument("--episodes", type=int, help="how many (default: those of the scale WM_SCALE)")
+    command.add_argument(
+        "--configuration", default="", help="a name for its settings (default: the features)"
+    )
+    command.add_argument(
+        "--split",
+        default="test",
+        help=f"whose seeds: {', '.join(evaluate.SPLITS)} (default: %(default)s)",
+    )
+    command.add_argument(
+        "--episodes", type=int, help="how many (default: those of the scale WM_SCALE)"
+    )
     command.set_defaults(run=evaluate_controller)
 
 
@@ -436,12 +819,27 @@ def _learning_stages(stages: Any) -> None:
         "train-vae", help="train V", description="Train V on stored episodes. Stopped, the same command goes on where it was.",
         epilog="example: wmlib train-vae --data runs/experience --out runs/vae",
     )  # fmt: skip
-    command.add_argument("--data", required=True, help="folder of `wmlib gather`, or a name in data/")
-    command.add_argument("--out", required=True, help="the folder to make; checkpoints are in OUT.run/ until then")
-    command.add_argument("--view", default="physics", help="what V sees: physics, full (default: %(default)s)")
-    command.add_argument("--z-dim", type=int, default=32, help="numbers in a code (default: %(default)s)")
-    command.add_argument("--beta", type=float, default=0.003, help="weight of the KL term (default: %(default)s)")
-    command.add_argument("--kl-floor", type=float, default=0.0, help="nats of KL a number that cost nothing (default: %(default)s)")
+    command.add_argument(
+        "--data", required=True, help="folder of `wmlib gather`, or a name in data/"
+    )
+    command.add_argument(
+        "--out", required=True, help="the folder to make; checkpoints are in OUT.run/ until then"
+    )
+    command.add_argument(
+        "--view", default="physics", help="what V sees: physics, full (default: %(default)s)"
+    )
+    command.add_argument(
+        "--z-dim", type=int, default=32, help="numbers in a code (default: %(default)s)"
+    )
+    command.add_argument(
+        "--beta", type=float, default=0.003, help="weight of the KL term (default: %(default)s)"
+    )
+    command.add_argument(
+        "--kl-floor",
+        type=float,
+        default=0.0,
+        help="nats of KL a number that cost nothing (default: %(default)s)",
+    )
     _recipe(command, epochs=20, batch_size=512, learning_rate=2e-3)
     command.set_defaults(run=train_vae)
     command = stages.add_parser(
@@ -450,16 +848,51 @@ def _learning_stages(stages: Any) -> None:
         epilog="example: wmlib train-mdnrnn --vae runs/vae --data runs/experience --out runs/world",
     )  # fmt: skip
     command.add_argument("--vae", required=True, help="folder of `wmlib train-vae`, or a world")
-    command.add_argument("--data", required=True, help="folder of `wmlib gather`, or a name in data/")
-    command.add_argument("--out", required=True, help="the folder to make; checkpoints are in OUT.run/ until then")
-    command.add_argument("--h-dim", type=int, default=256, help="numbers in M's memory h (default: %(default)s)")
-    command.add_argument("--n-mix", type=int, default=5, help="components of the mixture (default: %(default)s)")
-    command.add_argument("--joint", action="store_true", help="one mixture over the whole code, rather than one for each number")
-    command.add_argument("--predict-state", action="store_true", help="predict the next code itself, rather than its change")
-    command.add_argument("--length", type=int, default=32, help="steps in a row of the training data (default: %(default)s)")
-    command.add_argument("--own-epochs", type=int, default=0, help="epochs on M's own rollouts, after the others (default: %(default)s)")
-    command.add_argument("--own-steps", type=int, default=10, help="steps of these rollouts (default: %(default)s)")
-    command.add_argument("--snapshots", type=int, nargs="*", default=[], metavar="EPOCH", help="keep M after these epochs too, in OUT-epochs")
+    command.add_argument(
+        "--data", required=True, help="folder of `wmlib gather`, or a name in data/"
+    )
+    command.add_argument(
+        "--out", required=True, help="the folder to make; checkpoints are in OUT.run/ until then"
+    )
+    command.add_argument(
+        "--h-dim", type=int, default=256, help="numbers in M's memory h (default: %(default)s)"
+    )
+    command.add_argument(
+        "--n-mix", type=int, default=5, help="components of the mixture (default: %(default)s)"
+    )
+    command.add_argument(
+        "--joint",
+        action="store_true",
+        help="one mixture over the whole code, rather than one for each number",
+    )
+    command.add_argument(
+        "--predict-state",
+        action="store_true",
+        help="predict the next code itself, rather than its change",
+    )
+    command.add_argument(
+        "--length",
+        type=int,
+        default=32,
+        help="steps in a row of the training data (default: %(default)s)",
+    )
+    command.add_argument(
+        "--own-epochs",
+        type=int,
+        default=0,
+        help="epochs on M's own rollouts, after the others (default: %(default)s)",
+    )
+    command.add_argument(
+        "--own-steps", type=int, default=10, help="steps of these rollouts (default: %(default)s)"
+    )
+    command.add_argument(
+        "--snapshots",
+        type=int,
+        nargs="*",
+        default=[],
+        metavar="EPOCH",
+        help="keep M after these epochs too, in OUT-epochs",
+    )
     _recipe(command, epochs=25, batch_size=64, learning_rate=1e-3)
     command.set_defaults(run=train_mdnrnn)
     command = stages.add_parser(
@@ -467,10 +900,18 @@ def _learning_stages(stages: Any) -> None:
         description="Train an ensemble on stored episodes, to dream in instead of a world. Stopped, the same command goes on where it was.",
         epilog="example: wmlib train-ensemble --data runs/experience --out runs/ensemble",
     )  # fmt: skip
-    command.add_argument("--data", required=True, help="folder of `wmlib gather` or of `wmlib iterate`, or a name in data/")
-    command.add_argument("--out", required=True, help="the folder to make; checkpoints are in OUT.run/ until then")
+    command.add_argument(
+        "--data",
+        required=True,
+        help="folder of `wmlib gather` or of `wmlib iterate`, or a name in data/",
+    )
+    command.add_argument(
+        "--out", required=True, help="the folder to make; checkpoints are in OUT.run/ until then"
+    )
     command.add_argument("--members", type=int, default=5, help="networks (default: %(default)s)")
-    command.add_argument("--hidden", type=int, default=256, help="width of their layers (default: %(default)s)")
+    command.add_argument(
+        "--hidden", type=int, default=256, help="width of their layers (default: %(default)s)"
+    )
     _recipe(command, epochs=50, batch_size=256, learning_rate=1e-3)
     command.set_defaults(run=train_ensemble)
     command = stages.add_parser(
@@ -478,17 +919,37 @@ def _learning_stages(stages: Any) -> None:
         epilog="example: wmlib gather --policy mixed --steps 20000 --seed 1 --out runs/heldout; wmlib measure --world humanoid --data runs/heldout",
     )  # fmt: skip
     command.add_argument("--world", required=True, help="a world's folder, or its name in data/")
-    command.add_argument("--data", required=True, help="held-out episodes: a folder of `wmlib gather`")
-    command.add_argument("--seed", type=int, default=0, help="of the sampling (default: %(default)s)")
+    command.add_argument(
+        "--data", required=True, help="held-out episodes: a folder of `wmlib gather`"
+    )
+    command.add_argument(
+        "--seed", type=int, default=0, help="of the sampling (default: %(default)s)"
+    )
     command.set_defaults(run=measure)
 
 
-def _recipe(command: argparse.ArgumentParser, *, epochs: int, batch_size: int, learning_rate: float) -> None:
+def _recipe(
+    command: argparse.ArgumentParser, *, epochs: int, batch_size: int, learning_rate: float
+) -> None:
     """How to train, the same words for every stage."""
-    command.add_argument("--epochs", type=int, default=epochs, help="passes over the data (default: %(default)s)")
-    command.add_argument("--batch-size", type=int, default=batch_size, help="rows in a batch (default: %(default)s)")
-    command.add_argument("--learning-rate", type=float, default=learning_rate, help="of Adam, at the start (default: %(default)s)")
-    command.add_argument("--seed", type=int, default=0, help="of first weights, order and noise (default: %(default)s)")
+    command.add_argument(
+        "--epochs", type=int, default=epochs, help="passes over the data (default: %(default)s)"
+    )
+    command.add_argument(
+        "--batch-size", type=int, default=batch_size, help="rows in a batch (default: %(default)s)"
+    )
+    command.add_argument(
+        "--learning-rate",
+        type=float,
+        default=learning_rate,
+        help="of Adam, at the start (default: %(default)s)",
+    )
+    command.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        help="of first weights, order and noise (default: %(default)s)",
+    )
 
 
 class _Parser(argparse.ArgumentParser):
@@ -504,7 +965,11 @@ def parser() -> argparse.ArgumentParser:
         prog="wmlib", description="The stages of a world model on the command line.",
         epilog="exit codes: 0 done; 1 could not be done here (disk, memory, workers); 2 wrong input; 130 interrupted. Stopped in any way, most stages go on with the same command.",
     )  # fmt: skip
-    top.add_argument("--version", action="version", version=", ".join(f"{name} {version}" for name, version in versions().items()))
+    top.add_argument(
+        "--version",
+        action="version",
+        version=", ".join(f"{name} {version}" for name, version in versions().items()),
+    )
     stages = top.add_subparsers(dest="stage", required=True, metavar="STAGE")
     stage = stages.add_parser(
         "gather",
@@ -516,9 +981,20 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     stage.add_argument("--body", default="humanoid", help="the body (default: %(default)s)")
-    stage.add_argument("--policy", default="random", help=f"what acts: {', '.join(POLICIES)} (default: %(default)s)")
-    stage.add_argument("--steps", type=int, help="real steps, at least (default: those of the scale WM_SCALE)")
-    stage.add_argument("--seed", type=int, default=0, help="seed of the run; another seed shares no episode (default: %(default)s)")
+    stage.add_argument(
+        "--policy",
+        default="random",
+        help=f"what acts: {', '.join(POLICIES)} (default: %(default)s)",
+    )
+    stage.add_argument(
+        "--steps", type=int, help="real steps, at least (default: those of the scale WM_SCALE)"
+    )
+    stage.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        help="seed of the run; another seed shares no episode (default: %(default)s)",
+    )
     _workers(stage)
     stage.add_argument("--out", required=True, help="the folder to make; it must not exist")
     stage.set_defaults(run=gather)
@@ -537,9 +1013,18 @@ def _shared(stages: Any) -> None:
     for name, command in stages.choices.items():
         taken = {word for action in command._actions for word in action.option_strings}
         if ("--out" in taken and name != "video") or name == "evaluate":
-            command.add_argument("--scale", choices=list(scales.SCALES), help="whose sizes are the defaults (default: WM_SCALE, or small)")
+            command.add_argument(
+                "--scale",
+                choices=list(scales.SCALES),
+                help="whose sizes are the defaults (default: WM_SCALE, or small)",
+            )
         if "--out" in taken and name not in ("video", "gather", "train-ppo"):
-            command.add_argument("--resume", action=argparse.BooleanOptionalAction, default=True, help="go on with what is there already (default: yes)")
+            command.add_argument(
+                "--resume",
+                action=argparse.BooleanOptionalAction,
+                default=True,
+                help="go on with what is there already (default: yes)",
+            )
 
 
 def _started(options: argparse.Namespace) -> None:
@@ -551,15 +1036,23 @@ def _started(options: argparse.Namespace) -> None:
     if getattr(options, "scale", None):
         os.environ["WM_SCALE"] = options.scale
     out = Path(getattr(options, "out", "") or ".")
-    if not getattr(options, "resume", True) and options.run is not whole_run and out.with_name(f"{out.name}.run").exists():
-        raise InputError(f"{out}.run holds what was begun. Leave out --no-resume to go on with it, or give another --out.")
+    if (
+        not getattr(options, "resume", True)
+        and options.run is not whole_run
+        and out.with_name(f"{out.name}.run").exists()
+    ):
+        raise InputError(
+            f"{out}.run holds what was begun. Leave out --no-resume to go on with it, or give another --out."
+        )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one stage; returns the exit code."""
     options = parser().parse_args(arguments)
     options.line = shlex.join(["wmlib", *(sys.argv[1:] if arguments is None else arguments)])
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill tidies up as Ctrl-C does
+    signal.signal(
+        signal.SIGTERM, signal.default_int_handler
+    )  # a polite kill tidies up as Ctrl-C does
     try:
         _started(options)
         options.run(options)

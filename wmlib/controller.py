@@ -62,16 +62,24 @@ class Linear:
             InputError: if there are no such features, or a size does not fit.
         """
         if self.features not in FEATURES:
-            raise InputError(f"There are no features '{self.features}'; there are: {', '.join(FEATURES)}.")
-        known = {"physics": self.body.physics_dim, "obs": self.body.obs_dim}.get(self.features, self.n_features)
+            raise InputError(
+                f"There are no features '{self.features}'; there are: {', '.join(FEATURES)}."
+            )
+        known = {"physics": self.body.physics_dim, "obs": self.body.obs_dim}.get(
+            self.features, self.n_features
+        )
         if known < 1 or self.n_features not in (0, known):
-            raise InputError(f"A controller on {self.n_features} features '{self.features}' was asked for; expected {known or 'at least 1'}.")
+            raise InputError(
+                f"A controller on {self.n_features} features '{self.features}' was asked for; expected {known or 'at least 1'}."
+            )
         object.__setattr__(self, "n_features", known)
         for name, default in (("mean", 0.0), ("std", 1.0)):
             given = np.asarray(getattr(self, name))
             array = _stored(given) if given.size else np.full(known, default)
             if array.shape != (known,) or not np.isfinite(array).all():
-                raise InputError(f"'{name}' of the features '{self.features}' has shape {array.shape}; expected {known} finite numbers.")
+                raise InputError(
+                    f"'{name}' of the features '{self.features}' has shape {array.shape}; expected {known} finite numbers."
+                )
             object.__setattr__(self, name, array)
 
     @property
@@ -91,9 +99,13 @@ class Linear:
         """
         params = np.asarray(params, dtype=np.float64)
         if params.shape[-1:] != (self.n_params,):
-            raise InputError(f"A controller on {self.n_features} features has {self.n_params} parameters; got an array of shape {params.shape}.")
+            raise InputError(
+                f"A controller on {self.n_features} features has {self.n_params} parameters; got an array of shape {params.shape}."
+            )
         n = self.body.a_dim * self.n_features
-        return params[..., :n].reshape(*params.shape[:-1], self.body.a_dim, self.n_features), params[..., n:]
+        return params[..., :n].reshape(
+            *params.shape[:-1], self.body.a_dim, self.n_features
+        ), params[..., n:]
 
     def select(self, obs: Array) -> Array:
         """The features of observations (..., obs_dim): (..., F), as the body gives them.
@@ -102,13 +114,19 @@ class Linear:
             InputError: if only a world can give them.
         """
         if self.features not in REAL:
-            raise InputError(f"The features '{self.features}' come from a world; on the body alone C can have {' or '.join(REAL)}.")
+            raise InputError(
+                f"The features '{self.features}' come from a world; on the body alone C can have {' or '.join(REAL)}."
+            )
         return obs[..., : self.n_features]
 
     def standardize(self, features: Array) -> Array:
         """Features (..., F) less their mean, over their standard deviation, within +-`CLIP`; a constant one is 0."""
         constant = self.std < CONSTANT
-        return np.clip(np.where(constant, 0.0, (features - self.mean) / np.where(constant, 1.0, self.std)), -CLIP, CLIP)
+        return np.clip(
+            np.where(constant, 0.0, (features - self.mean) / np.where(constant, 1.0, self.std)),
+            -CLIP,
+            CLIP,
+        )
 
     def act(self, params: Array, features: Array) -> Array:
         """Actions (P, N, a_dim) of P controllers params (P, n_params), each on N rows of features (P, N, F). Equation (5.1)."""
@@ -131,12 +149,16 @@ class Controller:
         facts: what its manifest says, if it was loaded.
     """
 
-    def __init__(self, linear: Linear, params: Array | None = None, facts: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, linear: Linear, params: Array | None = None, facts: Mapping[str, Any] | None = None
+    ) -> None:
         """Zero weights by default: zero action."""
         self.linear, self.facts = linear, dict(facts or {})
         self.params = np.zeros(linear.n_params) if params is None else _stored(params)
         if self.params.shape != (linear.n_params,) or not np.isfinite(self.params).all():
-            raise InputError(f"A controller on {linear.n_features} features has {linear.n_params} finite parameters; got an array of shape {self.params.shape}.")
+            raise InputError(
+                f"A controller on {linear.n_features} features has {linear.n_params} finite parameters; got an array of shape {self.params.shape}."
+            )
 
     def __call__(self, obs: Array, state: Any = None) -> tuple[Array, Any]:
         """Actions (N, a_dim) for observations (N, obs_dim)."""
@@ -149,9 +171,19 @@ class Controller:
     @property
     def fingerprint(self) -> str:
         """sha256 over body, features, normalisation and weights."""
-        return weights.fingerprint(self._arrays(), {"body": self.linear.body.name, "features": self.linear.features})
+        return weights.fingerprint(
+            self._arrays(), {"body": self.linear.body.name, "features": self.linear.features}
+        )
 
-    def save(self, out: str | Path, *, seconds: float, log: Sequence[Mapping[str, Any]] = (), world: str = "", **facts: Any) -> None:
+    def save(
+        self,
+        out: str | Path,
+        *,
+        seconds: float,
+        log: Sequence[Mapping[str, Any]] = (),
+        world: str = "",
+        **facts: Any,
+    ) -> None:
         """Writes an artefact.
 
         Args:
@@ -165,7 +197,9 @@ class Controller:
             InputError: if `out` exists already, cannot be made, or a controller on a world's features names no world.
         """
         if self.linear.features not in REAL and not world:
-            raise InputError(f"A controller on the features '{self.linear.features}' belongs to a world; name its fingerprint.")
+            raise InputError(
+                f"A controller on the features '{self.linear.features}' belongs to a world; name its fingerprint."
+            )
         with runs.new_artefact(out) as folder:
             runs.write_atomic(folder / FILE, weights.to_bytes(self._arrays()))
             runs.write_manifest(
@@ -183,8 +217,12 @@ def load(artefact: str | Path) -> Controller:
     folder, manifest = runs.open_artefact(artefact, KIND)
     n_features = manifest.get("n_features")
     if type(n_features) is not int or not 0 < n_features <= weights.LARGEST:
-        raise InputError(f"{folder} says that its controller sees {n_features!r} features; expected a whole number. Make it again.")
-    linear = Linear(bodies.get(str(manifest.get("body", ""))), str(manifest.get("features")), n_features)
+        raise InputError(
+            f"{folder} says that its controller sees {n_features!r} features; expected a whole number. Make it again."
+        )
+    linear = Linear(
+        bodies.get(str(manifest.get("body", ""))), str(manifest.get("features")), n_features
+    )
     data = runs.read_checked(folder, FILE, manifest)
     shapes = {"params": (linear.n_params,), "mean": (n_features,), "std": (n_features,)}
     weights.check_shapes(weights.header(data, folder / FILE)[0], shapes, folder / FILE)
@@ -192,5 +230,7 @@ def load(artefact: str | Path) -> Controller:
     facts = {key: value for key, value in manifest.items() if key != "files"}
     made = Controller(linear.normalised(arrays["mean"], arrays["std"]), arrays["params"], facts)
     if manifest.get("fingerprint") != made.fingerprint:
-        raise InputError(f"{folder} names another controller in its manifest than it holds. Restore it with git, or make it again.")
+        raise InputError(
+            f"{folder} names another controller in its manifest than it holds. Restore it with git, or make it again."
+        )
     return made

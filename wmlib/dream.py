@@ -99,7 +99,9 @@ class Track:
 class Dreams:
     """A model, the shape of a controller and a way to dream, compiled: `dreams(population, starts, seed)`."""
 
-    def __init__(self, model: World | Ensemble, linear: Linear, config: DreamConfig | None = None) -> None:
+    def __init__(
+        self, model: World | Ensemble, linear: Linear, config: DreamConfig | None = None
+    ) -> None:
         """Checks that they belong together; compiles at the first call.
 
         Raises:
@@ -110,22 +112,33 @@ class Dreams:
         self.mind: WorldMind | EnsembleMind = minds.mind(model, linear.body)
         shown = self.mind.shown
         if linear.features not in shown:
-            raise InputError(f"This model does not show the '{linear.features}' that C looks at; it shows: {', '.join(shown)}.")
+            raise InputError(
+                f"This model does not show the '{linear.features}' that C looks at; it shows: {', '.join(shown)}."
+            )
         if linear.n_features != shown[linear.features]:
-            raise InputError(f"C looks at {linear.n_features} numbers of '{linear.features}'; this model shows {shown[linear.features]}. They belong to different models.")
+            raise InputError(
+                f"C looks at {linear.n_features} numbers of '{linear.features}'; this model shows {shown[linear.features]}. They belong to different models."
+            )
         _check(self.config, self.mind)
         constant = linear.std < controller.CONSTANT
-        self.mean, self.scale = np.float32(linear.mean), np.float32(np.where(constant, 0.0, 1 / np.where(constant, 1.0, linear.std)))
+        self.mean, self.scale = (
+            np.float32(linear.mean),
+            np.float32(np.where(constant, 0.0, 1 / np.where(constant, 1.0, linear.std))),
+        )
         low, high = self.body.action_low, self.body.action_high
         self.center, self.half = (high + low) / 2, (high - low) / 2
-        self._run = nets.compiled(self._rollout, jit=False)  # XLA is slower here: facts of every step are small
+        self._run = nets.compiled(
+            self._rollout, jit=False
+        )  # XLA is slower here: facts of every step are small
         self._one = nets.compiled(self._watched_step, jit=False)
 
     def starts(self, episodes: Episodes, n: int, *, seed: int = 0, latest: int = 0) -> Starts:
         """n real states to dream from, at step 0 to `latest` of their episodes; see `minds.starts`."""
         return minds.starts(self.mind, episodes, n, seed=seed, latest=latest)
 
-    def __call__(self, population: NDArray[Any], starts: Starts, seed: int, *, horizon: int | None = None) -> Dreamed:
+    def __call__(
+        self, population: NDArray[Any], starts: Starts, seed: int, *, horizon: int | None = None
+    ) -> Dreamed:
         """Dreams of every candidate from every start, with the same noise for each candidate.
 
         Args:
@@ -139,62 +152,105 @@ class Dreams:
         """
         population, memory = self._checked(population, starts)
         horizon = self.config.horizon if horizon is None else horizon
-        noise = tuple(ops.convert_to_tensor(part.reshape(-1, *part.shape[2:])) for part in self.noise(horizon, len(memory[0]), seed))
-        W_c, b_c = (ops.convert_to_tensor(part, "float32") for part in self.linear.unpack(population))
+        noise = tuple(
+            ops.convert_to_tensor(part.reshape(-1, *part.shape[2:]))
+            for part in self.noise(horizon, len(memory[0]), seed)
+        )
+        W_c, b_c = (
+            ops.convert_to_tensor(part, "float32") for part in self.linear.unpack(population)
+        )
         tau = np.float32(self.config.tau)
 
         def advance(rows: Rows) -> Rows:
-            return Rows(*self._run(W_c, b_c, noise, tau, np.int32(horizon), np.int32(len(memory[0])), tuple(rows)))
+            return Rows(
+                *self._run(
+                    W_c, b_c, noise, tau, np.int32(horizon), np.int32(len(memory[0])), tuple(rows)
+                )
+            )
 
-        returns, lengths = slots.run(advance, memory, len(population), members=self.mind.members, rows=ROWS)
+        returns, lengths = slots.run(
+            advance, memory, len(population), members=self.mind.members, rows=ROWS
+        )
         return Dreamed(returns[:, : len(starts)], lengths[:, : len(starts)])
 
     def noise(self, steps: int, n: int, seed: int) -> tuple[Floats, ...]:
         """The noise of n episodes for this many steps, rounded up to whole blocks: arrays (T, n, ...)."""
         if steps < 1:
             raise InputError(f"A horizon of {steps} steps was asked for; expected at least 1.")
-        blocks = [self.mind.noise(np.random.default_rng([seed, 6, block]), BLOCK, n) for block in range(-(-steps // BLOCK))]
+        blocks = [
+            self.mind.noise(np.random.default_rng([seed, 6, block]), BLOCK, n)
+            for block in range(-(-steps // BLOCK))
+        ]
         return tuple(np.concatenate(parts) for parts in zip(*blocks, strict=True))
 
-    def watch(self, params: NDArray[Any], starts: Starts, seed: int, *, horizon: int | None = None) -> Track:
+    def watch(
+        self, params: NDArray[Any], starts: Starts, seed: int, *, horizon: int | None = None
+    ) -> Track:
         """The dreams of one candidate, params (n_params,), step by step: those that a call with the same starts and seed adds up."""
         population, memory = self._checked(params[None], starts)
-        W_c, b_c = (np.repeat(np.float32(part), len(memory[0]), axis=0) for part in self.linear.unpack(population))
+        W_c, b_c = (
+            np.repeat(np.float32(part), len(memory[0]), axis=0)
+            for part in self.linear.unpack(population)
+        )
         horizon = self.config.horizon if horizon is None else horizon
         noise = self.noise(horizon, len(memory[0]), seed)
         alive, rows = np.ones(len(memory[0]), bool), []
         for t in range(horizon):
             state = memory[0]
-            memory, outcome, action = self._one(W_c, b_c, memory, tuple(part[t] for part in noise), np.float32(self.config.tau))
+            memory, outcome, action = self._one(
+                W_c, b_c, memory, tuple(part[t] for part in noise), np.float32(self.config.tau)
+            )
             reward, ended, doubt = (np.asarray(ops.convert_to_numpy(part)) for part in outcome)
-            rows.append((state, action, np.where(alive, reward, 0), np.where(alive, doubt, 0), alive))
+            rows.append(
+                (state, action, np.where(alive, reward, 0), np.where(alive, doubt, 0), alive)
+            )
             alive = alive & ~ended
             if not alive[: len(starts)].any():
                 break
-        states, action, reward, doubt, lived = (np.stack(part, axis=1)[: len(starts)] for part in zip(*rows, strict=True))
+        states, action, reward, doubt, lived = (
+            np.stack(part, axis=1)[: len(starts)] for part in zip(*rows, strict=True)
+        )
         obs = np.concatenate([states, np.asarray(memory[0])[: len(starts), None]], axis=1)
-        return Track(obs, action, reward, doubt, lived.sum(axis=1, dtype=np.int32), ~alive[: len(starts)])
+        return Track(
+            obs, action, reward, doubt, lived.sum(axis=1, dtype=np.int32), ~alive[: len(starts)]
+        )
 
     def check_starts(self, starts: Starts) -> None:
         """Raises InputError if the starts are another model's."""
         if starts.of != self.mind.fingerprint or len(starts.memory) != self.mind.parts:
-            raise InputError("These starts were made with another model's codes and memory. Make them with `starts` of these dreams.")
+            raise InputError(
+                "These starts were made with another model's codes and memory. Make them with `starts` of these dreams."
+            )
 
-    def _checked(self, population: NDArray[Any], starts: Starts) -> tuple[NDArray[Any], tuple[Floats, ...]]:
+    def _checked(
+        self, population: NDArray[Any], starts: Starts
+    ) -> tuple[NDArray[Any], tuple[Floats, ...]]:
         """Both, once they are known to fit; starts repeated until every member has as many."""
         self.check_starts(starts)
         population = np.asarray(population)
-        if population.ndim != 2 or population.shape[1] != self.linear.n_params or not len(population):
-            raise InputError(f"A population of shape {population.shape} was given; expected (P, {self.linear.n_params}).")
+        if (
+            population.ndim != 2
+            or population.shape[1] != self.linear.n_params
+            or not len(population)
+        ):
+            raise InputError(
+                f"A population of shape {population.shape} was given; expected (P, {self.linear.n_params})."
+            )
         rows = np.arange(-(-len(starts) // self.mind.members) * self.mind.members) % len(starts)
         return population, starts.take(rows).memory
 
     def act(self, W_c: Tensor, b_c: Tensor, memory: Memory) -> Tensor:
         """Actions (R, a_dim) by weights W_c (R, a_dim, F) and b_c (R, a_dim), each row by its own: what `Linear.act` does."""
-        x = ops.clip((self.mind.show(memory, self.linear.features) - self.mean) * self.scale, -controller.CLIP, controller.CLIP)
+        x = ops.clip(
+            (self.mind.show(memory, self.linear.features) - self.mean) * self.scale,
+            -controller.CLIP,
+            controller.CLIP,
+        )
         return self.center + self.half * ops.tanh(ops.matmul(W_c, x[:, :, None])[..., 0] + b_c)
 
-    def step(self, memory: Memory, action: Tensor, noise: tuple[Tensor, ...], tau: Tensor) -> tuple[Memory, Outcome]:
+    def step(
+        self, memory: Memory, action: Tensor, noise: tuple[Tensor, ...], tau: Tensor
+    ) -> tuple[Memory, Outcome]:
         """One step of R dreams: what action (R, a_dim) leads to."""
         memory, predicted = self.mind.step(memory, action, noise, tau, with_doubt=self.with_doubt)
         beyond = ops.logical_not(predicted.outlier <= minds.BEYOND)  # so that NaN is beyond
@@ -204,21 +260,39 @@ class Dreams:
             fell = ops.zeros_like(beyond)
             for read, low, high in self.body.healthy:
                 watched = read(memory[0])
-                fell = ops.logical_or(fell, ops.logical_not(ops.logical_and(watched > low, watched < high)))
-            reward, ended = predicted.reward_alive - self.body.alive_bonus * ops.cast(fell, "float32"), ops.logical_or(beyond, fell)
+                fell = ops.logical_or(
+                    fell, ops.logical_not(ops.logical_and(watched > low, watched < high))
+                )
+            reward, ended = (
+                predicted.reward_alive - self.body.alive_bonus * ops.cast(fell, "float32"),
+                ops.logical_or(beyond, fell),
+            )
         reward = ops.where(beyond, 0.0, reward - self.config.penalty * predicted.doubt)
-        return memory, Outcome(reward, ops.logical_or(ended, predicted.doubt > self.config.doubt), predicted.doubt)
+        return memory, Outcome(
+            reward, ops.logical_or(ended, predicted.doubt > self.config.doubt), predicted.doubt
+        )
 
     @property
     def with_doubt(self) -> bool:
         """Whether the members' disagreement must be known."""
         return self.config.penalty > 0 or self.config.doubt < float("inf")
 
-    def _watched_step(self, W_c: Tensor, b_c: Tensor, memory: Memory, noise: tuple[Tensor, ...], tau: Tensor) -> Any:
+    def _watched_step(
+        self, W_c: Tensor, b_c: Tensor, memory: Memory, noise: tuple[Tensor, ...], tau: Tensor
+    ) -> Any:
         action = self.act(W_c, b_c, memory)
         return *self.step(memory, action, noise, tau), action
 
-    def _rollout(self, W_c: Tensor, b_c: Tensor, noise: tuple[Tensor, ...], tau: Tensor, horizon: Tensor, n: Tensor, rows: tuple[Any, ...]) -> Any:
+    def _rollout(
+        self,
+        W_c: Tensor,
+        b_c: Tensor,
+        noise: tuple[Tensor, ...],
+        tau: Tensor,
+        horizon: Tensor,
+        n: Tensor,
+        rows: tuple[Any, ...],
+    ) -> Any:
         """A few steps of R dreams: W_c (P, a_dim, F), b_c (P, a_dim), noise (T * n, ...), `rows` as in `slots.Rows`."""
         candidate, episode, t, alive, total, memory = rows
         W_c, b_c = ops.take(W_c, candidate, axis=0), ops.take(b_c, candidate, axis=0)
@@ -228,11 +302,27 @@ class Dreams:
 
         def live(step: Tensor, t: Tensor, alive: Tensor, total: Tensor, *memory: Tensor) -> Any:
             at = ops.minimum(t, horizon - 1) * n + episode
-            after, outcome = self.step(memory, self.act(W_c, b_c, memory), tuple(ops.take(part, at, axis=0) for part in noise), tau)
+            after, outcome = self.step(
+                memory,
+                self.act(W_c, b_c, memory),
+                tuple(ops.take(part, at, axis=0) for part in noise),
+                tau,
+            )
             total, t = total + ops.where(alive, outcome.reward, 0.0), t + ops.cast(alive, "int32")
-            return step + 1, t, ops.logical_and(alive, ops.logical_and(ops.logical_not(outcome.ended), t < horizon)), total, *after
+            return (
+                step + 1,
+                t,
+                ops.logical_and(
+                    alive, ops.logical_and(ops.logical_not(outcome.ended), t < horizon)
+                ),
+                total,
+                *after,
+            )
 
-        begun = (ops.convert_to_tensor(0, "int32"), *(ops.convert_to_tensor(part) for part in (t, alive, total, *memory)))
+        begun = (
+            ops.convert_to_tensor(0, "int32"),
+            *(ops.convert_to_tensor(part) for part in (t, alive, total, *memory)),
+        )
         _, t, alive, total, *memory = ops.while_loop(going, live, begun)
         return candidate, episode, t, alive, total, tuple(memory)
 
@@ -240,9 +330,13 @@ class Dreams:
 def _check(config: DreamConfig, mind: WorldMind | EnsembleMind) -> None:
     """Raises InputError for a setting that is out of range, or that this model has nothing for."""
     if config.tau < 0 or config.horizon < 1 or config.penalty < 0 or config.doubt <= 0:
-        raise InputError(f"tau {config.tau}, horizon {config.horizon}, penalty {config.penalty} and doubt {config.doubt} were asked for; expected none negative, horizon and doubt above 0.")
+        raise InputError(
+            f"tau {config.tau}, horizon {config.horizon}, penalty {config.penalty} and doubt {config.doubt} were asked for; expected none negative, horizon and doubt above 0."
+        )
     doubting = config.penalty > 0 or config.doubt < float("inf")
     if isinstance(mind, WorldMind) and doubting:
-        raise InputError("penalty and doubt need an ensemble: a world is one model, and disagrees with nobody.")
+        raise InputError(
+            "penalty and doubt need an ensemble: a world is one model, and disagrees with nobody."
+        )
     if isinstance(mind, EnsembleMind) and not config.exact:
         raise InputError("An ensemble has no heads for reward and end; dream with exact=True.")

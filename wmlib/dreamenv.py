@@ -72,15 +72,21 @@ class DreamEnv(VectorEnv):  # type: ignore[misc]
         dreams.check_starts(starts)
         self.dreams, self.starts, self.num_envs = dreams, starts, num_envs
         body, members = dreams.body, dreams.mind.members
-        self.single_observation_space = Box(-np.inf, np.inf, (dreams.linear.n_features,), np.float32)
+        self.single_observation_space = Box(
+            -np.inf, np.inf, (dreams.linear.n_features,), np.float32
+        )
         self.single_action_space = Box(body.action_low, body.action_high, dtype=np.float32)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self._rows = np.arange(-(-num_envs // members) * members) % num_envs  # filled up, until every member has as many
+        self._rows = (
+            np.arange(-(-num_envs // members) * members) % num_envs
+        )  # filled up, until every member has as many
         self._step = nets.compiled(dreams.step, jit=False)
         self._dreamers: list[_Dreamer] = []
 
-    def reset(self, *, seed: int | Sequence[int] | None = None, options: dict[str, Any] | None = None) -> tuple[Floats, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | Sequence[int] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Floats, dict[str, Any]]:
         """Begins a dream in every row.
 
         Args:
@@ -90,11 +96,17 @@ class DreamEnv(VectorEnv):  # type: ignore[misc]
         if seed is None and not self._dreamers:
             seed = int(np.random.default_rng().integers(2**31))
         if seed is not None:
-            seeds = [seed + i for i in range(self.num_envs)] if isinstance(seed, int) else list(seed)
+            seeds = (
+                [seed + i for i in range(self.num_envs)] if isinstance(seed, int) else list(seed)
+            )
             if len(seeds) != self.num_envs or min(seeds) < 0:
-                raise InputError(f"Seeds {seeds} were given; expected {self.num_envs}, each at least 0.")
+                raise InputError(
+                    f"Seeds {seeds} were given; expected {self.num_envs}, each at least 0."
+                )
             self._dreamers = [_Dreamer(self.dreams, len(self.starts), of) for of in seeds]
-        self._memory = [np.zeros((self.num_envs, *part.shape[1:]), np.float32) for part in self.starts.memory]
+        self._memory = [
+            np.zeros((self.num_envs, *part.shape[1:]), np.float32) for part in self.starts.memory
+        ]
         self._steps, self._over = np.zeros(self.num_envs, np.int64), np.zeros(self.num_envs, bool)
         self._begin(np.arange(self.num_envs))
         return self._seen(), {}
@@ -106,23 +118,45 @@ class DreamEnv(VectorEnv):  # type: ignore[misc]
             InputError: if `reset` was never called, or the actions have a wrong shape, or are NaN.
         """
         actions = np.asarray(actions, dtype=np.float32)
-        if not self._dreamers or actions.shape != self.action_space.shape or not np.isfinite(actions).all():
-            raise InputError(f"Actions of shape {actions.shape} were given; expected finite ones of shape {self.action_space.shape}, after a reset.")
+        if (
+            not self._dreamers
+            or actions.shape != self.action_space.shape
+            or not np.isfinite(actions).all()
+        ):
+            raise InputError(
+                f"Actions of shape {actions.shape} were given; expected finite ones of shape {self.action_space.shape}, after a reset."
+            )
         body, going = self.dreams.body, ~self._over
         held = np.clip(actions, body.action_low, body.action_high)
         quiet = self.dreams.mind.quiet()
-        drawn = [dreamer.noise() if on else quiet for dreamer, on in zip(self._dreamers, going, strict=True)]
+        drawn = [
+            dreamer.noise() if on else quiet
+            for dreamer, on in zip(self._dreamers, going, strict=True)
+        ]
         noise = tuple(np.stack(part)[self._rows] for part in zip(*drawn, strict=True))
-        memory, outcome = self._step(tuple(part[self._rows] for part in self._memory), held[self._rows], noise, np.float32(self.dreams.config.tau))
+        memory, outcome = self._step(
+            tuple(part[self._rows] for part in self._memory),
+            held[self._rows],
+            noise,
+            np.float32(self.dreams.config.tau),
+        )
         for kept, after in zip(self._memory, memory, strict=True):
             kept[going] = np.asarray(ops.convert_to_numpy(after))[: self.num_envs][going]
-        reward, ended = (np.asarray(ops.convert_to_numpy(part))[: self.num_envs] for part in outcome[:2])
+        reward, ended = (
+            np.asarray(ops.convert_to_numpy(part))[: self.num_envs] for part in outcome[:2]
+        )
         self._steps[going] += 1
         terminated = ended & going
         truncated = going & ~ended & (self._steps >= self.dreams.config.horizon)
         self._begin(np.flatnonzero(self._over))
         self._over = terminated | truncated
-        return self._seen(), np.where(going, reward, 0.0).astype(np.float64), terminated, truncated, {}
+        return (
+            self._seen(),
+            np.where(going, reward, 0.0).astype(np.float64),
+            terminated,
+            truncated,
+            {},
+        )
 
     def _begin(self, rows: NDArray[np.int64]) -> None:
         """Puts these rows at starts of their own choice."""

@@ -49,7 +49,11 @@ def shapes(config: EnsembleConfig, x_dim: int, a_dim: int) -> dict[str, tuple[in
     """Names and shapes of the weights; the first axis is the member."""
     e, h = config.members, config.hidden
     sizes = {"input": (x_dim + a_dim, h), "hidden": (h, h), "output": (h, 2 * x_dim + 1)}
-    return {key: shape for name, (n, m) in sizes.items() for key, shape in ((f"{name}.kernel", (e, n, m)), (f"{name}.bias", (e, 1, m)))}
+    return {
+        key: shape
+        for name, (n, m) in sizes.items()
+        for key, shape in ((f"{name}.kernel", (e, n, m)), (f"{name}.bias", (e, 1, m)))
+    }
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +81,9 @@ class Ensemble:
     params: Params
 
     @classmethod
-    def create(cls, body: Body, episodes: Episodes, config: EnsembleConfig | None = None, *, seed: int = 0) -> Ensemble:
+    def create(
+        cls, body: Body, episodes: Episodes, config: EnsembleConfig | None = None, *, seed: int = 0
+    ) -> Ensemble:
         """An ensemble with random weights, and the statistics of these episodes.
 
         Raises:
@@ -85,7 +91,9 @@ class Ensemble:
         """
         config = config or EnsembleConfig()
         if min(config.members, config.hidden) < 1:
-            raise InputError(f"An ensemble of {config.members} members of width {config.hidden} was asked for; expected at least 1.")
+            raise InputError(
+                f"An ensemble of {config.members} members of width {config.hidden} was asked for; expected at least 1."
+            )
         data = _transitions(episodes)
         low, high = body.action_low, body.action_high
 
@@ -108,12 +116,18 @@ class Ensemble:
         steps = _transitions(episodes)
         change = np.clip(steps["change"] / self.change_std, -CLIP, CLIP)
         reward = (steps["reward"] - self.reward_stats[0]) / self.reward_stats[1]
-        return {"x": self.inputs(steps["physics"], steps["action"]), "change": change.astype(np.float32), "reward": np.clip(reward, -CLIP, CLIP).astype(np.float32)}
+        return {
+            "x": self.inputs(steps["physics"], steps["action"]),
+            "change": change.astype(np.float32),
+            "reward": np.clip(reward, -CLIP, CLIP).astype(np.float32),
+        }
 
     def inputs(self, physics: Array, action: NDArray[Any]) -> Floats:
         """Standardised inputs (N, S + a_dim)."""
         x = np.clip((physics - self.mean) / self.std, -CLIP, CLIP)
-        return np.concatenate([x, (action - self.action_center) / self.action_scale], axis=-1).astype(np.float32)
+        return np.concatenate(
+            [x, (action - self.action_center) / self.action_scale], axis=-1
+        ).astype(np.float32)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Of standardised inputs (N, ...), or (E, N, ...) with rows for each member: mean and log sigma of the change (E, N, S), reward (E, N)."""
@@ -133,13 +147,22 @@ class Ensemble:
         squared = 0.5 * ops.mean(ops.square(reward - batch["reward"]))
         return nll + squared, {"nll": nll, "reward": squared}
 
-    def prepare(self, rows: dict[str, NDArray[Any]], rng: np.random.Generator) -> dict[str, NDArray[Any]]:
+    def prepare(
+        self, rows: dict[str, NDArray[Any]], rng: np.random.Generator
+    ) -> dict[str, NDArray[Any]]:
         """For `training.fit`: each member gets rows of its own, drawn with replacement from the batch, so that members differ."""
         n = len(rows["x"])
         index = rng.integers(n, size=(self.config.members, n))
         return {name: array[index] for name, array in rows.items()}
 
-    def step(self, physics: Array, action: NDArray[Any], rng: np.random.Generator | None = None, *, tau: float = 1.0) -> tuple[Array, Array, Array]:
+    def step(
+        self,
+        physics: Array,
+        action: NDArray[Any],
+        rng: np.random.Generator | None = None,
+        *,
+        tau: float = 1.0,
+    ) -> tuple[Array, Array, Array]:
         """One step of physics (N, S) under action (N, a_dim), in the body's units.
 
         With `rng`, row i is moved by member i mod E, with noise scaled by sqrt(tau); without, by the mean of all members.
@@ -148,18 +171,34 @@ class Ensemble:
             the next physics (N, S), the learned part of the reward (N,), and the disagreement (N,): the spread of the members' means, root mean square over the
             numbers of the state, in standard deviations of a change.
         """
-        mean, log_sigma, reward = (np.asarray(ops.convert_to_numpy(part), np.float64) for part in self.forward(self.inputs(physics, action)))
+        mean, log_sigma, reward = (
+            np.asarray(ops.convert_to_numpy(part), np.float64)
+            for part in self.forward(self.inputs(physics, action))
+        )
         disagreement = np.sqrt(np.mean(mean.var(axis=0), axis=-1))
         if rng is None:
             change, value = mean.mean(axis=0), reward.mean(axis=0)
         else:
             row = np.arange(len(physics))
             member = row % self.config.members
-            change = mean[member, row] + np.exp(log_sigma[member, row]) * np.sqrt(tau) * rng.standard_normal(physics.shape)
+            change = mean[member, row] + np.exp(log_sigma[member, row]) * np.sqrt(
+                tau
+            ) * rng.standard_normal(physics.shape)
             value = reward[member, row]
-        return physics + change * self.change_std, value * self.reward_stats[1] + self.reward_stats[0], disagreement
+        return (
+            physics + change * self.change_std,
+            value * self.reward_stats[1] + self.reward_stats[0],
+            disagreement,
+        )
 
-    def open_loop(self, physics: Array, action: NDArray[Any], rng: np.random.Generator | None = None, *, tau: float = 1.0) -> Array:
+    def open_loop(
+        self,
+        physics: Array,
+        action: NDArray[Any],
+        rng: np.random.Generator | None = None,
+        *,
+        tau: float = 1.0,
+    ) -> Array:
         """Dreams k steps from physics (N, S) with actions (N, k, a_dim): the states that follow, (N, k, S)."""
         states = []
         for t in range(action.shape[1]):
@@ -169,7 +208,12 @@ class Ensemble:
 
     def arrays(self) -> weights.Arrays:
         """Weights and statistics as named float32 arrays."""
-        return {**nets.to_numpy(self.params), **{f"stats.{name}": np.asarray(getattr(self, name), dtype=np.float32) for name in STATS}}
+        return {
+            **nets.to_numpy(self.params),
+            **{
+                f"stats.{name}": np.asarray(getattr(self, name), dtype=np.float32) for name in STATS
+            },
+        }
 
     def about(self) -> dict[str, Any]:
         """The configuration as plain values."""
@@ -188,7 +232,14 @@ class Ensemble:
         """
         with runs.new_artefact(out) as folder:
             runs.write_atomic(folder / FILE, weights.to_bytes(self.arrays(), self.about()))
-            runs.write_manifest(folder, kind=KIND, body=body.name, fingerprint=self.fingerprint, **facts, seconds=round(seconds, 1))
+            runs.write_manifest(
+                folder,
+                kind=KIND,
+                body=body.name,
+                fingerprint=self.fingerprint,
+                **facts,
+                seconds=round(seconds, 1),
+            )
 
 
 def load(artefact: str | Path) -> Ensemble:
@@ -198,7 +249,11 @@ def load(artefact: str | Path) -> Ensemble:
         InputError: in one line, whatever is wrong with the folder.
     """
     folder, manifest = runs.open_artefact(artefact, KIND)
-    return restore(bodies.get(str(manifest.get("body", ""))), runs.read_checked(folder, FILE, manifest), str(folder / FILE))
+    return restore(
+        bodies.get(str(manifest.get("body", ""))),
+        runs.read_checked(folder, FILE, manifest),
+        str(folder / FILE),
+    )
 
 
 def restore(body: Body, data: bytes, name: str) -> Ensemble:
@@ -211,17 +266,26 @@ def restore(body: Body, data: bytes, name: str) -> Ensemble:
     config = weights.config(EnsembleConfig, about, name)
     expected = shapes(config, body.physics_dim, body.a_dim)
     sizes = (body.physics_dim,) * 3 + (body.a_dim,) * 2 + (2,)
-    weights.check_shapes(found, expected | {f"stats.{stat}": (size,) for stat, size in zip(STATS, sizes, strict=True)}, name)
+    weights.check_shapes(
+        found,
+        expected | {f"stats.{stat}": (size,) for stat, size in zip(STATS, sizes, strict=True)},
+        name,
+    )
     arrays = weights.from_bytes(data, name)
     mean, std, change_std, center, scale, reward = (arrays[f"stats.{stat}"] for stat in STATS)
-    return Ensemble(config, mean, std, change_std, center, scale, reward, {key: arrays[key] for key in expected})
+    return Ensemble(
+        config, mean, std, change_std, center, scale, reward, {key: arrays[key] for key in expected}
+    )
 
 
 def _transitions(episodes: Episodes) -> dict[str, Array]:
     """Every real step: physics (N, S), action (N, a_dim), change (N, S), and the part of the reward that must be learned (N,)."""
     physics = episodes.physics
     last = np.cumsum(episodes.lengths + 1) - 1
-    before, after = np.delete(physics, last, axis=0), np.delete(physics, last - episodes.lengths, axis=0)
+    before, after = (
+        np.delete(physics, last, axis=0),
+        np.delete(physics, last - episodes.lengths, axis=0),
+    )
     return {
         "physics": before, "action": episodes.action.astype(np.float64), "change": after - before,
         "reward": episodes.reward - episodes.body.known_reward(after, episodes.action),

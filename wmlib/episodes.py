@@ -105,11 +105,19 @@ class Episodes:
             if array is None:
                 continue
             if array.shape != shape:
-                old = " 376 numbers is the v4 environment's observation: gather again with v5." if array.shape[-1:] == (376,) else ""
-                raise InputError(f"'{name}' of these {self.body.name} episodes has shape {array.shape}; expected {shape}.{old}")
+                old = (
+                    " 376 numbers is the v4 environment's observation: gather again with v5."
+                    if array.shape[-1:] == (376,)
+                    else ""
+                )
+                raise InputError(
+                    f"'{name}' of these {self.body.name} episodes has shape {array.shape}; expected {shape}.{old}"
+                )
             if array.dtype.kind == "f" and not np.isfinite(array).all():
                 row = int(np.argwhere(~np.isfinite(array))[0][0])
-                raise InputError(f"'{name}' of these {self.body.name} episodes holds NaN or infinity, first in row {row}; expected finite numbers. Gather them again.")
+                raise InputError(
+                    f"'{name}' of these {self.body.name} episodes holds NaN or infinity, first in row {row}; expected finite numbers. Gather them again."
+                )
 
     @classmethod
     def of(cls, body: Body, episodes: Sequence[Episode]) -> Episodes:
@@ -166,7 +174,11 @@ class Episodes:
         if not -len(self) <= index < len(self):
             raise IndexError(f"There are {len(self)} episodes; there is none with number {index}.")
         index %= len(self)
-        length, step, state = int(self.lengths[index]), int(self._steps_from()[index]), int(self._states_from()[index])
+        length, step, state = (
+            int(self.lengths[index]),
+            int(self._steps_from()[index]),
+            int(self._states_from()[index]),
+        )
         steps, states = slice(step, step + length), slice(state, state + length + 1)
         return Episode(
             int(self.seeds[index]), None if self.obs is None else self.obs[states], self.action[steps], self.reward[steps],
@@ -188,14 +200,20 @@ class Episodes:
             InputError: if the fractions do not add up to 1, or a part would be empty.
         """
         if not fractions or min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-9:
-            raise InputError(f"The fractions of a split are {fractions}; expected positive numbers that add up to 1.")
+            raise InputError(
+                f"The fractions of a split are {fractions}; expected positive numbers that add up to 1."
+            )
         edges = np.round(np.cumsum((0.0, *fractions)) * len(self)).astype(int)
         if (np.diff(edges) < 1).any():
-            raise InputError(f"{len(self)} episodes cannot be split into {len(fractions)} parts of {fractions}: one would be empty. Gather more.")
+            raise InputError(
+                f"{len(self)} episodes cannot be split into {len(fractions)} parts of {fractions}: one would be empty. Gather more."
+            )
         order = np.random.default_rng(seed).permutation(len(self))
         return tuple(self.select(np.sort(order[a:b])) for a, b in itertools.pairwise(edges))
 
-    def windows(self, length: int, states: NDArray[Any] | None = None, stride: int | None = None) -> Windows:
+    def windows(
+        self, length: int, states: NDArray[Any] | None = None, stride: int | None = None
+    ) -> Windows:
         """Windows of `length` steps that never cross a reset.
 
         With the default stride (`length`) every step is in exactly one window.
@@ -210,14 +228,20 @@ class Episodes:
         """
         stride = length if stride is None else stride
         if length < 1 or stride < 1:
-            raise InputError(f"Windows of length {length} and stride {stride} were asked for; expected at least 1.")
+            raise InputError(
+                f"Windows of length {length} and stride {stride} were asked for; expected at least 1."
+            )
         states = self.physics if states is None else states
         n_states = self.n_steps + len(self)
         if len(states) != n_states:
-            raise InputError(f"'states' has {len(states)} rows; expected {n_states}: one more than steps for each episode.")
+            raise InputError(
+                f"'states' has {len(states)} rows; expected {n_states}: one more than steps for each episode."
+            )
         per_episode = np.maximum(1, -(-(self.lengths - max(0, length - stride)) // stride))
         episode = np.repeat(np.arange(len(self)), per_episode)
-        first = (np.arange(len(episode)) - np.repeat(np.cumsum(per_episode) - per_episode, per_episode)) * stride
+        first = (
+            np.arange(len(episode)) - np.repeat(np.cumsum(per_episode) - per_episode, per_episode)
+        ) * stride
         offset = first[:, None] + np.arange(length + 1)  # (W, L+1), in steps of its episode
         is_state = offset <= self.lengths[episode][:, None]
         is_step = offset[:, :-1] < self.lengths[episode][:, None]
@@ -242,19 +266,38 @@ class Episodes:
         """
         actions = {episode.seed: episode.action for episode in self}
         if len(actions) < len(self):
-            raise InputError("Two of these episodes have the same seed; they cannot be told apart in a replay. Replay them one part at a time.")
+            raise InputError(
+                "Two of these episodes have the same seed; they cannot be told apart in a replay. Replay them one part at a time."
+            )
         longest = int(self.lengths.max())
-        played = real.rollout(self.body, Replay(actions), self.seeds.tolist(), max_steps=longest, threads=threads)
-        again = Episodes.of(self.body, [_cut(episode, int(length)) for episode, length in zip(played, self.lengths, strict=True)])
-        if not (np.array_equal(again.lengths, self.lengths) and np.array_equal(again.qpos, self.qpos)):
+        played = real.rollout(
+            self.body, Replay(actions), self.seeds.tolist(), max_steps=longest, threads=threads
+        )
+        again = Episodes.of(
+            self.body,
+            [
+                _cut(episode, int(length))
+                for episode, length in zip(played, self.lengths, strict=True)
+            ],
+        )
+        if not (
+            np.array_equal(again.lengths, self.lengths) and np.array_equal(again.qpos, self.qpos)
+        ):
             version = runs.versions().get("mujoco")
-            raise InputError(f"MuJoCo {version} does not give these episodes again: another version or processor made them. Use their qpos and qvel, or gather again.")
+            raise InputError(
+                f"MuJoCo {version} does not give these episodes again: another version or processor made them. Use their qpos and qvel, or gather again."
+            )
         return replace(self, obs=again.obs)
 
     def write(self, folder: Path, *, seconds: float, **facts: Any) -> None:
         """Writes what cannot be derived, and a manifest, into a folder that `runs.new_artefact` gave."""
         runs.write_arrays(folder / FILE, {name: getattr(self, name) for name in STORED})
-        summary = {"body": self.body.name, "env_id": self.body.env_id, "episodes": len(self), "real_steps": self.n_steps}
+        summary = {
+            "body": self.body.name,
+            "env_id": self.body.env_id,
+            "episodes": len(self),
+            "real_steps": self.n_steps,
+        }
         runs.write_manifest(folder, kind=KIND, **summary, **facts, seconds=round(seconds, 1))
 
 
@@ -279,7 +322,9 @@ def load(artefact: str | Path) -> Episodes:
     folder, manifest = runs.open_artefact(artefact, KIND)
     arrays = runs.read_arrays(folder, FILE, manifest)
     if missing := [name for name in STORED if name not in arrays]:
-        raise InputError(f"{folder / FILE} has no array '{missing[0]}'; expected {', '.join(STORED)}. Gather it again.")
+        raise InputError(
+            f"{folder / FILE} has no array '{missing[0]}'; expected {', '.join(STORED)}. Gather it again."
+        )
     return Episodes(bodies.get(manifest.get("body", "")), **{name: arrays[name] for name in STORED})
 
 
@@ -317,16 +362,36 @@ def gather(
 
     def simulate() -> Episodes:
         if isinstance(workers, Workers):
-            return Episodes.of(body, _play_apart(workers, body, policy, steps, seeds, out is None, progress))
+            return Episodes.of(
+                body, _play_apart(workers, body, policy, steps, seeds, out is None, progress)
+            )
         act = POLICIES[policy](body)
-        return Episodes.of(body, real.rollout(body, act, seeds, min_steps=steps, threads=workers, keep_obs=out is None, progress=progress))
+        return Episodes.of(
+            body,
+            real.rollout(
+                body,
+                act,
+                seeds,
+                min_steps=steps,
+                threads=workers,
+                keep_obs=out is None,
+                progress=progress,
+            ),
+        )
 
     if out is None:
         return simulate()
     started = time.monotonic()
     with runs.new_artefact(out) as folder:
         gathered = simulate()
-        gathered.write(folder, seconds=time.monotonic() - started, policy=policy, seed=seed, budget=steps, command=command)
+        gathered.write(
+            folder,
+            seconds=time.monotonic() - started,
+            policy=policy,
+            seed=seed,
+            budget=steps,
+            command=command,
+        )
     return gathered
 
 
@@ -335,16 +400,38 @@ def _play(body: Body, policy: str, seeds: range, keep_obs: bool) -> list[Episode
     return real.rollout(body, POLICIES[policy](body), seeds, threads=1, keep_obs=keep_obs)
 
 
-def _play_apart(workers: Workers, body: Body, policy: str, steps: int, seeds: range, keep_obs: bool, progress: Callable[[int], None] | None) -> list[Episode]:
+def _play_apart(
+    workers: Workers,
+    body: Body,
+    policy: str,
+    steps: int,
+    seeds: range,
+    keep_obs: bool,
+    progress: Callable[[int], None] | None,
+) -> list[Episode]:
     """The first episodes, in the order of their seeds, that together have enough steps: played by workers, in waves."""
     played: list[Episode] = []
     while (n := sum(map(len, played))) < steps:
         if len(played) == len(seeds):
-            raise InputError(f"The seeds ran out after {len(played)} episodes, before {steps} steps. Ask for fewer steps.")
+            raise InputError(
+                f"The seeds ran out after {len(played)} episodes, before {steps} steps. Ask for fewer steps."
+            )
         usual = n / len(played) if played else 0.0
-        size = int(np.clip((steps - n) / usual / workers.n, 1, APART)) if usual else 1  # episodes that a worker plays in a wave
-        wave = [seeds[at : at + size] for at in range(len(played), len(played) + size * workers.n, size)]
-        played += [episode for part in workers.map(_play, [(body, policy, part, keep_obs) for part in wave if len(part)]) for episode in part]
+        size = (
+            int(np.clip((steps - n) / usual / workers.n, 1, APART)) if usual else 1
+        )  # episodes that a worker plays in a wave
+        wave = [
+            seeds[at : at + size] for at in range(len(played), len(played) + size * workers.n, size)
+        ]
+        played += [
+            episode
+            for part in workers.map(
+                _play, [(body, policy, part, keep_obs) for part in wave if len(part)]
+            )
+            for episode in part
+        ]
         if progress is not None:
             progress(sum(map(len, played)))
-    return played[: int(np.searchsorted(np.cumsum([len(episode) for episode in played]), steps)) + 1]
+    return played[
+        : int(np.searchsorted(np.cumsum([len(episode) for episode in played]), steps)) + 1
+    ]

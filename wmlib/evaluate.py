@@ -51,7 +51,15 @@ class Score:
         return int(self.lengths.sum())
 
 
-def score(body: Body, policy: Policy, *, name: str, run: int = 0, split: str = "selection", episodes: int | None = None) -> Score:
+def score(
+    body: Body,
+    policy: Policy,
+    *,
+    name: str,
+    run: int = 0,
+    split: str = "selection",
+    episodes: int | None = None,
+) -> Score:
     """Plays real episodes on held-out seeds and adds them up.
 
     Compare and choose with `split="selection"`. When a controller is done, report it with `split="test"`: these seeds are
@@ -71,9 +79,13 @@ def score(body: Body, policy: Policy, *, name: str, run: int = 0, split: str = "
     """
     episodes = scales.current().eval_episodes if episodes is None else episodes
     if split not in SPLITS:
-        raise InputError(f"There is no split '{split}' to evaluate on; there are: {', '.join(SPLITS)}.")
+        raise InputError(
+            f"There is no split '{split}' to evaluate on; there are: {', '.join(SPLITS)}."
+        )
     if not 1 <= episodes <= scales.SEEDS_PER_RUN:
-        raise InputError(f"{episodes} episodes were asked for; expected 1 to {scales.SEEDS_PER_RUN:,}.")
+        raise InputError(
+            f"{episodes} episodes were asked for; expected 1 to {scales.SEEDS_PER_RUN:,}."
+        )
     seeds = scales.run_seeds(SPLITS[split], run)[:episodes]
     played = rollout(body, policy, seeds, keep_obs=False)
     made = Score(
@@ -87,11 +99,15 @@ def score(body: Body, policy: Policy, *, name: str, run: int = 0, split: str = "
         first = _opened.setdefault((body.name, name, run), made)
         n = min(episodes, len(first.returns))
         if not np.array_equal(first.returns[:n], made.returns[:n]):
-            raise InputError(f"The test seeds of '{name}', run {run}, were opened already with another policy. Choose with split='selection', and report once.")
+            raise InputError(
+                f"The test seeds of '{name}', run {run}, were opened already with another policy. Choose with split='selection', and report once."
+            )
     return made
 
 
-def baselines(body: Body, *, runs: int = BASELINE_RUNS, split: str = "selection", episodes: int | None = None) -> list[Score]:
+def baselines(
+    body: Body, *, runs: int = BASELINE_RUNS, split: str = "selection", episodes: int | None = None
+) -> list[Score]:
     """The policies that belong in every table: random actions, zero action, and the held pose; each on several runs' seeds."""
     return [
         score(body, POLICIES[name](body), name=name, run=run, split=split, episodes=episodes)
@@ -111,7 +127,12 @@ def iqm(values: Sequence[float] | Array) -> float:
 
 
 def interval(
-    values: Sequence[float] | Array, statistic: Callable[[Array], float] = iqm, *, level: float = 0.95, resamples: int = 2_000, seed: int = 0
+    values: Sequence[float] | Array,
+    statistic: Callable[[Array], float] = iqm,
+    *,
+    level: float = 0.95,
+    resamples: int = 2_000,
+    seed: int = 0,
 ) -> tuple[float, float]:
     """Percentile bootstrap interval of a statistic over runs: `values` has one number for each run.
 
@@ -151,7 +172,9 @@ class Scorecard:
         for row in self.rows:
             if row.name == name:
                 return row
-        raise InputError(f"There is no '{name}' in this scorecard; there are: {', '.join(row.name for row in self.rows)}.")
+        raise InputError(
+            f"There is no '{name}' in this scorecard; there are: {', '.join(row.name for row in self.rows)}."
+        )
 
     def _cells(self) -> tuple[list[str], list[list[str]]]:
         terms = list(dict.fromkeys(term for row in self.rows for term in row.terms))
@@ -171,7 +194,13 @@ class Scorecard:
         """The table as text."""
         head, body = self._cells()
         widths = [max(len(line[i]) for line in (head, *body)) for i in range(len(head))]
-        lines = ["  ".join(cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(line, widths, strict=True))) for line in (head, *body)]
+        lines = [
+            "  ".join(
+                cell.ljust(w) if i == 0 else cell.rjust(w)
+                for i, (cell, w) in enumerate(zip(line, widths, strict=True))
+            )
+            for line in (head, *body)
+        ]
         return "\n".join(line.rstrip() for line in lines)
 
     __repr__ = __str__
@@ -182,7 +211,10 @@ class Scorecard:
         top = "".join(f'<th scope="col">{html.escape(cell)}</th>' for cell in head)
         lines = ""
         for first, *others in body:
-            cells = "".join(f"<td>{html.escape(cell).replace(' [', '<br><small>[').replace(']', ']</small>')}</td>" for cell in others)
+            cells = "".join(
+                f"<td>{html.escape(cell).replace(' [', '<br><small>[').replace(']', ']</small>')}</td>"
+                for cell in others
+            )
             lines += f'<tr><th scope="row">{html.escape(first)}</th>{cells}</tr>'
         caption = "<caption>Middle of the runs, with its 95% interval; terms are mean sums over an episode</caption>"
         return f'<table class="scorecard">{caption}<thead><tr>{top}</tr></thead><tbody>{lines}</tbody></table>'
@@ -202,16 +234,26 @@ def scorecard(scores: Iterable[Score]) -> Scorecard:
     rows = []
     for name, of_runs in grouped.items():
         if len({one.run for one in of_runs}) < len(of_runs):
-            raise InputError(f"'{name}' has the same run twice in this scorecard; the unit of an interval is the run, so each counts once.")
+            raise InputError(
+                f"'{name}' has the same run twice in this scorecard; the unit of an interval is the run, so each counts once."
+            )
         returns = [float(one.returns.mean()) for one in of_runs]
         steps = [float(one.lengths.mean()) for one in of_runs]
         rows.append(
             Row(
-                name, len(of_runs), min(len(one.returns) for one in of_runs),
+                name,
+                len(of_runs),
+                min(len(one.returns) for one in of_runs),
                 episode_return=(iqm(returns), *interval(returns)),
                 steps=(iqm(steps), *interval(steps)),
-                reward_per_step=float(sum(one.returns.sum() for one in of_runs) / sum(one.real_steps for one in of_runs)),
-                terms={term: float(np.mean([one.terms[term].mean() for one in of_runs])) for term in of_runs[0].terms},
+                reward_per_step=float(
+                    sum(one.returns.sum() for one in of_runs)
+                    / sum(one.real_steps for one in of_runs)
+                ),
+                terms={
+                    term: float(np.mean([one.terms[term].mean() for one in of_runs]))
+                    for term in of_runs[0].terms
+                },
             )
         )
     return Scorecard(tuple(rows))

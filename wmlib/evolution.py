@@ -31,7 +31,9 @@ def checked(fitness: Any, popsize: int) -> Array:
     """
     values = np.array(fitness, dtype=np.float64)
     if values.shape != (popsize,):
-        raise InputError(f"Fitness of shape {values.shape} was told to a strategy that asked for {popsize}; expected ({popsize},).")
+        raise InputError(
+            f"Fitness of shape {values.shape} was told to a strategy that asked for {popsize}; expected ({popsize},)."
+        )
     values[np.isnan(values)] = -np.inf
     return values
 
@@ -74,16 +76,24 @@ class Strategy:
         """
         self.mean: Array = np.array(params, dtype=np.float64)
         if self.mean.ndim != 1 or not self.mean.size or not np.isfinite(self.mean).all():
-            raise InputError(f"The first parameters have shape {self.mean.shape}; expected one row of finite numbers.")
+            raise InputError(
+                f"The first parameters have shape {self.mean.shape}; expected one row of finite numbers."
+            )
         if popsize < 4 or popsize % 2:
-            raise InputError(f"A population of {popsize} was asked for; expected an even number of at least 4.")
+            raise InputError(
+                f"A population of {popsize} was asked for; expected an even number of at least 4."
+            )
         if not (math.isfinite(sigma) and sigma > 0) or seed < 0:
-            raise InputError(f"sigma {sigma} and seed {seed} were given; expected a sigma above 0 and a seed of at least 0.")
+            raise InputError(
+                f"sigma {sigma} and seed {seed} were given; expected a sigma above 0 and a seed of at least 0."
+            )
         self.sigma, self.popsize, self.seed, self.generation = float(sigma), popsize, seed, 0
 
     def draw(self, rows: int) -> Array:
         """Standard normal numbers (rows, n) of this generation: the same, however often they are drawn."""
-        return np.random.default_rng([self.seed, self.generation]).standard_normal((rows, self.mean.size))
+        return np.random.default_rng([self.seed, self.generation]).standard_normal(
+            (rows, self.mean.size)
+        )
 
     def ask(self) -> Array:
         """The population of this generation, (P, n); the same, however often it is asked for."""
@@ -95,7 +105,10 @@ class Strategy:
 
     def state(self) -> State:
         """All there is to it between two generations, as plain arrays."""
-        return {name: np.array(getattr(self, name)) for name in ("generation", "mean", "sigma", *self.parts)}
+        return {
+            name: np.array(getattr(self, name))
+            for name in ("generation", "mean", "sigma", *self.parts)
+        }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Goes back to a state of a strategy with the same settings.
@@ -106,7 +119,9 @@ class Strategy:
         wanted = self.state()
         for name, array in wanted.items():
             if name not in state or np.shape(state[name]) != array.shape:
-                raise InputError(f"This state has no '{name}' of shape {array.shape}: it is of another strategy, or of another size.")
+                raise InputError(
+                    f"This state has no '{name}' of shape {array.shape}: it is of another strategy, or of another size."
+                )
         for name, array in wanted.items():
             value = np.array(state[name], dtype=array.dtype)
             setattr(self, name, value if value.ndim else value.item())
@@ -118,7 +133,15 @@ class HillClimber(Strategy):
     With `adapt` sigma grows after a success and shrinks after a failure, so that about one generation in five succeeds.
     """
 
-    def __init__(self, params: Any, *, seed: int = 0, sigma: float = 0.1, popsize: int = 64, adapt: bool = True) -> None:
+    def __init__(
+        self,
+        params: Any,
+        *,
+        seed: int = 0,
+        sigma: float = 0.1,
+        popsize: int = 64,
+        adapt: bool = True,
+    ) -> None:
         """Begins at params (n,)."""
         super().__init__(params, seed, sigma, popsize)
         self.adapt = adapt
@@ -154,11 +177,22 @@ class Elites(Strategy):
     parts = ("path",)
 
     def __init__(
-        self, params: Any, *, seed: int = 0, sigma: float = 0.1, popsize: int = 64, elite_rate: float = 0.2, as_reported: bool = False
+        self,
+        params: Any,
+        *,
+        seed: int = 0,
+        sigma: float = 0.1,
+        popsize: int = 64,
+        elite_rate: float = 0.2,
+        as_reported: bool = False,
     ) -> None:
         """Begins at params (n,)."""
         super().__init__(params, seed, sigma, popsize)
-        self.mu, self.as_reported, self.path = _mu(popsize, elite_rate), as_reported, np.zeros_like(self.mean)
+        self.mu, self.as_reported, self.path = (
+            _mu(popsize, elite_rate),
+            as_reported,
+            np.zeros_like(self.mean),
+        )
 
     def tell(self, fitness: Any) -> None:
         """Averages the elites."""
@@ -188,13 +222,28 @@ class Cem(Strategy):
     parts = ("std",)
 
     def __init__(
-        self, params: Any, *, seed: int = 0, sigma: float = 0.1, popsize: int = 64, elite_rate: float = 0.2, extra: float = 0.5, fade: float = 0.98
+        self,
+        params: Any,
+        *,
+        seed: int = 0,
+        sigma: float = 0.1,
+        popsize: int = 64,
+        elite_rate: float = 0.2,
+        extra: float = 0.5,
+        fade: float = 0.98,
     ) -> None:
         """Begins at params (n,); the extra spread is `extra` times sigma, and `fade` times as much in each next generation."""
         super().__init__(params, seed, sigma, popsize)
         if not extra >= 0 or not 0 <= fade <= 1:
-            raise InputError(f"extra {extra} and fade {fade} were given; expected at least 0, and 0 to 1.")
-        self.mu, self.extra, self.fade, self.std = _mu(popsize, elite_rate), extra * sigma, fade, np.full_like(self.mean, sigma)
+            raise InputError(
+                f"extra {extra} and fade {fade} were given; expected at least 0, and 0 to 1."
+            )
+        self.mu, self.extra, self.fade, self.std = (
+            _mu(popsize, elite_rate),
+            extra * sigma,
+            fade,
+            np.full_like(self.mean, sigma),
+        )
 
     def ask(self) -> Array:
         """The population, (P, n)."""
@@ -218,12 +267,21 @@ class OpenAiEs(Strategy):
     parts = ("first", "second")
 
     def __init__(
-        self, params: Any, *, seed: int = 0, sigma: float = 0.02, popsize: int = 64, learning_rate: float = 0.01, weight_decay: float = 0.0
+        self,
+        params: Any,
+        *,
+        seed: int = 0,
+        sigma: float = 0.02,
+        popsize: int = 64,
+        learning_rate: float = 0.01,
+        weight_decay: float = 0.0,
     ) -> None:
         """Begins at params (n,)."""
         super().__init__(params, seed, sigma, popsize)
         if not learning_rate > 0 or not weight_decay >= 0:
-            raise InputError(f"learning_rate {learning_rate} and weight_decay {weight_decay} were given; expected above 0, and at least 0.")
+            raise InputError(
+                f"learning_rate {learning_rate} and weight_decay {weight_decay} were given; expected above 0, and at least 0."
+            )
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
         self.first, self.second = np.zeros_like(self.mean), np.zeros_like(self.mean)
 
@@ -235,7 +293,9 @@ class OpenAiEs(Strategy):
     def gradient(self, fitness: Any) -> Array:
         """The estimate (n,) of the gradient: the sum of centred rank times eps, over P sigma."""
         ranks, half = centred_ranks(checked(fitness, self.popsize)), self.popsize // 2
-        return np.asarray((ranks[:half] - ranks[half:]) @ self.draw(half) / (self.popsize * self.sigma))
+        return np.asarray(
+            (ranks[:half] - ranks[half:]) @ self.draw(half) / (self.popsize * self.sigma)
+        )
 
     def tell(self, fitness: Any) -> None:
         """One step of Adam up the gradient, less the weight decay."""
@@ -243,7 +303,11 @@ class OpenAiEs(Strategy):
         self.generation += 1
         self.first = BETAS[0] * self.first + (1 - BETAS[0]) * up
         self.second = BETAS[1] * self.second + (1 - BETAS[1]) * up**2
-        rate = self.learning_rate * math.sqrt(1 - BETAS[1] ** self.generation) / (1 - BETAS[0] ** self.generation)
+        rate = (
+            self.learning_rate
+            * math.sqrt(1 - BETAS[1] ** self.generation)
+            / (1 - BETAS[0] ** self.generation)
+        )
         self.mean = self.mean + rate * self.first / (np.sqrt(self.second) + EPSILON)
 
 
@@ -254,7 +318,15 @@ class CmaEs(Strategy):
     is what it was told: to restore one is to tell it all again, which gives the same bits and takes as long as asking and telling did.
     """
 
-    def __init__(self, params: Any, *, seed: int = 0, sigma: float = 0.1, popsize: int = 64, separable: bool = False) -> None:
+    def __init__(
+        self,
+        params: Any,
+        *,
+        seed: int = 0,
+        sigma: float = 0.1,
+        popsize: int = 64,
+        separable: bool = False,
+    ) -> None:
         """Begins at params (n,)."""
         super().__init__(params, seed, sigma, popsize)
         self.separable, self._first = separable, (self.mean, self.sigma)
@@ -304,7 +376,9 @@ class CmaEs(Strategy):
         """
         told = np.asarray(state.get("told", 0.0), dtype=np.float64)
         if told.ndim != 2 or told.shape[1] != self.popsize:
-            raise InputError(f"This state has no 'told' of shape (generations, {self.popsize}): it is of another strategy, or of another size.")
+            raise InputError(
+                f"This state has no 'told' of shape (generations, {self.popsize}): it is of another strategy, or of another size."
+            )
         self._restart()
         for ranks in told:
             self.tell(ranks)
@@ -325,9 +399,15 @@ def make(name: str, params: Any, seed: int = 0, **settings: Any) -> Strategy:
     if name not in STRATEGIES:
         near = difflib.get_close_matches(name, STRATEGIES, n=1, cutoff=0.5)
         hint = f" Did you mean '{near[0]}'?" if near else ""
-        raise InputError(f"There is no strategy '{name}'; there are: {', '.join(STRATEGIES)}.{hint}")
+        raise InputError(
+            f"There is no strategy '{name}'; there are: {', '.join(STRATEGIES)}.{hint}"
+        )
     kind, fixed = STRATEGIES[name]
-    known = [key for key in inspect.signature(kind).parameters if key not in ("params", "seed", *fixed)]
+    known = [
+        key for key in inspect.signature(kind).parameters if key not in ("params", "seed", *fixed)
+    ]
     if unknown := [key for key in settings if key not in known]:
-        raise InputError(f"The strategy '{name}' has no setting '{unknown[0]}'; it has: {', '.join(known)}.")
+        raise InputError(
+            f"The strategy '{name}' has no setting '{unknown[0]}'; it has: {', '.join(known)}."
+        )
     return kind(params, seed=seed, **fixed, **settings)

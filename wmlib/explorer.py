@@ -61,7 +61,9 @@ def t_quantile(level: float, df: int) -> float:
         InputError: if level is not between 0 and 1, or df below 1.
     """
     if not 0 < level < 1 or df < 1:
-        raise InputError(f"A level of {level} with {df} degrees of freedom was asked for; expected between 0 and 1, and at least 1.")
+        raise InputError(
+            f"A level of {level} with {df} degrees of freedom was asked for; expected between 0 and 1, and at least 1."
+        )
     angles, share = _share(df)
     return math.sqrt(df) * math.tan(float(np.interp(level, share, angles)))
 
@@ -70,7 +72,9 @@ def interval(differences: Sequence[float], level: float = LEVEL) -> tuple[float,
     """Mean and ends of the paired t interval over seeds; ends NaN for one seed. Equation (13.2)."""
     values = np.asarray(differences, dtype=np.float64)
     middle, n = float(values.mean()), len(values)
-    half = t_quantile(level, n - 1) * float(values.std(ddof=1)) / math.sqrt(n) if n > 1 else math.nan
+    half = (
+        t_quantile(level, n - 1) * float(values.std(ddof=1)) / math.sqrt(n) if n > 1 else math.nan
+    )
     return middle, middle - half, middle + half
 
 
@@ -82,7 +86,11 @@ def p_value(differences: Sequence[float]) -> float:
         return 1.0
     error = float(values.std(ddof=1)) / math.sqrt(n)
     angles, share = _share(n - 1)
-    angle = math.atan2(abs(float(values.mean())), error * math.sqrt(n - 1)) if error or values.any() else 0.0
+    angle = (
+        math.atan2(abs(float(values.mean())), error * math.sqrt(n - 1))
+        if error or values.any()
+        else 0.0
+    )
     return 1.0 - float(np.interp(angle, angles, share))
 
 
@@ -109,7 +117,9 @@ class Explorer:
     def html(self) -> str:
         """Data, table and script."""
         # JSON in which no character can end the script element or begin another.
-        data = json.dumps(self.data, allow_nan=False, separators=(",", ":")).translate({60: "\\u003c", 62: "\\u003e", 38: "\\u0026"})
+        data = json.dumps(self.data, allow_nan=False, separators=(",", ":")).translate(
+            {60: "\\u003c", 62: "\\u003e", 38: "\\u0026"}
+        )
         script = SCRIPT.read_text(encoding="utf-8").replace("</script", "<\\/script")
         return f'<div class="wm-explorer"><script type="application/json">{data}</script><div class="wm-effects">{self.table}</div></div><script>{script}</script>'
 
@@ -117,7 +127,12 @@ class Explorer:
         return self.html()
 
 
-def show(measures: Mapping[str, Sequence[Effect]], *, lower_is_better: Collection[str] = (), label: str = "") -> Explorer:
+def show(
+    measures: Mapping[str, Sequence[Effect]],
+    *,
+    lower_is_better: Collection[str] = (),
+    label: str = "",
+) -> Explorer:
     """A table of effects that can be explored; the last line of a cell draws it.
 
     Args:
@@ -129,16 +144,34 @@ def show(measures: Mapping[str, Sequence[Effect]], *, lower_is_better: Collectio
         InputError: in one line, if a name or a number is not as it must be, or there is nothing to show.
     """
     if not measures or not all(measures.values()) or sum(map(len, measures.values())) > MAX_EFFECTS:
-        raise InputError(f"{sum(map(len, measures.values()))} effects on {len(measures)} measures were given; expected at least one on each, at most {MAX_EFFECTS} in all.")
+        raise InputError(
+            f"{sum(map(len, measures.values()))} effects on {len(measures)} measures were given; expected at least one on each, at most {MAX_EFFECTS} in all."
+        )
     if unknown := [name for name in lower_is_better if name not in measures]:
-        raise InputError(f"'{unknown[0]}' is to be better when lower, but is no measure; there are: {', '.join(measures)}.")
+        raise InputError(
+            f"'{unknown[0]}' is to be better when lower, but is no measure; there are: {', '.join(measures)}."
+        )
     data = [
-        {"name": _text(name, "The name of a measure"), "sign": -1 if name in lower_is_better else 1, "effects": [_plain(effect) for effect in effects]}
+        {
+            "name": _text(name, "The name of a measure"),
+            "sign": -1 if name in lower_is_better else 1,
+            "effects": [_plain(effect) for effect in effects],
+        }
         for name, effects in measures.items()
     ]
-    about = {"label": _text(label, "The label", 400), "level": LEVEL, "words": {str(key): word for key, word in WORDS.items()}, "inks": {str(key): ink for key, ink in INKS.items()}, "measures": data}
+    about = {
+        "label": _text(label, "The label", 400),
+        "level": LEVEL,
+        "words": {str(key): word for key, word in WORDS.items()},
+        "inks": {str(key): ink for key, ink in INKS.items()},
+        "measures": data,
+    }
     counts = ", ".join(f"{len(effects)} effects on {name}" for name, effects in measures.items())
-    return Explorer(about, "".join(_table(measure) for measure in data), f"{label + ': ' if label else ''}{counts}")
+    return Explorer(
+        about,
+        "".join(_table(measure) for measure in data),
+        f"{label + ': ' if label else ''}{counts}",
+    )
 
 
 def _text(value: Any, what: str, most: int = MAX_LETTERS) -> str:
@@ -151,10 +184,14 @@ def _plain(effect: Effect) -> dict[str, Any]:
     """An effect as plain values."""
     what = f"'{_text(effect.factor, 'The name of a factor')}', '{_text(effect.level, 'The name of a level')}'"
     if not 1 <= len(effect.differences) <= MAX_SEEDS:
-        raise InputError(f"{what} has {len(effect.differences)} differences; expected 1 to {MAX_SEEDS}, one for each seed.")
+        raise InputError(
+            f"{what} has {len(effect.differences)} differences; expected 1 to {MAX_SEEDS}, one for each seed."
+        )
     for seed, value in effect.differences.items():
         if not math.isfinite(value):
-            raise InputError(f"{what}, seed {seed} differs by {value}; expected a finite number. A run that failed is left out, and that is said.")
+            raise InputError(
+                f"{what}, seed {seed} differs by {value}; expected a finite number. A run that failed is left out, and that is said."
+            )
     pairs = sorted((int(seed), float(value)) for seed, value in effect.differences.items())
     return {"factor": effect.factor, "level": effect.level, "against": _text(effect.against, "The level before"),
             "seeds": [seed for seed, _ in pairs], "values": [value for _, value in pairs]}  # fmt: skip
@@ -180,10 +217,15 @@ def _table(measure: Mapping[str, Any]) -> str:
         middle, low, high = interval(effect["values"])
         found = finding(middle, low, high, measure["sign"])
         ends = "one seed" if math.isnan(low) else f"[{_number(low, size)}, {_number(high, size)}]"
-        name = f'{html.escape(effect["factor"])}: {html.escape(effect["level"])} <small>for {html.escape(effect["against"])}</small>'
+        name = f"{html.escape(effect['factor'])}: {html.escape(effect['level'])} <small>for {html.escape(effect['against'])}</small>"
         drawn = _picture(effect["values"], low, high, 2 * size, INKS[found])
-        lines.append(f'<tr><th scope="row">{name}</th><td>{drawn}</td><td>{_number(middle, size)}<br><small>{ends}</small></td><td>{WORDS[found]}</td></tr>')
-    head = "".join(f'<th scope="col">{text}</th>' for text in ("changed", "seeds and interval", "difference", "finding"))
+        lines.append(
+            f'<tr><th scope="row">{name}</th><td>{drawn}</td><td>{_number(middle, size)}<br><small>{ends}</small></td><td>{WORDS[found]}</td></tr>'
+        )
+    head = "".join(
+        f'<th scope="col">{text}</th>'
+        for text in ("changed", "seeds and interval", "difference", "finding")
+    )
     return f'<table class="scorecard"><caption>{html.escape(measure["name"])}</caption><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table>'
 
 
@@ -193,6 +235,13 @@ def _picture(values: Sequence[float], low: float, high: float, reach: float, ink
     def x(value: float) -> str:
         return f"{WIDTH / 2 * (1 + max(-1.0, min(1.0, value / reach))):.1f}"
 
-    bar = "" if math.isnan(low) else f'<path d="M{x(low)} {HEIGHT / 2}H{x(high)}" stroke="{ink}" stroke-width="7" opacity=".6"/>'
-    rings = "".join(f'<circle cx="{x(value)}" cy="{HEIGHT / 2}" r="3.2" fill="none" stroke="currentColor" stroke-width="1.6"/>' for value in values)
+    bar = (
+        ""
+        if math.isnan(low)
+        else f'<path d="M{x(low)} {HEIGHT / 2}H{x(high)}" stroke="{ink}" stroke-width="7" opacity=".6"/>'
+    )
+    rings = "".join(
+        f'<circle cx="{x(value)}" cy="{HEIGHT / 2}" r="3.2" fill="none" stroke="currentColor" stroke-width="1.6"/>'
+        for value in values
+    )
     return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" aria-hidden="true"><path d="M{WIDTH / 2} 0V{HEIGHT}" stroke="currentColor" opacity=".5"/>{bar}{rings}</svg>'

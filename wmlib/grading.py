@@ -89,10 +89,14 @@ def _steps(cells: list[dict[str, Any]], submitted: Any) -> list[dict[str, Any]]:
         key = str(facts.get("grade_id")) if isinstance(facts, dict) else ""
         first = key in known and key not in answers
         place = key if key in known else place
-        source = cell["source"].encode(errors="replace").decode()  # half a character cannot be written again
+        source = (
+            cell["source"].encode(errors="replace").decode()
+        )  # half a character cannot be written again
         if first and key in {entry["id"] for entry in cells if entry["role"] == "answer"}:
             answers[key] = source
-        elif cell["cell_type"] == "code" and source.strip() and (key not in known or key in answers):
+        elif (
+            cell["cell_type"] == "code" and source.strip() and (key not in known or key in answers)
+        ):
             extras.setdefault(place, []).append(source)
 
     def added(key: str) -> list[dict[str, Any]]:
@@ -102,7 +106,14 @@ def _steps(cells: list[dict[str, Any]], submitted: Any) -> list[dict[str, Any]]:
     for cell in cells:
         if cell["role"] == "answer":
             made += [{**cell, "source": answers[cell["id"]]}] if cell["id"] in answers else []
-            made += [*added(cell["id"]), {"role": "mark", "id": cell["id"] + MARK, "source": "# Tried on numbers drawn for this course:"}]
+            made += [
+                *added(cell["id"]),
+                {
+                    "role": "mark",
+                    "id": cell["id"] + MARK,
+                    "source": "# Tried on numbers drawn for this course:",
+                },
+            ]
         elif cell["role"] == "check":
             made += added(cell["id"])
         elif cell["id"] != "head":
@@ -113,7 +124,11 @@ def _steps(cells: list[dict[str, Any]], submitted: Any) -> list[dict[str, Any]]:
 def _tries(steps: list[dict[str, Any]], exercise: str) -> Iterator[list[dict[str, Any]]]:
     """The ways to try one answer: after all that comes before it, without the other answers, and alone with the chapter's code."""
     ends = next(number for number, step in enumerate(steps) if step["id"] == exercise + MARK)
-    before = [step for step in steps[: ends + 1] if step["role"] != "mark" or step["id"] == exercise + MARK]
+    before = [
+        step
+        for step in steps[: ends + 1]
+        if step["role"] != "mark" or step["id"] == exercise + MARK
+    ]
     yield before
     without = [step for step in before if step["role"] != "answer" or step["id"] == exercise]
     if without != before:
@@ -142,7 +157,9 @@ class _Trial:
                 if best[key].points >= exercise.points or time.monotonic() > deadline:
                     break
                 if number:  # the first way has been gone, with all answers in one process
-                    best[key] = max(best[key], self._once(some, deadline)[key], key=lambda mark: mark.points)
+                    best[key] = max(
+                        best[key], self._once(some, deadline)[key], key=lambda mark: mark.points
+                    )
         return best
 
     def _once(self, steps: list[dict[str, Any]], deadline: float) -> dict[str, Mark]:
@@ -156,7 +173,9 @@ class _Trial:
                     found[key] = self._mark(process, self.exercises[key], raised.get(key, ""))
                 elif step["role"] != "text" and not process.stopped:
                     try:
-                        raised[step["id"]] = process.run(step["source"], jail.START if step["role"] == "setup" else self.seconds)
+                        raised[step["id"]] = process.run(
+                            step["source"], jail.START if step["role"] == "setup" else self.seconds
+                        )
                     except jail.StoppedError as error:
                         raised[step["id"]] = str(error)
         return found
@@ -175,12 +194,30 @@ class _Trial:
         missing = f"Expected a definition of {exercise.name}"
         try:
             if not process.has(exercise.name):
-                return Mark(0.0, exercise.points, [f"{missing}, but its cell raised {raised}." if raised else f"{missing}; there is none."])
+                return Mark(
+                    0.0,
+                    exercise.points,
+                    [
+                        f"{missing}, but its cell raised {raised}."
+                        if raised
+                        else f"{missing}; there is none."
+                    ],
+                )
         except jail.StoppedError as error:
-            return Mark(0.0, exercise.points, [f"{missing} that can be tried, but {error}{'' if str(error)[-1] in '.?!' else '.'}"])
+            return Mark(
+                0.0,
+                exercise.points,
+                [
+                    f"{missing} that can be tried, but {error}{'' if str(error)[-1] in '.?!' else '.'}"
+                ],
+            )
         verdicts = marking.verdicts(self.module, exercise.name, answer, self.seed)
         points = round(exercise.points * sum(right for right, _ in verdicts) / len(verdicts), 2)
-        return Mark(points, exercise.points, [f"{'+' if right else '-'} {sentence}" for right, sentence in verdicts])
+        return Mark(
+            points,
+            exercise.points,
+            [f"{'+' if right else '-'} {sentence}" for right, sentence in verdicts],
+        )
 
 
 def submissions(folder: Path) -> dict[str, Path | None]:
@@ -190,13 +227,22 @@ def submissions(folder: Path) -> dict[str, Path | None]:
         InputError: if the folder is missing or empty.
     """
     if not folder.is_dir():
-        raise InputError(f"There is no folder {folder}. Expected the folder with the students' notebooks.")
+        raise InputError(
+            f"There is no folder {folder}. Expected the folder with the students' notebooks."
+        )
 
     def plain(path: Path) -> bool:  # a link could show another's work
         return path.is_file() and not path.is_symlink()
 
     def named(name: str) -> str:  # a name of other bytes than text cannot be written
-        return "".join(sign for sign in os.fsencode(name)[:200].decode(errors="replace") if sign.isprintable()) or "no name"
+        return (
+            "".join(
+                sign
+                for sign in os.fsencode(name)[:200].decode(errors="replace")
+                if sign.isprintable()
+            )
+            or "no name"
+        )
 
     found: dict[str, Path | None] = {}
     for path in sorted(folder.iterdir()):
@@ -204,15 +250,21 @@ def submissions(folder: Path) -> dict[str, Path | None]:
             continue
         if path.is_dir():
             inside = [file for file in path.glob("*.ipynb") if plain(file)]
-            found[named(path.name)] = inside[0] if len(inside) == 1 and not path.is_symlink() else None
+            found[named(path.name)] = (
+                inside[0] if len(inside) == 1 and not path.is_symlink() else None
+            )
         elif path.suffix == ".ipynb" or path.stem not in found:
             found[named(path.stem)] = path if plain(path) else None
     if not found:
-        raise InputError(f"{folder} is empty: expected a notebook for each student, NAME.ipynb, or a folder NAME that holds one.")
+        raise InputError(
+            f"{folder} is empty: expected a notebook for each student, NAME.ipynb, or a folder NAME that holds one."
+        )
     return found
 
 
-def _trial(chapter: Path, seed: str, seconds: float, walls: bool) -> tuple[list[dict[str, Any]], _Trial]:
+def _trial(
+    chapter: Path, seed: str, seconds: float, walls: bool
+) -> tuple[list[dict[str, Any]], _Trial]:
     """A chapter's cells, and how its answers are tried.
 
     Raises:
@@ -226,8 +278,12 @@ def _trial(chapter: Path, seed: str, seconds: float, walls: bool) -> tuple[list[
     cases = chapter.resolve().parent / "graded" / f"{chapter.stem}.py"
     module = marking.load(cases)
     if missing := [exercise.name for exercise in found if not hasattr(module, exercise.name)]:
-        raise InputError(f"{cases} has no function {missing[0]}: it says what is marked in that exercise.")
-    return cells, _Trial({exercise.id: exercise for exercise in found}, module, seed, seconds, walls)
+        raise InputError(
+            f"{cases} has no function {missing[0]}: it says what is marked in that exercise."
+        )
+    return cells, _Trial(
+        {exercise.id: exercise for exercise in found}, module, seed, seconds, walls
+    )
 
 
 def _read(path: Path | None) -> Any:
@@ -268,27 +324,43 @@ def grade(
     handed = submissions(Path(folder))
     if not unsafe and (reason := jail.why_not()):
         raise InputError(reason)
-    grades = {student: Grade(student, {exercise.id: 0.0 for exercise in found}) for student in handed}
+    grades = {
+        student: Grade(student, {exercise.id: 0.0 for exercise in found}) for student in handed
+    }
     with new_artefact(out) as made, tempfile.TemporaryDirectory() as temporary:
-        course, ids = Path(temporary), {f"s{number}": student for number, student in enumerate(handed)}  # nbgrader takes no odd names
+        course, ids = (
+            Path(temporary),
+            {f"s{number}": student for number, student in enumerate(handed)},
+        )  # nbgrader takes no odd names
         blank = {exercise.id: Mark(0.0, exercise.points, []) for exercise in found}
-        _write(course / "source" / name / f"{name}.ipynb", _marked(_steps(cells, as_notebook(cells)), blank))
+        _write(
+            course / "source" / name / f"{name}.ipynb",
+            _marked(_steps(cells, as_notebook(cells)), blank),
+        )
         for key, student in list(ids.items()):
             try:
                 steps = _steps(cells, _read(handed[student]))
                 marks = trial.marks(steps)
-                grades[student].points |= {exercise: mark.points for exercise, mark in marks.items()}
-                grades[student].told = "\n\n".join(f"{exercise}: {mark.text}" for exercise, mark in marks.items())
+                grades[student].points |= {
+                    exercise: mark.points for exercise, mark in marks.items()
+                }
+                grades[student].told = "\n\n".join(
+                    f"{exercise}: {mark.text}" for exercise, mark in marks.items()
+                )
                 _write(course / "submitted" / key / name / f"{name}.ipynb", _marked(steps, marks))
             except InputError as error:
-                grades[student].remark = f"{error} Expected the file that `wmlib classroom release` made, with your answers in it."
+                grades[
+                    student
+                ].remark = f"{error} Expected the file that `wmlib classroom release` made, with your answers in it."
                 ids.pop(key)
             say(grades[student])
         for key, page in graded(course, name, list(ids)):
             grades[ids[key]].page = page
         (made / "feedback").mkdir()
         for student, grade in grades.items():
-            (made / "feedback" / f"{student}.html").write_text(_page(grade, name, found), encoding="utf-8")
+            (made / "feedback" / f"{student}.html").write_text(
+                _page(grade, name, found), encoding="utf-8"
+            )
         (made / "grades.csv").write_text(_table(grades.values(), found), encoding="utf-8")
     return list(grades.values())
 
@@ -298,7 +370,11 @@ def _marked(steps: list[dict[str, Any]], marks: dict[str, Mark]) -> list[dict[st
     found = []
     for step in steps:
         mark = marks[step["id"].removesuffix(MARK)] if step["role"] == "mark" else None
-        found.append(step if mark is None else {**step, "points": mark.of, "earned": mark.points, "told": mark.text})
+        found.append(
+            step
+            if mark is None
+            else {**step, "points": mark.of, "earned": mark.points, "told": mark.text}
+        )
     return found
 
 
@@ -306,7 +382,7 @@ def _write(path: Path, cells: list[dict[str, Any]]) -> None:
     import nbformat
 
     path.parent.mkdir(parents=True)
-    nbformat.write(as_notebook(cells), path)  # type: ignore[no-untyped-call,unused-ignore]
+    nbformat.write(as_notebook(cells), path)
 
 
 def _page(grade: Grade, name: str, found: list[Exercise]) -> str:
@@ -315,10 +391,18 @@ def _page(grade: Grade, name: str, found: list[Exercise]) -> str:
     if grade.page:
         page = re.sub(r"<script[^>]*\bsrc=\"https?:.*?</script>", "", grade.page, flags=re.S)
         page = re.sub(rf'(<a href="#([a-z0-9-]+){MARK}">)Test cell</a>', r"\1\2</a>", page)
-        page = re.sub(rf"Grade cell: <code>([a-z0-9-]+){MARK}</code>", r"\1", page).replace("Student's answer", "Your answer")
+        page = re.sub(rf"Grade cell: <code>([a-z0-9-]+){MARK}</code>", r"\1", page).replace(
+            "Student's answer", "Your answer"
+        )
         who = html.escape(grade.student)
-        page = page.replace(f"{name} (Score", f"{who}: {name} (Score").replace("<title>", f"<title>{who}: ", 1)
-        return page.replace("</head>", "<style>pre { white-space: pre-wrap !important; word-break: normal !important } .prompt { display: none }</style></head>", 1)
+        page = page.replace(f"{name} (Score", f"{who}: {name} (Score").replace(
+            "<title>", f"<title>{who}: ", 1
+        )
+        return page.replace(
+            "</head>",
+            "<style>pre { white-space: pre-wrap !important; word-break: normal !important } .prompt { display: none }</style></head>",
+            1,
+        )
     title, reason = html.escape(f"{grade.student}: {name}"), html.escape(grade.remark or grade.told)
     return _PAGE.format(title=title, points=grade.total, total=total, reason=reason)
 
@@ -330,11 +414,21 @@ def _table(grades: Iterable[Grade], found: list[Exercise]) -> str:
     rows.writerow(["student", *(exercise.id for exercise in found), "points", "of", "remark"])
     for grade in grades:
         points = [f"{grade.points[exercise.id]:g}" for exercise in found]
-        rows.writerow([grade.student, *points, f"{grade.total:g}", f"{sum(exercise.points for exercise in found):g}", grade.remark])
+        rows.writerow(
+            [
+                grade.student,
+                *points,
+                f"{grade.total:g}",
+                f"{sum(exercise.points for exercise in found):g}",
+                grade.remark,
+            ]
+        )
     return text.getvalue()
 
 
-def check(notebook: str | Path, chapter: str | Path | None = None, seconds: float = 30.0) -> dict[str, Mark]:
+def check(
+    notebook: str | Path, chapter: str | Path | None = None, seconds: float = 30.0
+) -> dict[str, Mark]:
     """Marks a student's own notebook on numbers that are no secret, as any program of theirs.
 
     Args:
@@ -348,15 +442,24 @@ def check(notebook: str | Path, chapter: str | Path | None = None, seconds: floa
     Raises:
         InputError: if the notebook or its chapter cannot be found or read.
     """
-    submitted = _read(Path(notebook)) if Path(notebook).is_file() else classroom.read_notebook(Path(notebook))
+    submitted = (
+        _read(Path(notebook))
+        if Path(notebook).is_file()
+        else classroom.read_notebook(Path(notebook))
+    )
     if chapter is None:
         facts = submitted.metadata.get("wmlib")
-        name = Path(str(facts.get("chapter")) if isinstance(facts, dict) else Path(notebook).stem).name + ".ipynb"
+        name = (
+            Path(str(facts.get("chapter")) if isinstance(facts, dict) else Path(notebook).stem).name
+            + ".ipynb"
+        )
         book = Path(__file__).resolve().parent.parent
         places = [book / folder / name for folder in ("chapters", "assignments")]
         chapter = next((place for place in places if place.is_file()), None)
         if chapter is None:
-            raise InputError(f"{Path(notebook).name} belongs to no chapter that is here ({name}). Give its chapter with --chapter.")
+            raise InputError(
+                f"{Path(notebook).name} belongs to no chapter that is here ({name}). Give its chapter with --chapter."
+            )
     cells, trial = _trial(Path(chapter), "check", seconds, walls=False)
     return trial.marks(_steps(cells, submitted))
 
@@ -388,17 +491,30 @@ def _grade_command(options: argparse.Namespace) -> None:
     of = sum(exercise.points for exercise in classroom.assignment(options.chapter)[1])
 
     def say(grade: Grade) -> None:
-        print(f"  {grade.student:24} {grade.total:g} of {of:g}  {grade.remark}".rstrip(), flush=True)
+        print(
+            f"  {grade.student:24} {grade.total:g} of {of:g}  {grade.remark}".rstrip(), flush=True
+        )
 
     if not os.environ.get(marking.SEED):
-        print(f"  {marking.SEED} is not set: the numbers are those that anyone can draw who has the book.", flush=True)
-    grades = grade(options.folder, options.chapter, options.out, options.seconds, say, options.unsafe)
-    print(f"{len(grades)} graded: {options.out}/grades.csv, and a page for each in {options.out}/feedback/")
+        print(
+            f"  {marking.SEED} is not set: the numbers are those that anyone can draw who has the book.",
+            flush=True,
+        )
+    grades = grade(
+        options.folder, options.chapter, options.out, options.seconds, say, options.unsafe
+    )
+    print(
+        f"{len(grades)} graded: {options.out}/grades.csv, and a page for each in {options.out}/feedback/"
+    )
 
 
 def add_stage(stages: Any) -> None:
     """The commands of a class: `release` and `grade` for the teacher, `check` for a student."""
-    top = stages.add_parser("classroom", help="release, check and grade exercises", description="Students' copies of a chapter's exercises, and their grades.")
+    top = stages.add_parser(
+        "classroom",
+        help="release, check and grade exercises",
+        description="Students' copies of a chapter's exercises, and their grades.",
+    )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     command = commands.add_parser(
         "release", help="write the students' copy", description="Write a chapter's exercises as a notebook without the solutions.",
@@ -412,20 +528,35 @@ def add_stage(stages: Any) -> None:
         epilog="example: wmlib classroom check 01_why_dream.ipynb",
     )  # fmt: skip
     command.add_argument("notebook", help="the students' copy, with your answers in it")
-    command.add_argument("--chapter", help="the chapter it was made from (default: found by its name)")
+    command.add_argument(
+        "--chapter", help="the chapter it was made from (default: found by its name)"
+    )
     command.set_defaults(run=_check_command)
     _seconds(command)
     command = commands.add_parser(
         "grade", help="grade submissions", description="Grade a folder of submissions: grades.csv, and a page of feedback for each student.",
         epilog="example: WM_COURSE_SEED=our-secret wmlib classroom grade handed_in --chapter chapters/01_why_dream.ipynb --out graded",
     )  # fmt: skip
-    command.add_argument("folder", help="the submissions: NAME.ipynb, or folders NAME with a notebook in each")
-    command.add_argument("--chapter", required=True, help="the chapter's notebook, with the solutions")
+    command.add_argument(
+        "folder", help="the submissions: NAME.ipynb, or folders NAME with a notebook in each"
+    )
+    command.add_argument(
+        "--chapter", required=True, help="the chapter's notebook, with the solutions"
+    )
     command.add_argument("--out", required=True, help="the folder to make; it must not exist")
-    command.add_argument("--unsafe", action="store_true", help="run the students' code without bubblewrap's walls: it can do what you can")
+    command.add_argument(
+        "--unsafe",
+        action="store_true",
+        help="run the students' code without bubblewrap's walls: it can do what you can",
+    )
     command.set_defaults(run=_grade_command)
     _seconds(command)
 
 
 def _seconds(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--seconds", type=float, default=30.0, help="how long one cell may take (default: %(default)g)")
+    command.add_argument(
+        "--seconds",
+        type=float,
+        default=30.0,
+        help="how long one cell may take (default: %(default)g)",
+    )

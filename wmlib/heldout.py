@@ -36,7 +36,9 @@ def seen(model: Vae, episodes: Episodes) -> Array:
     if model.x_dim == episodes.body.physics_dim:
         return episodes.physics
     if episodes.obs is None:
-        raise InputError("This V sees full observations, and these episodes hold only the physical state. Give it episodes.replayed().")
+        raise InputError(
+            "This V sees full observations, and these episodes hold only the physical state. Give it episodes.replayed()."
+        )
     return episodes.obs
 
 
@@ -56,7 +58,11 @@ def r2(model: Vae, episodes: Episodes, rng: np.random.Generator | None = None) -
     error = np.square((model.reconstruct(truth, rng) - truth) / model.std).mean(axis=0)
     variance = np.square((truth - model.mean) / model.std).mean(axis=0)
     values = np.where(variance > STILL, 1 - error / np.maximum(variance, STILL), np.nan)
-    return {name: values[part] for name, part in episodes.body.obs_slices.items() if part.stop <= model.x_dim}
+    return {
+        name: values[part]
+        for name, part in episodes.body.obs_slices.items()
+        if part.stop <= model.x_dim
+    }
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +93,15 @@ class OpenLoop:
             return np.asarray(self.error(part) / self.copy_error(part))
 
 
-def open_loop(model: Vae, episodes: Episodes, dream: Dreamer, *, horizon: int = 25, watched: int = 4, stride: int = 4) -> OpenLoop:
+def open_loop(
+    model: Vae,
+    episodes: Episodes,
+    dream: Dreamer,
+    *,
+    horizon: int = 25,
+    watched: int = 4,
+    stride: int = 4,
+) -> OpenLoop:
     """Watches some real steps, then dreams on with the real actions, and compares with what really followed.
 
     Args:
@@ -111,7 +125,9 @@ def open_loop(model: Vae, episodes: Episodes, dream: Dreamer, *, horizon: int = 
     return OpenLoop(mse(dreamed), mse(np.broadcast_to(last, truth.shape)), alive.sum(axis=0))
 
 
-def _starts(episodes: Episodes, states: Array, watched: int, horizon: int, stride: int) -> tuple[Array, NDArray[Any], NDArray[np.bool_]]:
+def _starts(
+    episodes: Episodes, states: Array, watched: int, horizon: int, stride: int
+) -> tuple[Array, NDArray[Any], NDArray[np.bool_]]:
     """Every start with `watched` steps before it and at least one after: states (W, watched + horizon + 1, D), actions, alive (W, horizon).
 
     Past an episode's end its last state stands still, and `alive` is false.
@@ -121,7 +137,9 @@ def _starts(episodes: Episodes, states: Array, watched: int, horizon: int, strid
     """
     n_starts = np.maximum(0, -(-(episodes.lengths - watched) // stride))
     if not n_starts.any():
-        raise InputError(f"No episode has more than {watched} steps; give longer ones, or watch fewer.")
+        raise InputError(
+            f"No episode has more than {watched} steps; give longer ones, or watch fewer."
+        )
     episode = np.repeat(np.arange(len(episodes)), n_starts)
     first = (np.arange(len(episode)) - np.repeat(np.cumsum(n_starts) - n_starts, n_starts)) * stride
     offset = first[:, None] + np.arange(watched + horizon + 1)
@@ -134,11 +152,23 @@ def _starts(episodes: Episodes, states: Array, watched: int, horizon: int, strid
 
 def vae_report(model: Vae, episodes: Episodes, rng: np.random.Generator) -> str:
     """The held-out table of a V as text: R^2 of each part, codes sampled and not, and KL."""
-    lines = [f"{len(episodes)} held-out episodes, {episodes.n_steps:,} steps; units: standard deviations of the training data", "", "V            R^2, z sampled   R^2, z = mu   worst number"]
+    lines = [
+        f"{len(episodes)} held-out episodes, {episodes.n_steps:,} steps; units: standard deviations of the training data",
+        "",
+        "V            R^2, z sampled   R^2, z = mu   worst number",
+    ]
     sampled, mean = r2(model, episodes, rng), r2(model, episodes)
-    lines += [f"{name:12} {np.nanmean(sampled[name]):15.4f} {np.nanmean(mean[name]):13.4f} {np.nanmin(sampled[name]):14.4f}" for name in sampled]
+    lines += [
+        f"{name:12} {np.nanmean(sampled[name]):15.4f} {np.nanmean(mean[name]):13.4f} {np.nanmin(sampled[name]):14.4f}"
+        for name in sampled
+    ]
     kl = model.kl(seen(model, episodes))
-    return "\n".join([*lines, f"KL {kl.sum():.1f} nats over {model.z_dim} numbers of z; {int((kl > ACTIVE).sum())} of them active (above {ACTIVE:g} nats)"])
+    return "\n".join(
+        [
+            *lines,
+            f"KL {kl.sum():.1f} nats over {model.z_dim} numbers of z; {int((kl > ACTIVE).sum())} of them active (above {ACTIVE:g} nats)",
+        ]
+    )
 
 
 def report(world: World, episodes: Episodes, *, seed: int = 0, horizon: int = 25) -> str:
@@ -147,17 +177,36 @@ def report(world: World, episodes: Episodes, *, seed: int = 0, horizon: int = 25
     rng = np.random.default_rng([seed, 3])
     lines = [vae_report(v, episodes, rng), ""]
     runs = {
-        "M, sampled": open_loop(v, episodes, lambda *seen: world.dream(*seen, rng=rng), horizon=horizon),
-        "M, mean": open_loop(v, episodes, lambda *seen: world.dream(*seen, rng=rng, sample=False), horizon=horizon),
+        "M, sampled": open_loop(
+            v, episodes, lambda *seen: world.dream(*seen, rng=rng), horizon=horizon
+        ),
+        "M, mean": open_loop(
+            v, episodes, lambda *seen: world.dream(*seen, rng=rng, sample=False), horizon=horizon
+        ),
     }
     first = next(iter(runs.values()))
-    parts = {"all": slice(0, body.physics_dim), "qpos": body.obs_slices["qpos"], "qvel": body.obs_slices["qvel"]}
+    parts = {
+        "all": slice(0, body.physics_dim),
+        "qpos": body.obs_slices["qpos"],
+        "qvel": body.obs_slices["qvel"],
+    }
     for part, numbers in parts.items():
-        lines.append(f"{part:5}  k  survivors  copy-last" + "".join(f"{name:>14}{'ratio':>8}" for name in runs))
+        lines.append(
+            f"{part:5}  k  survivors  copy-last"
+            + "".join(f"{name:>14}{'ratio':>8}" for name in runs)
+        )
         for k in [k for k in (1, 2, 3, 5, 10, 15, 20, 25, 50) if k <= horizon]:
-            cells = "".join(f"{run.error(numbers)[k - 1]:14.3f}{run.ratio(numbers)[k - 1]:8.2f}" for run in runs.values())
-            lines.append(f"{'':5} {k:2} {first.survivors[k - 1]:10} {first.copy_error(numbers)[k - 1]:10.3f}{cells}")
+            cells = "".join(
+                f"{run.error(numbers)[k - 1]:14.3f}{run.ratio(numbers)[k - 1]:8.2f}"
+                for run in runs.values()
+            )
+            lines.append(
+                f"{'':5} {k:2} {first.survivors[k - 1]:10} {first.copy_error(numbers)[k - 1]:10.3f}{cells}"
+            )
     for name, run in runs.items():
         below = int((run.ratio() < 1).sum())
-        lines.append(f"{name}: below copy-last at {below} of {horizon} k" + (f"; at k = 10 {run.ratio()[9]:.2f} of it" if horizon >= 10 else ""))
+        lines.append(
+            f"{name}: below copy-last at {below} of {horizon} k"
+            + (f"; at k = 10 {run.ratio()[9]:.2f} of it" if horizon >= 10 else "")
+        )
     return "\n".join(lines)

@@ -33,7 +33,9 @@ ROOM = 1.2
 """Another round begins only if this many times its usual real steps are left."""
 
 
-def gather(loop: Loop, policy: Policy, begun: int, n: int, max_steps: int | None = None) -> Episodes:
+def gather(
+    loop: Loop, policy: Policy, begun: int, n: int, max_steps: int | None = None
+) -> Episodes:
     """n real episodes on the run's next training seeds, after the `begun` that it has used; none of their steps is thrown away."""
     seeds = scales.run_seeds(scales.TRAINING_SEEDS, loop.seed)[begun : begun + n]
     body = bodies.get(loop.body)
@@ -49,7 +51,9 @@ def begin(loop: Loop) -> Run:
     loop.check()
     act, left, begun = POLICIES[loop.policy](bodies.get(loop.body)), loop.first, 0
     parts: list[Episodes] = []
-    while not parts or left >= FEW:  # so many episodes that they would have room even if each were long
+    while (
+        not parts or left >= FEW
+    ):  # so many episodes that they would have room even if each were long
         n = min(loop.episodes, max(1, left // LONG))
         parts.append(gather(loop, act, begun, n, left // n))
         left, begun = left - parts[-1].n_steps, begun + n
@@ -63,19 +67,38 @@ def one_round(run: Run, loop: Loop, folder: Path | None = None) -> dict[str, Any
     """One round: gather (the first one's experience is there already), learn, dream. Returns its row of the log."""
     number = len(run.log)
     if number:
-        world = run.model if isinstance(run.model, World) and run.linear.features not in REAL else None
-        awake = Waking(world, run.linear, run.params, param_noise=loop.param_noise, action_noise=loop.action_noise)
-        limit = min(run.linear.body.max_steps, max(1, (loop.steps - run.real_steps) // loop.episodes))
-        run.experience.append(gather(loop, awake, sum(map(len, run.experience)), loop.episodes, limit))
+        world = (
+            run.model if isinstance(run.model, World) and run.linear.features not in REAL else None
+        )
+        awake = Waking(
+            world,
+            run.linear,
+            run.params,
+            param_noise=loop.param_noise,
+            action_noise=loop.action_noise,
+        )
+        limit = min(
+            run.linear.body.max_steps, max(1, (loop.steps - run.real_steps) // loop.episodes)
+        )
+        run.experience.append(
+            gather(loop, awake, sum(map(len, run.experience)), loop.episodes, limit)
+        )
     newest, seed = run.experience[-1], 1_000 * loop.seed + number
     run.model, losses = refit.fit(run.model, run.data, loop.study, first=not number, seed=seed)
     if loop.fresh:
         run.linear = asleep.linear_for(run.model, run.data, loop.features)
         run.params = np.zeros(run.linear.n_params)
     dream = loop.sleep.dream
-    horizon = min(run.linear.body.max_steps, max(dream.horizon, int(LONGER * np.percentile(newest.lengths, 80)) if number else 0))
-    sleep = dataclasses.replace(loop.sleep, seed=seed, dream=dataclasses.replace(dream, horizon=horizon))
-    night = asleep.evolve(run.model, run.linear, newest, sleep, params=run.params, folder=folder, say=None)
+    horizon = min(
+        run.linear.body.max_steps,
+        max(dream.horizon, int(LONGER * np.percentile(newest.lengths, 80)) if number else 0),
+    )
+    sleep = dataclasses.replace(
+        loop.sleep, seed=seed, dream=dataclasses.replace(dream, horizon=horizon)
+    )
+    night = asleep.evolve(
+        run.model, run.linear, newest, sleep, params=run.params, folder=folder, say=None
+    )
     run.params = night.params
     dreamed = night.dreamed_steps + (run.log[-1]["dreamed_steps"] if run.log else 0)
     return {
@@ -86,10 +109,15 @@ def one_round(run: Run, loop: Loop, folder: Path | None = None) -> dict[str, Any
 
 def done(run: Run, loop: Loop) -> bool:
     """Whether another round would not fit into the real steps that are left."""
-    return bool(run.log) and loop.steps - run.real_steps < ROOM * loop.episodes * run.log[-1]["gathered_steps"]
+    return (
+        bool(run.log)
+        and loop.steps - run.real_steps < ROOM * loop.episodes * run.log[-1]["gathered_steps"]
+    )
 
 
-def iterate(loop: Loop, *, folder: Path | None = None, say: Callable[[str], None] | None = print) -> Run:
+def iterate(
+    loop: Loop, *, folder: Path | None = None, say: Callable[[str], None] | None = print
+) -> Run:
     """Goes round until the real steps are spent.
 
     Args:
@@ -119,29 +147,57 @@ def line(row: Mapping[str, Any], steps: int) -> str:
     )
 
 
-def train(loop: Loop, out: str | Path, *, command: str = "", say: Callable[[str], None] = print) -> Controller:
+def train(
+    loop: Loop, out: str | Path, *, command: str = "", say: Callable[[str], None] = print
+) -> Controller:
     """Goes round in `OUT.run/`, resuming what is there; then writes the model to `OUT-model`, the experience to `OUT-experience`, and C to `out`.
 
     Raises:
         InputError: in one line, whatever is wrong with what was given.
     """
     loop.check()
-    beside = {name: Path(out).with_name(f"{Path(out).name}-{name}") for name in ("model", "experience")}
+    beside = {
+        name: Path(out).with_name(f"{Path(out).name}-{name}") for name in ("model", "experience")
+    }
     with runs.run_folder(out) as folder:
-        if taken := [path for path in beside.values() if path.exists() and not (folder / CHECKPOINT).exists()]:
-            raise InputError(f"{taken[0]} exists already. Nothing was overwritten: remove it, or give another --out.")
+        if taken := [
+            path for path in beside.values() if path.exists() and not (folder / CHECKPOINT).exists()
+        ]:
+            raise InputError(
+                f"{taken[0]} exists already. Nothing was overwritten: remove it, or give another --out."
+            )
         clock = runs.Clock(folder)
         run = iterate(loop, folder=folder, say=clock.say(say))
         made = Controller(run.linear, run.params)
-        facts: dict[str, Any] = {"seed": loop.seed, "real_steps": run.real_steps, "budget": loop.steps, "command": command}
+        facts: dict[str, Any] = {
+            "seed": loop.seed,
+            "real_steps": run.real_steps,
+            "budget": loop.steps,
+            "command": command,
+        }
         how = f"{'iterated' if len(run.log) > 1 else 'one-shot'} {loop.model}"
         if not beside["experience"].exists():
             with runs.new_artefact(beside["experience"]) as fresh:
-                run.data.write(fresh, seconds=clock.seconds, policy=f"{loop.policy}, then C with noise", seed=loop.seed, budget=loop.steps, command=command)
+                run.data.write(
+                    fresh,
+                    seconds=clock.seconds,
+                    policy=f"{loop.policy}, then C with noise",
+                    seed=loop.seed,
+                    budget=loop.steps,
+                    command=command,
+                )
         if not beside["model"].exists():
             if isinstance(run.model, Ensemble):
                 run.model.save(run.linear.body, beside["model"], seconds=clock.seconds, **facts)
             else:
                 run.model.save(beside["model"], seconds=clock.seconds, **facts)
-        made.save(out, seconds=clock.seconds, log=run.log, world=run.model.fingerprint, **facts, dreamed=run.log[-1]["dreamed"], search={"strategy": how, **loop.about()})
+        made.save(
+            out,
+            seconds=clock.seconds,
+            log=run.log,
+            world=run.model.fingerprint,
+            **facts,
+            dreamed=run.log[-1]["dreamed"],
+            search={"strategy": how, **loop.about()},
+        )
     return made

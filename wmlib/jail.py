@@ -63,7 +63,13 @@ def encode(value: Any) -> Any:
         array = np.asarray(value)
         array = array.astype(float) if array.dtype == object else array  # such as fractions
         if array.dtype.kind in "biuf" and array.nbytes <= REPLY // 2:
-            return {"array": [array.dtype.str, list(array.shape), base64.b64encode(np.ascontiguousarray(array).tobytes()).decode()]}
+            return {
+                "array": [
+                    array.dtype.str,
+                    list(array.shape),
+                    base64.b64encode(np.ascontiguousarray(array).tobytes()).decode(),
+                ]
+            }
     return {"thing": f"{type(value).__name__} {value!r:.40}"}
 
 
@@ -86,7 +92,9 @@ def decode(data: Any) -> Any:
         dtype, shape, text = content
         if not NUMBERS.fullmatch(dtype):
             raise ValueError(f"an array of {dtype!r:.20}")
-        return np.frombuffer(base64.b64decode(text, validate=True), dtype=dtype).reshape(shape).copy()
+        return (
+            np.frombuffer(base64.b64decode(text, validate=True), dtype=dtype).reshape(shape).copy()
+        )
     return Thing(_line(content, 80))
 
 
@@ -115,16 +123,37 @@ def why_not() -> str:
 def _shown() -> list[str]:
     """What the process may read, besides the system's programs: this Python, its packages, the library and the book's data."""
     packages = [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
-    wanted = [sys.prefix, sys.base_prefix, os.path.realpath(sys.base_prefix), *packages, str(Path(__file__).resolve().parent)]
+    wanted = [
+        sys.prefix,
+        sys.base_prefix,
+        os.path.realpath(sys.base_prefix),
+        *packages,
+        str(Path(__file__).resolve().parent),
+    ]
     with contextlib.suppress(InputError):
         wanted.append(str(data_folder()))
-    return [path for path in dict.fromkeys(wanted) if Path(path).is_dir() and not path.startswith("/usr/")]
+    return [
+        path
+        for path in dict.fromkeys(wanted)
+        if Path(path).is_dir() and not path.startswith("/usr/")
+    ]
 
 
 def _walls() -> list[str]:
     """bubblewrap, and what it is to build."""
-    words = [shutil.which("bwrap") or "bwrap", "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try", "--die-with-parent", "--new-session"]
-    if os.getuid() == 0:  # a process of root's cannot be kept from forking: it becomes nobody as soon as the walls stand
+    words = [
+        shutil.which("bwrap") or "bwrap",
+        "--unshare-ipc",
+        "--unshare-pid",
+        "--unshare-net",
+        "--unshare-uts",
+        "--unshare-cgroup-try",
+        "--die-with-parent",
+        "--new-session",
+    ]
+    if (
+        os.getuid() == 0
+    ):  # a process of root's cannot be kept from forking: it becomes nobody as soon as the walls stand
         words += ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
     words += ["--ro-bind", "/usr", "/usr"]
     for path in ("/bin", "/sbin", "/lib", "/lib64", "/lib32"):
@@ -135,9 +164,16 @@ def _walls() -> list[str]:
     words += ["--proc", "/proc", "--dev", "/dev"]
     for path in ("/dev/shm", "/tmp"):
         words += ["--perms", "1777", "--size", str(256 * 10**6), "--tmpfs", path]
-    files = [path for path in ("/etc/ld.so.cache", "/etc/localtime", "/etc/fonts", "/etc/alternatives") if os.path.exists(path)]
+    files = [
+        path
+        for path in ("/etc/ld.so.cache", "/etc/localtime", "/etc/fonts", "/etc/alternatives")
+        if os.path.exists(path)
+    ]
     shown = [*files, *_shown()]
-    for parent in sorted({str(parent) for path in shown for parent in Path(path).parents} - {"/", "/tmp", "/usr", "/dev"}):
+    for parent in sorted(
+        {str(parent) for path in shown for parent in Path(path).parents}
+        - {"/", "/tmp", "/usr", "/dev"}
+    ):
         words += ["--perms", "0755", "--dir", parent]
     for path in shown:
         words += ["--ro-bind", path, path]
@@ -162,7 +198,9 @@ def _memory(top: int) -> int:
     total = 0
     for process in _tree(top):
         with contextlib.suppress(OSError, AttributeError):
-            found = re.search(r"^Pss:\s+(\d+) kB", Path("/proc", str(process), "smaps_rollup").read_text(), re.M)
+            found = re.search(
+                r"^Pss:\s+(\d+) kB", Path("/proc", str(process), "smaps_rollup").read_text(), re.M
+            )
             total += 1024 * int(found[1])  # type: ignore[index]
     return total
 
@@ -172,7 +210,11 @@ def _threads(user: int) -> int:
     total = 0
     for entry in os.listdir("/proc") if os.path.isdir("/proc") else []:
         with contextlib.suppress(OSError):
-            total += len(os.listdir(f"/proc/{entry}/task")) if entry.isdigit() and os.stat(f"/proc/{entry}").st_uid == user else 0
+            total += (
+                len(os.listdir(f"/proc/{entry}/task"))
+                if entry.isdigit() and os.stat(f"/proc/{entry}").st_uid == user
+                else 0
+            )
     return total
 
 
@@ -203,9 +245,23 @@ class Jail:
         here = {name: os.environ[name] for name in KEPT if name in os.environ}
         path = os.pathsep.join([str(Path(sys.executable).parent), "/usr/bin", "/bin"])
         library = str(Path(__file__).resolve().parent.parent)
-        quiet = {"MPLBACKEND": "agg", "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUSERBASE": site.getuserbase()}
-        quiet |= {f"{name}_THREADS": "2" for name in ("OMP_NUM", "OPENBLAS_NUM", "MKL_NUM", "TF_NUM_INTRAOP", "TF_NUM_INTEROP")}
-        words = [*(_walls() if self._walls else []), sys.executable, "-m", "wmlib.jail", json.dumps(limits)]
+        quiet = {
+            "MPLBACKEND": "agg",
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONUSERBASE": site.getuserbase(),
+        }
+        quiet |= {
+            f"{name}_THREADS": "2"
+            for name in ("OMP_NUM", "OPENBLAS_NUM", "MKL_NUM", "TF_NUM_INTRAOP", "TF_NUM_INTEROP")
+        }
+        words = [
+            *(_walls() if self._walls else []),
+            sys.executable,
+            "-m",
+            "wmlib.jail",
+            json.dumps(limits),
+        ]
         self._wire, theirs = socket.socketpair()
         self._errors = tempfile.TemporaryFile()
         with theirs:
@@ -215,7 +271,12 @@ class Jail:
             )  # fmt: skip
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         """Ends it and all that it started."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
@@ -224,7 +285,9 @@ class Jail:
         self._folder.cleanup()
         with self._errors:
             self._errors.seek(0)
-            self.complaint = self._errors.read(300).decode(errors="replace").strip().partition("\n")[0]
+            self.complaint = (
+                self._errors.read(300).decode(errors="replace").strip().partition("\n")[0]
+            )
 
     def run(self, code: str, seconds: float) -> str:
         """Runs a cell; what it raised, or nothing. Raises `StoppedError` if the process did not survive it."""
@@ -268,10 +331,14 @@ class Jail:
             _send(self._wire, pickle.dumps(task))
             size = int.from_bytes(self._receive(8, until, seconds), "big")
             if size > REPLY:
-                raise self._stop(f"it sent back more than {REPLY // 10**6} MB. Expected an answer, which is shorter")
+                raise self._stop(
+                    f"it sent back more than {REPLY // 10**6} MB. Expected an answer, which is shorter"
+                )
             reply = json.loads(self._receive(size, until, seconds))
         except TimeoutError:
-            raise self._stop(f"it had not come to an end after {seconds:g} s. Expected an answer sooner: does every loop end?") from None
+            raise self._stop(
+                f"it had not come to an end after {seconds:g} s. Expected an answer sooner: does every loop end?"
+            ) from None
         except OSError:
             raise self._stop(_ENDED) from None
         except (ValueError, RecursionError):
@@ -294,7 +361,9 @@ class Jail:
                 piece = self._wire.recv(min(size - len(found), 1 << 16))
             except TimeoutError:
                 if _memory(self._process.pid) > MEMORY:
-                    raise self._stop(f"it took more than {MEMORY // 10**9} GB of memory. Expected an answer that needs less") from None
+                    raise self._stop(
+                        f"it took more than {MEMORY // 10**9} GB of memory. Expected an answer that needs less"
+                    ) from None
                 continue
             if not piece:
                 raise self._stop(_ENDED)
@@ -313,7 +382,9 @@ def _confine(limits: dict[str, Any]) -> None:
         limit = limit if most == resource.RLIM_INFINITY else min(limit, most)
         resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (limit, limit))
     with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("1000")  # should memory run out, this goes first
+        Path("/proc/self/oom_score_adj").write_text(
+            "1000"
+        )  # should memory run out, this goes first
     if drop:
         os.setgroups([])
         os.setgid(NOBODY)

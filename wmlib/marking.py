@@ -67,12 +67,23 @@ class Case:
         """Whether the answer is right here, and one sentence on it."""
         expected = f"{self.what}: expected {'another' if self.secret else _shown(self.expected)}"
         try:
-            with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()), warnings.catch_warnings():
+            with (
+                contextlib.redirect_stdout(io.StringIO()),
+                contextlib.redirect_stderr(io.StringIO()),
+                warnings.catch_warnings(),
+            ):
                 warnings.simplefilter("ignore")
                 value = self.given()
         except (Exception, SystemExit) as error:
-            what = str(error) if isinstance(error, AnswerError) else f"your code raised {type(error).__name__}: {error}"
-            return False, f"{expected}, but {what}{'' if what[-1] in '.?!' else '.'} {self.hint}".strip()
+            what = (
+                str(error)
+                if isinstance(error, AnswerError)
+                else f"your code raised {type(error).__name__}: {error}"
+            )
+            return (
+                False,
+                f"{expected}, but {what}{'' if what[-1] in '.?!' else '.'} {self.hint}".strip(),
+            )
         if value is ...:
             return False, f"{self.what}: not done yet, it still returns '...'."
         if self._equal(value, self.expected):
@@ -85,7 +96,9 @@ class Case:
             left, right = np.asarray(value, dtype=float), np.asarray(wanted, dtype=float)
         except (TypeError, ValueError, OverflowError):
             return False
-        return left.shape == right.shape and bool(np.allclose(left, right, rtol=self.rtol, atol=self.atol))
+        return left.shape == right.shape and bool(
+            np.allclose(left, right, rtol=self.rtol, atol=self.atol)
+        )
 
 
 def _shown(value: Any) -> str:
@@ -94,7 +107,11 @@ def _shown(value: Any) -> str:
         array = np.asarray(value, dtype=float)
     except (TypeError, ValueError, OverflowError):
         return value.look if isinstance(value, Thing) else f"{type(value).__name__} {value!r:.40}"
-    return f"{array:.6g}" if array.ndim == 0 else f"an array of shape {array.shape} that begins {np.array2string(array.ravel()[:3], precision=4)}"
+    return (
+        f"{array:.6g}"
+        if array.ndim == 0
+        else f"an array of shape {array.shape} that begins {np.array2string(array.ravel()[:3], precision=4)}"
+    )
 
 
 def load(path: Path) -> ModuleType:
@@ -105,7 +122,9 @@ def load(path: Path) -> ModuleType:
     """
     spec = importlib.util.spec_from_file_location(f"graded_{path.stem}", path)
     if not path.is_file() or spec is None or spec.loader is None:
-        raise InputError(f"{path} is missing: it says what is marked. See 'Graded exercises' in CONTRIBUTING.md.")
+        raise InputError(
+            f"{path} is missing: it says what is marked. See 'Graded exercises' in CONTRIBUTING.md."
+        )
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)

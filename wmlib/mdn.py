@@ -45,7 +45,9 @@ class Noise(NamedTuple):
     eps: NDArray[np.float32]
 
 
-def noise(rng: np.random.Generator, log_pi_shape: tuple[int, ...], z_shape: tuple[int, ...]) -> Noise:
+def noise(
+    rng: np.random.Generator, log_pi_shape: tuple[int, ...], z_shape: tuple[int, ...]
+) -> Noise:
     """Fresh noise for mixtures whose log_pi and z have these shapes."""
     gumbel = -np.log(rng.standard_exponential(log_pi_shape, dtype=np.float32) + np.float32(1e-30))
     return Noise(gumbel, rng.standard_normal(z_shape, dtype=np.float32))
@@ -54,7 +56,9 @@ def noise(rng: np.random.Generator, log_pi_shape: tuple[int, ...], z_shape: tupl
 def gaussian_log_prob(z: Tensor, mu: Tensor, log_sigma: Tensor) -> Tensor:
     """log N(z; mu, sigma^2) of each number, in nats: -(z - mu)^2 / (2 sigma^2) - log sigma - log(2 pi) / 2.  Equation (4.1)."""
     log_sigma = ops.clip(log_sigma, -LOG_SIGMA, LOG_SIGMA)
-    return -0.5 * ops.square((z - mu) * ops.exp(-log_sigma)) - log_sigma - 0.5 * math.log(2 * math.pi)
+    return (
+        -0.5 * ops.square((z - mu) * ops.exp(-log_sigma)) - log_sigma - 0.5 * math.log(2 * math.pi)
+    )
 
 
 def log_prob(mixture: Mixture, z: Tensor) -> Tensor:
@@ -63,7 +67,9 @@ def log_prob(mixture: Mixture, z: Tensor) -> Tensor:
     log sum_k pi_k N(z; mu_k, sigma_k^2), summed as logarithms (log-sum-exp), so that it is finite however unlikely z is. Per dimension,
     the logs of the Z mixtures are added. Equation (4.2); built in chapter 4.
     """
-    of_number = gaussian_log_prob(ops.expand_dims(z, -2), mixture.mu, mixture.log_sigma)  # (..., K, Z)
+    of_number = gaussian_log_prob(
+        ops.expand_dims(z, -2), mixture.mu, mixture.log_sigma
+    )  # (..., K, Z)
     if mixture.joint:
         return ops.logsumexp(mixture.log_pi + ops.sum(of_number, axis=-1), axis=-1)
     return ops.sum(ops.logsumexp(mixture.log_pi + of_number, axis=-2), axis=-1)
@@ -97,7 +103,12 @@ def sample(mixture: Mixture, tau: float | Tensor, noise: Noise) -> Tensor:
     if mixture.joint:
         scores = ops.expand_dims(scores, -1)
     best, mu, log_sigma = scores[..., 0, :], mixture.mu[..., 0, :], mixture.log_sigma[..., 0, :]
-    for k in range(1, mixture.mu.shape[-2]):  # comparing one by one is faster than an argmax and a choice by it
+    for k in range(
+        1, mixture.mu.shape[-2]
+    ):  # comparing one by one is faster than an argmax and a choice by it
         better = scores[..., k, :] > best
-        best, mu, log_sigma = (ops.where(better, new[..., k, :], old) for new, old in ((scores, best), (mixture.mu, mu), (mixture.log_sigma, log_sigma)))
+        best, mu, log_sigma = (
+            ops.where(better, new[..., k, :], old)
+            for new, old in ((scores, best), (mixture.mu, mu), (mixture.log_sigma, log_sigma))
+        )
     return mu + ops.exp(ops.clip(log_sigma, -LOG_SIGMA, LOG_SIGMA)) * ops.sqrt(tau) * noise.eps

@@ -69,8 +69,16 @@ class Prediction(NamedTuple):
 def shapes(config: MdnRnnConfig, z_dim: int, a_dim: int) -> dict[str, tuple[int, ...]]:
     """Names and shapes of the weights of an M."""
     h, k = config.h_dim, config.n_mix
-    lstm: dict[str, tuple[int, ...]] = {"lstm.kernel": (z_dim + a_dim, 4 * h), "lstm.recurrent": (h, 4 * h), "lstm.bias": (4 * h,)}
-    return lstm | nets.dense_shapes("mixture", h, 2 * k * z_dim + k * (1 if config.joint else z_dim)) | nets.dense_shapes("reward_done", h, 2)
+    lstm: dict[str, tuple[int, ...]] = {
+        "lstm.kernel": (z_dim + a_dim, 4 * h),
+        "lstm.recurrent": (h, 4 * h),
+        "lstm.bias": (4 * h,),
+    }
+    return (
+        lstm
+        | nets.dense_shapes("mixture", h, 2 * k * z_dim + k * (1 if config.joint else z_dim))
+        | nets.dense_shapes("reward_done", h, 2)
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +106,14 @@ class MdnRnn:
     params: Params
 
     @classmethod
-    def create(cls, body: Body, data: Mapping[str, NDArray[Any]], config: MdnRnnConfig | None = None, *, seed: int = 0) -> MdnRnn:
+    def create(
+        cls,
+        body: Body,
+        data: Mapping[str, NDArray[Any]],
+        config: MdnRnnConfig | None = None,
+        *,
+        seed: int = 0,
+    ) -> MdnRnn:
         """An M with random weights, scaled to the training data that `sequences` gave.
 
         Raises:
@@ -106,7 +121,9 @@ class MdnRnn:
         """
         config = config or MdnRnnConfig()
         if min(config.h_dim, config.n_mix) < 1 or config.own not in ("mean", "sample"):
-            raise InputError(f"An M with h_dim {config.h_dim}, n_mix {config.n_mix} and own '{config.own}' was asked for; expected sizes of at least 1, and 'mean' or 'sample'.")
+            raise InputError(
+                f"An M with h_dim {config.h_dim}, n_mix {config.n_mix} and own '{config.own}' was asked for; expected sizes of at least 1, and 'mean' or 'sample'."
+            )
         mask = data["mask"] > 0
         target = data["next_mu"] - data["mu"] if config.predict_change else data["next_mu"]
         reward = data["reward"][mask]
@@ -130,7 +147,11 @@ class MdnRnn:
 
     def log_pi_shape(self, *lead: int) -> tuple[int, ...]:
         """Shape of the mixture's log_pi with these leading axes, for `mdn.noise`."""
-        return (*lead, self.config.n_mix) if self.config.joint else (*lead, self.config.n_mix, self.z_dim)
+        return (
+            (*lead, self.config.n_mix)
+            if self.config.joint
+            else (*lead, self.config.n_mix, self.z_dim)
+        )
 
     def start(self, *batch: int) -> tuple[Floats, Floats]:
         """Memory before the first step: zeros, h and c each `(*batch, h_dim)`."""
@@ -139,12 +160,16 @@ class MdnRnn:
 
     # One step, and many.
 
-    def step(self, z: Tensor, action: Tensor, state: State, *, normalised: bool = True) -> tuple[Prediction, State]:
+    def step(
+        self, z: Tensor, action: Tensor, state: State, *, normalised: bool = True
+    ) -> tuple[Prediction, State]:
         """One step: what follows z (B, Z) and action (B, a_dim), in the body's units, and the memory after it; `normalised` as in `heads`."""
         state = self._cell(self._inputs(z, action), state)
         return self.heads(state[0], z, normalised=normalised), state
 
-    def sequence(self, z: Tensor, action: Tensor, state: State | None = None, reset: Tensor | None = None) -> tuple[Prediction, Tensor]:
+    def sequence(
+        self, z: Tensor, action: Tensor, state: State | None = None, reset: Tensor | None = None
+    ) -> tuple[Prediction, Tensor]:
         """Many steps with the true codes z (B, T, Z) and actions (B, T, a_dim) as inputs: teacher forcing.
 
         Args:
@@ -158,7 +183,9 @@ class MdnRnn:
         """
         # One multiplication for the inputs of all steps; only the recurrent part must wait its turn.
         # Unstacked along the first axis: a slice for each step would have a gradient of the whole array's size.
-        inputs = ops.unstack(self._inputs(ops.swapaxes(z, 0, 1), ops.swapaxes(action, 0, 1)), axis=0)
+        inputs = ops.unstack(
+            self._inputs(ops.swapaxes(z, 0, 1), ops.swapaxes(action, 0, 1)), axis=0
+        )
         state = state or self._zeros(z)
         hidden = []
         for t, at_t in enumerate(inputs):
@@ -167,7 +194,14 @@ class MdnRnn:
         h = ops.swapaxes(ops.stack(hidden, axis=0), 0, 1)
         return self.heads(h, z), h
 
-    def rollout(self, z: Tensor, action: Tensor, own: Tensor, reset: Tensor | None = None, noise: Noise | None = None) -> tuple[Prediction, Tensor]:
+    def rollout(
+        self,
+        z: Tensor,
+        action: Tensor,
+        own: Tensor,
+        reset: Tensor | None = None,
+        noise: Noise | None = None,
+    ) -> tuple[Prediction, Tensor]:
         """Many steps, some of them fed with M's own prediction.
 
         Args:
@@ -186,18 +220,33 @@ class MdnRnn:
         for t in range(z.shape[1]):
             if t:
                 before = predictions[-1].mixture
-                mine = mdn.mean(before) if noise is None else mdn.sample(before, 1.0, Noise(noise.gumbel[:, t - 1], noise.eps[:, t - 1]))
+                mine = (
+                    mdn.mean(before)
+                    if noise is None
+                    else mdn.sample(before, 1.0, Noise(noise.gumbel[:, t - 1], noise.eps[:, t - 1]))
+                )
                 fed.append(ops.where(own[:, t, None] > 0, mine, z[:, t]))
             prediction, state = self.step(fed[t], action[:, t], _emptied(state, reset, t))
             predictions.append(prediction)
-        mixtures = Mixture(*(ops.stack(parts, axis=1) for parts in zip(*(p.mixture for p in predictions), strict=True)))
-        rewards, dones = (ops.stack([getattr(p, part) for p in predictions], axis=1) for part in ("reward", "done_logit"))
+        mixtures = Mixture(
+            *(
+                ops.stack(parts, axis=1)
+                for parts in zip(*(p.mixture for p in predictions), strict=True)
+            )
+        )
+        rewards, dones = (
+            ops.stack([getattr(p, part) for p in predictions], axis=1)
+            for part in ("reward", "done_logit")
+        )
         return Prediction(mixtures, rewards, dones), ops.stack(fed, axis=1)
 
     def _inputs(self, z: Tensor, action: Tensor) -> Tensor:
         """The part of the gates that does not need the memory, (..., 4 h_dim)."""
         scaled = (action - self.action_center) / self.action_scale
-        return ops.matmul(ops.concatenate([z, scaled], axis=-1), self.params["lstm.kernel"]) + self.params["lstm.bias"]
+        return (
+            ops.matmul(ops.concatenate([z, scaled], axis=-1), self.params["lstm.kernel"])
+            + self.params["lstm.bias"]
+        )
 
     def _cell(self, inputs: Tensor, state: State) -> State:
         """The LSTM: c' = f c + i g, h' = o tanh(c'), the gates from inputs + h R. Equation (4.4)."""
@@ -217,16 +266,24 @@ class MdnRnn:
         """
         k, lead = self.config.n_mix, tuple(ops.shape(h)[:-1])
         n = k * self.z_dim
-        logits, mu, log_sigma = ops.split(nets.dense(self.params, "mixture", h), [self.n_logits, self.n_logits + n], axis=-1)
+        logits, mu, log_sigma = ops.split(
+            nets.dense(self.params, "mixture", h), [self.n_logits, self.n_logits + n], axis=-1
+        )
         mu = ops.reshape(mu, (*lead, k, self.z_dim)) * self.change_scale
         if self.config.predict_change:
             mu = mu + ops.expand_dims(z, -2)
-        log_sigma = ops.clip(ops.reshape(log_sigma, (*lead, k, self.z_dim)), *LOG_SIGMA) + np.log(self.change_scale)
+        log_sigma = ops.clip(ops.reshape(log_sigma, (*lead, k, self.z_dim)), *LOG_SIGMA) + np.log(
+            self.change_scale
+        )
         log_pi = logits if self.config.joint else ops.reshape(logits, (*lead, k, self.z_dim))
         if normalised:
             log_pi = ops.log_softmax(log_pi, axis=-1 if self.config.joint else -2)
         rd = nets.dense(self.params, "reward_done", h)
-        return Prediction(Mixture(log_pi, mu, log_sigma), rd[..., 0] * self.reward_stats[1] + self.reward_stats[0], rd[..., 1])
+        return Prediction(
+            Mixture(log_pi, mu, log_sigma),
+            rd[..., 0] * self.reward_stats[1] + self.reward_stats[0],
+            rd[..., 1],
+        )
 
     # Training.
 
@@ -247,13 +304,19 @@ class MdnRnn:
         model, mask = self.using(params), batch["mask"]
         predicted, _ = model.sequence(batch["z"], batch["action"], reset=batch["reset"])
         nll = mdn.nll(predicted.mixture, batch["z_next"], mask)
-        reward = mdn.masked_mean(0.5 * ops.square((predicted.reward - batch["reward"]) / self.reward_stats[1]), mask)
-        done = mdn.masked_mean(ops.softplus(predicted.done_logit) - batch["done"] * predicted.done_logit, mask)
+        reward = mdn.masked_mean(
+            0.5 * ops.square((predicted.reward - batch["reward"]) / self.reward_stats[1]), mask
+        )
+        done = mdn.masked_mean(
+            ops.softplus(predicted.done_logit) - batch["done"] * predicted.done_logit, mask
+        )
         total = nll + self.config.reward_weight * reward + self.config.done_weight * done
         pieces = {"nll": nll, "reward": reward, "done": done}
         if "own" in batch:
             noise = Noise(batch["gumbel"], batch["eps"]) if "eps" in batch else None
-            ahead, _ = model.rollout(batch["z"], batch["action"], batch["own"], batch["reset"], noise)
+            ahead, _ = model.rollout(
+                batch["z"], batch["action"], batch["own"], batch["reset"], noise
+            )
             error = (mdn.mean(ahead.mixture) - batch["z_next"]) / self.change_scale
             pieces["own"] = mdn.masked_mean(0.5 * ops.sum(ops.square(error), axis=-1), mask)
             total = total + self.config.own_weight * pieces["own"]
@@ -267,10 +330,14 @@ class MdnRnn:
                 drawn anew for each row.
         """
 
-        def draw(rows: dict[str, NDArray[Any]], rng: np.random.Generator) -> dict[str, NDArray[Any]]:
+        def draw(
+            rows: dict[str, NDArray[Any]], rng: np.random.Generator
+        ) -> dict[str, NDArray[Any]]:
             batch = {name: rows[name] for name in ("action", "reward", "done", "mask", "reset")}
             batch["z"], batch["z_next"] = (
-                rows[f"{p}mu"] + rows[f"{p}std"] * rng.standard_normal(rows["mu"].shape, dtype=np.float32) for p in ("", "next_")
+                rows[f"{p}mu"]
+                + rows[f"{p}std"] * rng.standard_normal(rows["mu"].shape, dtype=np.float32)
+                for p in ("", "next_")
             )
             if own_steps > 1:
                 n_rows, n_steps = rows["mask"].shape
@@ -279,7 +346,9 @@ class MdnRnn:
                 own[:, 0] = False
                 batch["own"] = own.astype(np.float32)
                 if self.config.own == "sample":
-                    batch |= mdn.noise(rng, self.log_pi_shape(n_rows, n_steps), rows["mu"].shape)._asdict()
+                    batch |= mdn.noise(
+                        rng, self.log_pi_shape(n_rows, n_steps), rows["mu"].shape
+                    )._asdict()
             return batch
 
         return draw
@@ -288,7 +357,12 @@ class MdnRnn:
 
     def arrays(self) -> weights.Arrays:
         """Weights and scales as named float32 arrays."""
-        return {**nets.to_numpy(self.params), **{f"stats.{name}": np.asarray(getattr(self, name), dtype=np.float32) for name in STATS}}
+        return {
+            **nets.to_numpy(self.params),
+            **{
+                f"stats.{name}": np.asarray(getattr(self, name), dtype=np.float32) for name in STATS
+            },
+        }
 
     def about(self) -> dict[str, Any]:
         """The configuration as plain values."""
@@ -304,13 +378,19 @@ def initial(config: MdnRnnConfig, z_dim: int, a_dim: int, seed: int) -> Params:
     params["lstm.bias"][config.h_dim : 2 * config.h_dim] = 1.0
     params["mixture.kernel"] *= np.float32(0.1)
     n = config.n_mix * z_dim
-    side = np.random.default_rng([seed, 1]).choice([-1.0, 1.0], size=z_dim) if config.joint else np.ones(z_dim)
+    side = (
+        np.random.default_rng([seed, 1]).choice([-1.0, 1.0], size=z_dim)
+        if config.joint
+        else np.ones(z_dim)
+    )
     apart = np.linspace(-1, 1, config.n_mix) if config.n_mix > 1 else np.zeros(1)
     params["mixture.bias"][-2 * n : -n] = np.outer(apart, side).ravel()  # the part of mu
     return params
 
 
-def sequences(vae: Vae, episodes: Episodes, length: int = 32, obs: NDArray[Any] | None = None) -> dict[str, NDArray[Any]]:
+def sequences(
+    vae: Vae, episodes: Episodes, length: int = 32, obs: NDArray[Any] | None = None
+) -> dict[str, NDArray[Any]]:
     """Training data of M: all steps of the episodes, end to end, cut in rows of `length` steps.
 
     No step is padding but at the very end, where `mask` is 0; `reset` is 1 at the first step of each episode, where memory is
@@ -331,7 +411,10 @@ def sequences(vae: Vae, episodes: Episodes, length: int = 32, obs: NDArray[Any] 
     mu, logvar = vae.encode(episodes.physics if obs is None else obs)
     std = np.exp(0.5 * logvar)
     last = np.cumsum(episodes.lengths + 1) - 1  # row of each episode's last state
-    before, after = np.delete(np.arange(len(mu)), last), np.delete(np.arange(len(mu)), last - episodes.lengths)
+    before, after = (
+        np.delete(np.arange(len(mu)), last),
+        np.delete(np.arange(len(mu)), last - episodes.lengths),
+    )
     first_step = np.cumsum(episodes.lengths) - episodes.lengths
     reset, done = np.zeros(episodes.n_steps, np.float32), np.zeros(episodes.n_steps, np.float32)
     reset[first_step] = 1.0
@@ -365,10 +448,23 @@ def restore(body: Body, z_dim: int, data: bytes, name: str) -> MdnRnn:
         InputError: in one line, whatever does not fit this body, this code or this library.
     """
     found, about = weights.header(data, name)
-    config = weights.config(MdnRnnConfig, {key: value for key, value in about.items() if key != TRAINED_ON}, name)
+    config = weights.config(
+        MdnRnnConfig, {key: value for key, value in about.items() if key != TRAINED_ON}, name
+    )
     expected = shapes(config, z_dim, body.a_dim)
     of_stats = dict(zip(STATS, ((body.a_dim,), (body.a_dim,), (z_dim,), (2,)), strict=True))
-    weights.check_shapes(found, expected | {f"stats.{stat}": shape for stat, shape in of_stats.items()}, name)
+    weights.check_shapes(
+        found, expected | {f"stats.{stat}": shape for stat, shape in of_stats.items()}, name
+    )
     arrays = weights.from_bytes(data, name)
     center, scale, change, reward = (arrays[f"stats.{stat}"] for stat in STATS)
-    return MdnRnn(config, z_dim, body.a_dim, center, scale, change, reward, {key: arrays[key] for key in expected})
+    return MdnRnn(
+        config,
+        z_dim,
+        body.a_dim,
+        center,
+        scale,
+        change,
+        reward,
+        {key: arrays[key] for key in expected},
+    )

@@ -54,7 +54,9 @@ def upright(body: Body, x: Tensor) -> Tensor:
     first = 3 - body.hidden_qpos
     quaternion = x[:, first : first + 4]
     norm = ops.sqrt(ops.sum(ops.square(quaternion), axis=-1, keepdims=True))
-    return ops.concatenate([x[:, :first], quaternion / ops.maximum(norm, 1e-6), x[:, first + 4 :]], axis=-1)
+    return ops.concatenate(
+        [x[:, :first], quaternion / ops.maximum(norm, 1e-6), x[:, first + 4 :]], axis=-1
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,12 +93,18 @@ class WorldMind:
         self.world, self.body = world, body
         self.v, self.m = world.vae, world.mdnrnn
         self.mean, self.std = np.float32(self.v.mean), np.float32(self.v.std)
-        self.shown = {"physics": body.physics_dim, "z": self.v.z_dim, "zh": self.v.z_dim + self.m.config.h_dim}
+        self.shown = {
+            "physics": body.physics_dim,
+            "z": self.v.z_dim,
+            "zh": self.v.z_dim + self.m.config.h_dim,
+        }
         if self.v.x_dim == body.obs_dim:
             self.shown["obs"] = body.obs_dim
         self.fingerprint, self.members, self.parts = world.fingerprint, 1, 4
 
-    def remember(self, episodes: Episodes, episode: NDArray[np.int64], step: NDArray[np.int64]) -> tuple[Floats, ...]:
+    def remember(
+        self, episodes: Episodes, episode: NDArray[np.int64], step: NDArray[np.int64]
+    ) -> tuple[Floats, ...]:
         """View, code and memory (h, c) at these steps of these episodes, after watching all steps before; codes are means.
 
         Raises:
@@ -104,7 +112,9 @@ class WorldMind:
         """
         wide = self.v.x_dim > self.body.physics_dim
         if wide and episodes.obs is None:
-            raise InputError("This V sees full observations, and these episodes hold only the physical state. Give it episodes.replayed().")
+            raise InputError(
+                "This V sees full observations, and these episodes hold only the physical state. Give it episodes.replayed()."
+            )
         seen = episodes.obs if wide and episodes.obs is not None else episodes.physics
         from_state = (np.cumsum(episodes.lengths + 1) - episodes.lengths - 1)[episode]
         from_step = (np.cumsum(episodes.lengths) - episodes.lengths)[episode]
@@ -122,7 +132,11 @@ class WorldMind:
     def show(self, memory: Memory, features: str) -> Tensor:
         """What C looks at, (R, F)."""
         obs, z, h, _ = memory
-        return {"physics": obs[:, : self.body.physics_dim], "obs": obs, "z": z}[features] if features != "zh" else ops.concatenate([z, h], axis=-1)
+        return (
+            {"physics": obs[:, : self.body.physics_dim], "obs": obs, "z": z}[features]
+            if features != "zh"
+            else ops.concatenate([z, h], axis=-1)
+        )
 
     def noise(self, rng: np.random.Generator, *lead: int) -> tuple[Floats, ...]:
         """Noise with these leading axes."""
@@ -132,7 +146,15 @@ class WorldMind:
         """No noise, for a row that nobody looks at."""
         return np.zeros(self.m.log_pi_shape(), np.float32), np.zeros(self.v.z_dim, np.float32)
 
-    def step(self, memory: Memory, action: Tensor, noise: tuple[Tensor, ...], tau: Tensor, *, with_doubt: bool) -> tuple[Memory, Predicted]:
+    def step(
+        self,
+        memory: Memory,
+        action: Tensor,
+        noise: tuple[Tensor, ...],
+        tau: Tensor,
+        *,
+        with_doubt: bool,
+    ) -> tuple[Memory, Predicted]:
         """One step of R dreams; a world has no doubt."""
         _, z, h, c = memory
         predicted, (h, c) = self.m.step(z, action, (h, c), normalised=False)
@@ -142,7 +164,13 @@ class WorldMind:
         reward = predicted.reward + self.body.alive_bonus * ops.sigmoid(predicted.done_logit)
         cap = self.m.reward_stats[0] + REWARD_CAP * self.m.reward_stats[1]
         outlier = ops.max(ops.abs(x[:, : self.body.physics_dim]), axis=-1)
-        said = Predicted(ops.minimum(reward, cap), predicted.reward, predicted.done_logit, outlier, ops.zeros_like(reward))
+        said = Predicted(
+            ops.minimum(reward, cap),
+            predicted.reward,
+            predicted.done_logit,
+            outlier,
+            ops.zeros_like(reward),
+        )
         return (upright(self.body, x * self.std + self.mean), z, h, c), said
 
 
@@ -155,7 +183,9 @@ class EnsembleMind:
         self.shown = {"physics": body.physics_dim}
         self.fingerprint, self.parts = "", 1
 
-    def remember(self, episodes: Episodes, episode: NDArray[np.int64], step: NDArray[np.int64]) -> tuple[Floats, ...]:
+    def remember(
+        self, episodes: Episodes, episode: NDArray[np.int64], step: NDArray[np.int64]
+    ) -> tuple[Floats, ...]:
         """The physical state at these steps of these episodes."""
         from_state = (np.cumsum(episodes.lengths + 1) - episodes.lengths - 1)[episode]
         return (episodes.physics[from_state + step].astype(np.float32),)
@@ -172,30 +202,61 @@ class EnsembleMind:
         """No noise, for a row that nobody looks at."""
         return (np.zeros(self.body.physics_dim, np.float32),)
 
-    def step(self, memory: Memory, action: Tensor, noise: tuple[Tensor, ...], tau: Tensor, *, with_doubt: bool) -> tuple[Memory, Predicted]:
+    def step(
+        self,
+        memory: Memory,
+        action: Tensor,
+        noise: tuple[Tensor, ...],
+        tau: Tensor,
+        *,
+        with_doubt: bool,
+    ) -> tuple[Memory, Predicted]:
         """One step of R dreams; all members are asked where their disagreement is wanted, else each row's own."""
         e, (physics,) = self.ensemble, memory
-        x = ops.concatenate([ops.clip((physics - e.mean) / e.std, -CLIP, CLIP), (action - e.action_center) / e.action_scale], axis=-1)
+        x = ops.concatenate(
+            [
+                ops.clip((physics - e.mean) / e.std, -CLIP, CLIP),
+                (action - e.action_center) / e.action_scale,
+            ],
+            axis=-1,
+        )
         mean, log_sigma, reward, doubt = self._all(x) if with_doubt else self._own(x)
         change = mean + ops.exp(log_sigma) * ops.sqrt(tau) * noise[0]
         physics = upright(self.body, physics + change * e.change_std)
         rest = ops.minimum(reward, REWARD_CAP) * e.reward_stats[1] + e.reward_stats[0]
-        alive = rest + self.body.alive_bonus - self.body.control_cost * ops.sum(ops.square(action), axis=-1)
+        alive = (
+            rest
+            + self.body.alive_bonus
+            - self.body.control_cost * ops.sum(ops.square(action), axis=-1)
+        )
         outlier = ops.max(ops.abs((physics - e.mean) / e.std), axis=-1)
         return (physics,), Predicted(alive, alive, ops.zeros_like(rest), outlier, doubt)
 
     def _own(self, x: Tensor) -> tuple[Tensor, ...]:
         """Mean, log sigma and reward of each row's own member: x (R, D), R a multiple of E."""
-        by_member = ops.swapaxes(ops.reshape(x, (-1, self.members, x.shape[-1])), 0, 1)  # (E, R / E, D)
-        mean, log_sigma, reward = (ops.reshape(ops.swapaxes(part, 0, 1), (-1, *part.shape[2:])) for part in self.ensemble.forward(by_member))
+        by_member = ops.swapaxes(
+            ops.reshape(x, (-1, self.members, x.shape[-1])), 0, 1
+        )  # (E, R / E, D)
+        mean, log_sigma, reward = (
+            ops.reshape(ops.swapaxes(part, 0, 1), (-1, *part.shape[2:]))
+            for part in self.ensemble.forward(by_member)
+        )
         return mean, log_sigma, reward, ops.zeros_like(reward)
 
     def _all(self, x: Tensor) -> tuple[Tensor, ...]:
         """The same, and the disagreement as `Ensemble.step` has it."""
         every = self.ensemble.forward(x)  # (E, R, ...)
         n = x.shape[0]
-        own = ops.cast(ops.equal(ops.arange(self.members)[:, None], ops.arange(n)[None] % self.members), "float32")
-        mean, log_sigma, reward = (ops.sum(part * ops.reshape(own, (self.members, n, *[1] * (len(part.shape) - 2))), axis=0) for part in every)
+        own = ops.cast(
+            ops.equal(ops.arange(self.members)[:, None], ops.arange(n)[None] % self.members),
+            "float32",
+        )
+        mean, log_sigma, reward = (
+            ops.sum(
+                part * ops.reshape(own, (self.members, n, *[1] * (len(part.shape) - 2))), axis=0
+            )
+            for part in every
+        )
         return mean, log_sigma, reward, ops.sqrt(ops.mean(ops.var(every[0], axis=0), axis=-1))
 
 
@@ -207,11 +268,15 @@ def mind(model: World | Ensemble, body: Body) -> WorldMind | EnsembleMind:
     """
     of = model.body.physics_dim if isinstance(model, World) else len(model.mean)
     if of != body.physics_dim or (isinstance(model, World) and model.body is not body):
-        raise InputError(f"This model is of a body with {of} numbers of physical state; '{body.name}' has {body.physics_dim}. They belong to different bodies.")
+        raise InputError(
+            f"This model is of a body with {of} numbers of physical state; '{body.name}' has {body.physics_dim}. They belong to different bodies."
+        )
     return WorldMind(model, body) if isinstance(model, World) else EnsembleMind(model, body)
 
 
-def starts(mind: WorldMind | EnsembleMind, episodes: Episodes, n: int, *, seed: int = 0, latest: int = 0) -> Starts:
+def starts(
+    mind: WorldMind | EnsembleMind, episodes: Episodes, n: int, *, seed: int = 0, latest: int = 0
+) -> Starts:
     """n states of real episodes, and the model's memory of what went before them.
 
     Args:
@@ -225,7 +290,9 @@ def starts(mind: WorldMind | EnsembleMind, episodes: Episodes, n: int, *, seed: 
         InputError: if n or `latest` is out of range, or the model's view needs observations that these episodes lack.
     """
     if n < 1 or latest < 0:
-        raise InputError(f"{n} starts at step {latest} or before were asked for; expected at least 1, and step 0 or later.")
+        raise InputError(
+            f"{n} starts at step {latest} or before were asked for; expected at least 1, and step 0 or later."
+        )
     rng = np.random.default_rng([seed, 4])
     episode = rng.choice(len(episodes), n, replace=n > len(episodes))
     step = rng.integers(np.minimum(latest, episodes.lengths[episode] - 1) + 1)

@@ -28,17 +28,33 @@ def as_notebook(cells: Iterable[Mapping[str, Any]], **about: Any) -> Any:
     made: list[Any] = []
     for cell in cells:
         answer, points = cell["role"] == "answer", cell.get("points")
-        facts = {"schema_version": 3, "grade_id": cell["id"], "grade": points is not None, "locked": not answer, "solution": answer, "task": False}
+        facts = {
+            "schema_version": 3,
+            "grade_id": cell["id"],
+            "grade": points is not None,
+            "locked": not answer,
+            "solution": answer,
+            "task": False,
+        }
         facts |= {"points": points} if points is not None else {}
-        metadata = {"deletable": False, "editable": answer, **({} if cell["role"] == "extra" else {"nbgrader": facts})}
+        metadata = {
+            "deletable": False,
+            "editable": answer,
+            **({} if cell["role"] == "extra" else {"nbgrader": facts}),
+        }
         new = nbformat.v4.new_markdown_cell if cell["role"] == "text" else nbformat.v4.new_code_cell
         made.append(new(cell["source"], metadata=metadata, id=f"cell-{len(made)}"))  # type: ignore[no-untyped-call,unused-ignore]
         if "told" in cell:  # nbgrader takes the number as the points
-            said = nbformat.v4.new_output("stream", name="stdout", text=cell["told"] + "\n")  # type: ignore[no-untyped-call,unused-ignore]
-            earned = nbformat.v4.new_output("execute_result", {"text/plain": f"{cell['earned']:g}"}, execution_count=1)  # type: ignore[no-untyped-call,unused-ignore]
+            said = nbformat.v4.new_output("stream", name="stdout", text=cell["told"] + "\n")
+            earned = nbformat.v4.new_output(
+                "execute_result", {"text/plain": f"{cell['earned']:g}"}, execution_count=1
+            )
             made[-1].outputs = [said, earned]
-    spec = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}, **about}
-    return nbformat.v4.new_notebook(cells=made, metadata=spec)  # type: ignore[no-untyped-call,unused-ignore]
+    spec = {
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        **about,
+    }
+    return nbformat.v4.new_notebook(cells=made, metadata=spec)
 
 
 def _work(course: Path, name: str, students: list[str], pipe: Connection) -> None:
@@ -46,16 +62,30 @@ def _work(course: Path, name: str, students: list[str], pipe: Connection) -> Non
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 1)
         os.dup2(nowhere.fileno(), 2)
-    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])  # nbgrader calls alembic
+    os.environ["PATH"] = os.pathsep.join(
+        [str(Path(sys.executable).parent), os.environ.get("PATH", "")]
+    )  # nbgrader calls alembic
     from nbgrader.apps import NbGraderAPI  # type: ignore[import-not-found,import-untyped,unused-ignore]
     from traitlets.config import Config
 
     config = Config()
     config.CourseDirectory.root = str(course)
     for owner, trait, steps in [
-        (config.GenerateAssignment, "preprocessors", ("LockCells", "ClearOutput", "CheckCellMetadata", "ComputeChecksums", "SaveCells")),  # the stubs are there already
-        (config.Autograde, "sanitize_preprocessors", ("DeduplicateIds", "OverwriteKernelspec", "OverwriteCells", "CheckCellMetadata")),
-        (config.Autograde, "autograde_preprocessors", ("SaveAutoGrades", "CheckCellMetadata")),  # no Execute: nothing is run
+        (
+            config.GenerateAssignment,
+            "preprocessors",
+            ("LockCells", "ClearOutput", "CheckCellMetadata", "ComputeChecksums", "SaveCells"),
+        ),  # the stubs are there already
+        (
+            config.Autograde,
+            "sanitize_preprocessors",
+            ("DeduplicateIds", "OverwriteKernelspec", "OverwriteCells", "CheckCellMetadata"),
+        ),
+        (
+            config.Autograde,
+            "autograde_preprocessors",
+            ("SaveAutoGrades", "CheckCellMetadata"),
+        ),  # no Execute: nothing is run
     ]:
         setattr(owner, trait, [f"nbgrader.preprocessors.{step}" for step in steps])
     api = NbGraderAPI(config=config)
@@ -69,7 +99,9 @@ def _work(course: Path, name: str, students: list[str], pipe: Connection) -> Non
         if api.autograde(name, student)["success"]:
             _abridge(course / "autograded" / student / name / f"{name}.ipynb")
             if api.generate_feedback(name, student)["success"]:
-                page = (course / "feedback" / student / name / f"{name}.html").read_text(encoding="utf-8")
+                page = (course / "feedback" / student / name / f"{name}.html").read_text(
+                    encoding="utf-8"
+                )
         pipe.send((student, page))
 
 
@@ -77,17 +109,21 @@ def _abridge(path: Path) -> None:
     """Leaves in a graded notebook what its author wants to read again: the tasks, the answers, and what was said to them."""
     import nbformat
 
-    notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call,unused-ignore]
+    notebook = nbformat.read(path, as_version=4)
     ids = [cell.metadata.get("nbgrader", {}).get("grade_id", "") for cell in notebook.cells]
-    notebook.cells = [cell for cell, name in zip(notebook.cells, ids, strict=True) if name != "setup"]
+    notebook.cells = [
+        cell for cell, name in zip(notebook.cells, ids, strict=True) if name != "setup"
+    ]
     for cell in notebook.cells:
         if cell.metadata.get("nbgrader", {}).get("grade_id", "").endswith(MARK):
             cell.outputs = [output for output in cell.outputs if output.output_type == "stream"]
         elif cell.cell_type == "markdown":
             lines = re.sub(r"\$\$\s*(.+?)\s*\$\$", r"\n```\n\1\n```\n", cell.source, flags=re.S)
-            cell.source = re.sub(r"\$([^$\n]+)\$", r"`\1`", lines)  # the page typesets no mathematics: that would need the network
+            cell.source = re.sub(
+                r"\$([^$\n]+)\$", r"`\1`", lines
+            )  # the page typesets no mathematics: that would need the network
     path.chmod(0o644)
-    nbformat.write(notebook, path)  # type: ignore[no-untyped-call,unused-ignore]
+    nbformat.write(notebook, path)
 
 
 def graded(course: Path, name: str, students: list[str]) -> Iterator[tuple[str, str]]:
@@ -120,7 +156,9 @@ def graded(course: Path, name: str, students: list[str]) -> Iterator[tuple[str, 
                 except EOFError:
                     alive, result = False, (waiting[0], "")
                 if result[0] != waiting[0]:
-                    raise InputError(f"nbgrader cannot use the exercises of {name}: {result[1].strip().splitlines()[-1]}")
+                    raise InputError(
+                        f"nbgrader cannot use the exercises of {name}: {result[1].strip().splitlines()[-1]}"
+                    )
                 waiting.pop(0)
                 yield result
         finally:

@@ -14,7 +14,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow greets on standard error otherwise
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # its rounding depends on the processor; XLA does the heavy work anyway
+os.environ.setdefault(
+    "TF_ENABLE_ONEDNN_OPTS", "0"
+)  # its rounding depends on the processor; XLA does the heavy work anyway
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 import keras
@@ -22,7 +24,9 @@ import numpy as np
 from keras import ops as ops
 from numpy.typing import NDArray
 
-logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns of new compilations, and a chapter trains many small things
+logging.getLogger("tensorflow").setLevel(
+    logging.ERROR
+)  # it warns of new compilations, and a chapter trains many small things
 
 Tensor = Any
 """A backend's array. Every function of `keras.ops` also takes NumPy arrays."""
@@ -87,7 +91,9 @@ def to_numpy(tensors: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
     return {name: np.array(ops.convert_to_numpy(value)) for name, value in tensors.items()}
 
 
-def gradient(loss: Loss, params: Params, batch: Mapping[str, Any]) -> tuple[Tensor, dict[str, Tensor], Params]:
+def gradient(
+    loss: Loss, params: Params, batch: Mapping[str, Any]
+) -> tuple[Tensor, dict[str, Tensor], Params]:
     """The loss, its pieces, and its gradient by every weight."""
     if keras.backend.backend() == "jax":
         import jax

@@ -6,7 +6,14 @@ Reality is dark orange, the model blue, the dream violet, random actions grey.
 from collections.abc import Iterable
 
 REALITY, MODEL, DREAM, RANDOM, HOLD = "#b34700", "#0a6fc2", "#8338b5", "#767676", "#00775a"
-COLOURS = {"reality": REALITY, "model": MODEL, "dream": DREAM, "random": RANDOM, "zero": "#1f1f1f", "hold": HOLD}
+COLOURS = {
+    "reality": REALITY,
+    "model": MODEL,
+    "dream": DREAM,
+    "random": RANDOM,
+    "zero": "#1f1f1f",
+    "hold": HOLD,
+}
 _SPARE = ("#a0326a", "#8a6d00", "#4b5a8c", "#1f7f8c", "#5b7a1c")
 
 
@@ -22,6 +29,9 @@ def colours(names: Iterable[str]) -> dict[str, str]:
         wanted = colour(name)
         if name not in COLOURS:
             first = _SPARE.index(wanted)
-            wanted = next((spare for spare in _SPARE[first:] + _SPARE[:first] if spare not in given.values()), wanted)
+            wanted = next(
+                (spare for spare in _SPARE[first:] + _SPARE[:first] if spare not in given.values()),
+                wanted,
+            )
         given[name] = wanted
     return given

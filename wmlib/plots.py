@@ -27,7 +27,9 @@ STYLE: dict[Any, Any] = {
 }  # fmt: skip
 
 
-def figure(columns: int = 1, rows: int = 1, height: float = 3.0, **options: Any) -> tuple[Figure, Any]:
+def figure(
+    columns: int = 1, rows: int = 1, height: float = 3.0, **options: Any
+) -> tuple[Figure, Any]:
     """A figure in the book's style, and its axes (as `plt.subplots` gives them). Height in inches, for each row."""
     plt.rcParams.update(STYLE)
     return plt.subplots(rows, columns, figsize=(WIDTH, height * rows), **options)
@@ -46,22 +48,39 @@ def table(headings: Sequence[str], rows: Iterable[Iterable[Any]]) -> None:
     from IPython.display import HTML, display  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
     def shown(value: Any) -> str:
-        return html.escape(value if isinstance(value, str) else f"{value:,.4g}" if abs(value) < 10**4 else f"{value:,.0f}")
+        return html.escape(
+            value
+            if isinstance(value, str)
+            else f"{value:,.4g}"
+            if abs(value) < 10**4
+            else f"{value:,.0f}"
+        )
 
     lines = []
     for row in rows:
         (_, first), *rest = zip(headings, map(shown, row), strict=True)
-        lines.append(f'<tr><th scope="row">{first}</th>' + "".join(f"<td>{value}</td>" for _, value in rest) + "</tr>")
+        lines.append(
+            f'<tr><th scope="row">{first}</th>'
+            + "".join(f"<td>{value}</td>" for _, value in rest)
+            + "</tr>"
+        )
     head = "".join(f'<th scope="col">{html.escape(heading)}</th>' for heading in headings)
     inside = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
     box = f'<div role="region" aria-label="The numbers of the figure" tabindex="0" style="overflow-x: auto">{inside}</div>'
-    display(HTML(f'<details class="numbers"><summary>The numbers of this figure</summary>{box}</details>'))  # type: ignore[no-untyped-call,unused-ignore]
+    display(
+        HTML(
+            f'<details class="numbers"><summary>The numbers of this figure</summary>{box}</details>'
+        )
+    )
 
 
 def plot_survival(axes: Axes, scores: Sequence[Score], steps: int | None = None) -> None:
     """The share of episodes still going after each step, one line a name (its runs together)."""
     names = list(dict.fromkeys(score.name for score in scores))
-    lengths = {name: np.concatenate([score.lengths for score in scores if score.name == name]) for name in names}
+    lengths = {
+        name: np.concatenate([score.lengths for score in scores if score.name == name])
+        for name in names
+    }
     steps = steps or int(max(values.max() for values in lengths.values()))
     for name, values in lengths.items():
         axes.plot(survival(values, steps), STYLES.get(name, "-"), color=colour(name), label=name)
@@ -75,7 +94,16 @@ def plot_histograms(axes: Axes, values: Mapping[str, Array], label: str, bins: i
     edges = np.histogram_bin_edges(together, bins).tolist()
     for name, these in values.items():
         axes.hist(these, edges, density=True, histtype="stepfilled", alpha=0.25, color=colour(name))
-        axes.hist(these, edges, density=True, histtype="step", color=colour(name), linestyle=STYLES.get(name, "-"), linewidth=1.6, label=name)
+        axes.hist(
+            these,
+            edges,
+            density=True,
+            histtype="step",
+            color=colour(name),
+            linestyle=STYLES.get(name, "-"),
+            linewidth=1.6,
+            label=name,
+        )
     axes.set(xlabel=label, ylabel="density")
     axes.legend()
 
@@ -85,9 +113,21 @@ def plot_scorecard(axes: Axes, card: Scorecard) -> None:
     for place, row in enumerate(card.rows):
         middle, low, high = row.episode_return
         if not np.isnan(low):
-            axes.plot([low, high], [place, place], color=colour(row.name), linewidth=5, alpha=0.45, solid_capstyle="butt")
+            axes.plot(
+                [low, high],
+                [place, place],
+                color=colour(row.name),
+                linewidth=5,
+                alpha=0.45,
+                solid_capstyle="butt",
+            )
         axes.plot(middle, place, "o", color=colour(row.name))
-    axes.set(yticks=range(len(card.rows)), yticklabels=[row.name for row in card.rows], xlabel="episode return", xlim=(0, None))
+    axes.set(
+        yticks=range(len(card.rows)),
+        yticklabels=[row.name for row in card.rows],
+        xlabel="episode return",
+        xlim=(0, None),
+    )
     axes.invert_yaxis()
 
 
@@ -97,10 +137,21 @@ def plot_terms(axes: Axes, card: Scorecard, per_step: bool = False) -> None:
         ends = {True: 0.0, False: 0.0}
         for term, value in sorted(row.terms.items(), key=lambda item: -abs(item[1])):
             share = value / row.steps[0] if per_step else value
-            axes.barh(place, share, left=ends[share >= 0], color=TERMS.get(term, "#444444"), edgecolor="white", label=term if place == 0 else None)
+            axes.barh(
+                place,
+                share,
+                left=ends[share >= 0],
+                color=TERMS.get(term, "#444444"),
+                edgecolor="white",
+                label=term if place == 0 else None,
+            )
             ends[share >= 0] += share
     axes.axvline(0, color="black", linewidth=0.8)
-    axes.set(yticks=range(len(card.rows)), yticklabels=[row.name for row in card.rows], xlabel=f"reward in {'a step' if per_step else 'an episode'}")
+    axes.set(
+        yticks=range(len(card.rows)),
+        yticklabels=[row.name for row in card.rows],
+        xlabel=f"reward in {'a step' if per_step else 'an episode'}",
+    )
     axes.invert_yaxis()
     axes.legend(ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1.0), fontsize=9)
 
@@ -118,11 +169,39 @@ def plot_map(here: str = "") -> Figure:
 
     def box(letter: str, x: float, y: float, text: str, shade: str) -> None:
         filled = letter in here
-        label: dict[str, Any] = {"boxstyle": "round,pad=0.45", "facecolor": shade if filled else "white", "edgecolor": shade, "linewidth": 2}
-        axes.text(x, y, text, ha="center", va="center", color="white" if filled else shade, weight="bold" if filled else "normal", bbox=label)
+        label: dict[str, Any] = {
+            "boxstyle": "round,pad=0.45",
+            "facecolor": shade if filled else "white",
+            "edgecolor": shade,
+            "linewidth": 2,
+        }
+        axes.text(
+            x,
+            y,
+            text,
+            ha="center",
+            va="center",
+            color="white" if filled else shade,
+            weight="bold" if filled else "normal",
+            bbox=label,
+        )
 
-    def arrow(start: tuple[float, float], end: tuple[float, float], text: str, at: tuple[float, float], shade: str = "#444444", curve: float = 0.0, style: str = "-") -> None:
-        shape = {"arrowstyle": "->", "color": shade, "linewidth": 1.6, "linestyle": style, "connectionstyle": f"arc3,rad={curve}"}
+    def arrow(
+        start: tuple[float, float],
+        end: tuple[float, float],
+        text: str,
+        at: tuple[float, float],
+        shade: str = "#444444",
+        curve: float = 0.0,
+        style: str = "-",
+    ) -> None:
+        shape = {
+            "arrowstyle": "->",
+            "color": shade,
+            "linewidth": 1.6,
+            "linestyle": style,
+            "connectionstyle": f"arc3,rad={curve}",
+        }
         axes.annotate("", end, start, arrowprops=shape)
         axes.text(*at, text, ha="center", va="center", color=shade, fontsize=9)
 
@@ -135,5 +214,13 @@ def plot_map(here: str = "") -> Figure:
     arrow((4.1, 1.62), (5.1, 2.2), "z", (4.4, 2.08))
     arrow((7.25, 2.15), (8.3, 1.65), "h", (7.6, 1.75))
     arrow((8.8, 0.95), (1.0, 0.95), "action", (4.9, 0.02), curve=-0.12)
-    arrow((8.9, 1.68), (6.9, 2.68), "dream: M answers, not the body", (8.5, 3.1), DREAM, curve=0.35, style="--" if "D" not in here else "-")
+    arrow(
+        (8.9, 1.68),
+        (6.9, 2.68),
+        "dream: M answers, not the body",
+        (8.5, 3.1),
+        DREAM,
+        curve=0.35,
+        style="--" if "D" not in here else "-",
+    )
     return drawing

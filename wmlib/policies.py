@@ -63,7 +63,9 @@ class RandomWeights:
 
     def __call__(self, obs: Array, state: Array) -> tuple[Array, Array]:
         """Each row's own controller on its own physics."""
-        push = np.tanh((state[..., :-1] * obs[:, None, : self.physics_dim]).sum(axis=-1) + state[..., -1])
+        push = np.tanh(
+            (state[..., :-1] * obs[:, None, : self.physics_dim]).sum(axis=-1) + state[..., -1]
+        )
         return (self.high + self.low) / 2 + (self.high - self.low) / 2 * push, state
 
 
@@ -74,14 +76,18 @@ class Mixed:
         """Makes both policies."""
         self.actions, self.weights = RandomActions(body), RandomWeights(body)
 
-    def start(self, seeds: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.object_], Array]:
+    def start(
+        self, seeds: NDArray[np.int64]
+    ) -> tuple[NDArray[np.bool_], NDArray[np.object_], Array]:
         """Which of the two each episode follows, and the states of both."""
         return seeds % 2 == 0, self.actions.start(seeds), self.weights.start(seeds)
 
     def __call__(self, obs: Array, state: Any) -> tuple[Array, Any]:
         """Each row's action by its own policy."""
         even, generators, weights = state
-        return np.where(even[:, None], self.actions(obs, generators)[0], self.weights(obs, weights)[0]), state
+        return np.where(
+            even[:, None], self.actions(obs, generators)[0], self.weights(obs, weights)[0]
+        ), state
 
 
 class Replay:
@@ -121,7 +127,9 @@ def hold_pose(body: Body, stiffness: float = 4.0, damping: float = 0.02) -> Poli
         InputError: if an actuator pulls at something else than a joint, such as a tendon.
     """
     if (body.model.actuator_trntype > 1).any():  # 0 and 1 are joints
-        raise InputError(f"Some actuators of {body.name} do not move a joint of their own, so there is no pose to hold; expected another policy.")
+        raise InputError(
+            f"Some actuators of {body.name} do not move a joint of their own, so there is no pose to hold; expected another policy."
+        )
     joints = body.model.actuator_trnid[:, 0]
     position = body.model.jnt_qposadr[joints]
     rest = body.model.qpos0[position]

@@ -42,10 +42,14 @@ learning rates, since that tuning was for ten million steps; and the library's o
 class Ppo:
     """A trained policy, as a callable `(obs, state) -> (actions, state)`: the mean action, cut off at the edge of the box."""
 
-    def __init__(self, body: Body, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]) -> None:
+    def __init__(
+        self, body: Body, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]
+    ) -> None:
         """Keeps what `load` has read: layers `0.kernel`, `0.bias`, ..., and `mean`, `std` of the features."""
         self.body, self.arrays, self.facts = body, dict(arrays), dict(facts)
-        self.activation = np.tanh if facts.get("activation") == "tanh" else lambda x: np.maximum(x, 0)
+        self.activation = (
+            np.tanh if facts.get("activation") == "tanh" else lambda x: np.maximum(x, 0)
+        )
         self.n_layers = sum(name.endswith("kernel") for name in arrays)
 
     @property
@@ -59,7 +63,10 @@ class Ppo:
         x = np.clip((obs[:, : len(a["mean"])] - a["mean"]) / a["std"], -CLIP, CLIP)
         for layer in range(self.n_layers):
             # Row by row: no bit depends on who else is in the batch.
-            x = np.matmul((self.activation(x) if layer else x)[:, None], a[f"{layer}.kernel"])[:, 0] + a[f"{layer}.bias"]
+            x = (
+                np.matmul((self.activation(x) if layer else x)[:, None], a[f"{layer}.kernel"])[:, 0]
+                + a[f"{layer}.bias"]
+            )
         return np.clip(x, self.body.action_low, self.body.action_high), state
 
 
@@ -74,12 +81,24 @@ def load(artefact: str | Path) -> Ppo:
     data = runs.read_checked(folder, FILE, manifest)
     arrays = weights.from_bytes(data, str(folder / FILE))
     layers = sum(name.endswith("kernel") for name in arrays)
-    sizes = [len(arrays.get("mean", ())), *(len(arrays.get(f"{layer}.bias", ())) for layer in range(layers))]
+    sizes = [
+        len(arrays.get("mean", ())),
+        *(len(arrays.get(f"{layer}.bias", ())) for layer in range(layers)),
+    ]
     wanted: dict[str, tuple[int, ...]] = {"mean": (sizes[0],), "std": (sizes[0],)}
     for layer in range(layers):
-        wanted |= {f"{layer}.kernel": (sizes[layer], sizes[layer + 1]), f"{layer}.bias": (sizes[layer + 1],)}
-    if {name: array.shape for name, array in arrays.items()} != wanted or sizes[-1] != body.a_dim or not 0 < sizes[0] <= body.obs_dim:
-        raise InputError(f"{folder / FILE} holds no policy for {body.name}. Restore it with git, or train again.")
+        wanted |= {
+            f"{layer}.kernel": (sizes[layer], sizes[layer + 1]),
+            f"{layer}.bias": (sizes[layer + 1],),
+        }
+    if (
+        {name: array.shape for name, array in arrays.items()} != wanted
+        or sizes[-1] != body.a_dim
+        or not 0 < sizes[0] <= body.obs_dim
+    ):
+        raise InputError(
+            f"{folder / FILE} holds no policy for {body.name}. Restore it with git, or train again."
+        )
     return Ppo(body, arrays, {key: value for key, value in manifest.items() if key != "files"})
 
 
@@ -88,7 +107,9 @@ def _libraries() -> tuple[Any, Any]:
         import stable_baselines3
         import torch
     except ImportError as error:
-        raise InputError(f'PPO needs Stable-Baselines3 and PyTorch ({error}). Install them beside the book: pip install ".[ppo]".') from None
+        raise InputError(
+            f'PPO needs Stable-Baselines3 and PyTorch ({error}). Install them beside the book: pip install ".[ppo]".'
+        ) from None
     return stable_baselines3, torch
 
 
@@ -100,7 +121,9 @@ def _environment(body: Body, sb3: Any, features: str, seed: int, gamma: float) -
     if features == "physics":
         low = np.full(body.physics_dim, -np.inf)
         space = gymnasium.spaces.Box(low, -low, dtype=np.float64)
-        env = gymnasium.wrappers.TransformObservation(env, lambda obs: obs[: body.physics_dim], space)
+        env = gymnasium.wrappers.TransformObservation(
+            env, lambda obs: obs[: body.physics_dim], space
+        )
     vectors = sb3.common.vec_env.DummyVecEnv([lambda: sb3.common.monitor.Monitor(env)])
     vectors.seed(scales.run_seeds(scales.TRAINING_SEEDS, seed)[0])
     return sb3.common.vec_env.VecNormalize(vectors, gamma=gamma)
@@ -108,11 +131,16 @@ def _environment(body: Body, sb3: Any, features: str, seed: int, gamma: float) -
 
 def _arrays(model: Any) -> dict[str, NDArray[np.float32]]:
     """The actor's layers and the statistics of its features."""
-    linear = [layer for layer in model.policy.mlp_extractor.policy_net if hasattr(layer, "weight")] + [model.policy.action_net]
+    linear = [
+        layer for layer in model.policy.mlp_extractor.policy_net if hasattr(layer, "weight")
+    ] + [model.policy.action_net]
     stats = model.get_vec_normalize_env()
     arrays = {"mean": stats.obs_rms.mean, "std": np.sqrt(stats.obs_rms.var + stats.epsilon)}
     for i, layer in enumerate(linear):
-        arrays |= {f"{i}.kernel": layer.weight.detach().numpy().T, f"{i}.bias": layer.bias.detach().numpy()}
+        arrays |= {
+            f"{i}.kernel": layer.weight.detach().numpy().T,
+            f"{i}.bias": layer.bias.detach().numpy(),
+        }
     return {name: np.ascontiguousarray(array, dtype=np.float32) for name, array in arrays.items()}
 
 
@@ -125,21 +153,32 @@ def train(
         InputError: if a number or a name is wrong, a folder exists already, or Stable-Baselines3 is not installed.
     """
     if configuration not in CONFIGURATIONS:
-        raise InputError(f"There is no configuration '{configuration}'; there are: {', '.join(CONFIGURATIONS)}.")
+        raise InputError(
+            f"There is no configuration '{configuration}'; there are: {', '.join(CONFIGURATIONS)}."
+        )
     settings = dict(CONFIGURATIONS[configuration])
     every = sorted({*marks, steps})
     per = settings.get("n_steps", 2048)
     if every[0] < per or every[-1] > steps:
-        raise InputError(f"{steps:,} real steps and marks at {list(marks)} were asked for; expected at least {per}, and no mark past the last step.")
+        raise InputError(
+            f"{steps:,} real steps and marks at {list(marks)} were asked for; expected at least {per}, and no mark past the last step."
+        )
     places = {mark: Path(out) if mark == steps else Path(f"{out}-{mark}") for mark in every}
     if taken := [place for place in places.values() if place.exists()]:
-        raise InputError(f"{taken[0]} exists already. Nothing was overwritten: remove it, or give another --out.")
+        raise InputError(
+            f"{taken[0]} exists already. Nothing was overwritten: remove it, or give another --out."
+        )
     sb3, torch = _libraries()
     torch.set_num_threads(1)  # these networks are too small to gain from more
     features, activation = settings.pop("features", "obs"), settings.pop("activation", "tanh")
     layers = list(settings.pop("layers", (64, 64)))
-    kwargs: dict[str, Any] = {key: settings.pop(key) for key in ("log_std_init", "ortho_init") if key in settings}
-    kwargs |= {"activation_fn": getattr(torch.nn, {"relu": "ReLU", "tanh": "Tanh"}[activation]), "net_arch": {"pi": layers, "vf": layers}}
+    kwargs: dict[str, Any] = {
+        key: settings.pop(key) for key in ("log_std_init", "ortho_init") if key in settings
+    }
+    kwargs |= {
+        "activation_fn": getattr(torch.nn, {"relu": "ReLU", "tanh": "Tanh"}[activation]),
+        "net_arch": {"pi": layers, "vf": layers},
+    }
     env = _environment(body, sb3, features, seed, settings.get("gamma", 0.99))
     model = sb3.PPO("MlpPolicy", env, seed=seed, policy_kwargs=kwargs, device="cpu", **settings)
     started = time.monotonic()
@@ -149,12 +188,23 @@ def train(
         for mark, place in places.items():
             if not place.exists() and upto > mark:
                 seconds = time.monotonic() - started
-                facts = {"configuration": configuration, "activation": activation, "seed": seed, "budget": mark, "real_steps": model.num_timesteps, "command": command}
+                facts = {
+                    "configuration": configuration,
+                    "activation": activation,
+                    "seed": seed,
+                    "budget": mark,
+                    "real_steps": model.num_timesteps,
+                    "command": command,
+                }
                 with runs.new_artefact(place) as folder:
                     runs.write_atomic(folder / FILE, weights.to_bytes(_arrays(model), {}))
-                    runs.write_manifest(folder, kind=KIND, body=body.name, **facts, seconds=round(seconds, 1))
+                    runs.write_manifest(
+                        folder, kind=KIND, body=body.name, **facts, seconds=round(seconds, 1)
+                    )
                 recent = [episode["r"] for episode in model.ep_info_buffer or ()]
-                say(f"{model.num_timesteps:,} of {steps:,} real steps, return in training {np.mean(recent or [np.nan]):.0f}, {seconds:.0f} s: {place}")
+                say(
+                    f"{model.num_timesteps:,} of {steps:,} real steps, return in training {np.mean(recent or [np.nan]):.0f}, {seconds:.0f} s: {place}"
+                )
 
     class Marks(sb3.common.callbacks.BaseCallback):  # type: ignore[misc,name-defined]
         def _on_step(self) -> bool:

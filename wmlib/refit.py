@@ -49,7 +49,11 @@ class Study:
 
     def check(self) -> None:
         """Raises InputError if a number is not as it must be."""
-        if min(self.first, self.updates, self.batch_size, self.recent) < 1 or not self.learning_rate > 0 or self.own_steps < 0:
+        if (
+            min(self.first, self.updates, self.batch_size, self.recent) < 1
+            or not self.learning_rate > 0
+            or self.own_steps < 0
+        ):
             raise InputError(
                 f"{self.first} and {self.updates} updates with batches of {self.batch_size}, a learning rate of {self.learning_rate}, {self.recent} recent steps and own_steps {self.own_steps} were asked for; expected positive numbers."
             )
@@ -66,44 +70,96 @@ def begin(kind: str, data: Episodes, size: int, seed: int) -> World | Ensemble:
     if kind == "ensemble":
         return Ensemble.create(data.body, data, EnsembleConfig(hidden=size), seed=seed)
     v = Vae.create(data.body, data.physics, VaeConfig(), seed=seed)
-    return World(data.body, v, MdnRnn.create(data.body, mdnrnn.sequences(v, data, LENGTH), MdnRnnConfig(h_dim=size), seed=seed))
+    return World(
+        data.body,
+        v,
+        MdnRnn.create(
+            data.body, mdnrnn.sequences(v, data, LENGTH), MdnRnnConfig(h_dim=size), seed=seed
+        ),
+    )
 
 
-def fit(model: World | Ensemble, data: Episodes, study: Study, *, first: bool, seed: int) -> tuple[World | Ensemble, dict[str, float]]:
+def fit(
+    model: World | Ensemble, data: Episodes, study: Study, *, first: bool, seed: int
+) -> tuple[World | Ensemble, dict[str, float]]:
     """The model after a round of learning from all episodes, oldest first, and the mean losses of the round.
 
     Raises:
         InputError: if a loss was not finite.
     """
     if isinstance(model, Ensemble):
-        params, losses = _fit(model.loss, model.params, model.data(data), study, model.prepare, study.batch_size, data.n_steps, first, seed)
+        params, losses = _fit(
+            model.loss,
+            model.params,
+            model.data(data),
+            study,
+            model.prepare,
+            study.batch_size,
+            data.n_steps,
+            first,
+            seed,
+        )
         return model.using(params), losses
     v = model.vae
-    params, of_v = _fit(v.loss, v.params, {"x": v.standardize(data.physics)}, study, v.prepare, study.batch_size, data.n_steps, first, seed)
+    params, of_v = _fit(
+        v.loss,
+        v.params,
+        {"x": v.standardize(data.physics)},
+        study,
+        v.prepare,
+        study.batch_size,
+        data.n_steps,
+        first,
+        seed,
+    )
     v = v.using(params)
     m, rows = model.mdnrnn, mdnrnn.sequences(v, data, LENGTH)
     if first:  # its scales are of V's codes, which mean something only now
         m = MdnRnn.create(data.body, rows, m.config, seed=seed)
-    params, of_m = _fit(m.loss, m.params, rows, study, m.prepare(study.own_steps), max(1, study.batch_size // LENGTH), data.n_steps, first, seed)
-    return World(data.body, v, m.using(params)), {**{f"v_{key}": value for key, value in of_v.items()}, **of_m}
+    params, of_m = _fit(
+        m.loss,
+        m.params,
+        rows,
+        study,
+        m.prepare(study.own_steps),
+        max(1, study.batch_size // LENGTH),
+        data.n_steps,
+        first,
+        seed,
+    )
+    return World(data.body, v, m.using(params)), {
+        **{f"v_{key}": value for key, value in of_v.items()},
+        **of_m,
+    }
 
 
 def _fit(
     loss: Loss, params: Params, table: Mapping[str, NDArray[Any]], study: Study, prepare: Callable[..., Any], batch_size: int, n_steps: int, first: bool, seed: int
 ) -> tuple[Params, dict[str, float]]:  # fmt: skip
     """Some gradient steps on rows of a table, half of them from its newest part."""
-    n, count = len(next(iter(table.values()))), (study.first if first else study.updates) * batch_size
+    n, count = (
+        len(next(iter(table.values()))),
+        (study.first if first else study.updates) * batch_size,
+    )
     recent = max(1, min(n, round(n * study.recent / n_steps)))
     rng = np.random.default_rng([seed, 9])
-    row = np.where(np.arange(count) % 2 == 0, rng.integers(n, size=count), rng.integers(n - recent, n, size=count))
+    row = np.where(
+        np.arange(count) % 2 == 0,
+        rng.integers(n, size=count),
+        rng.integers(n - recent, n, size=count),
+    )
     rate = study.learning_rate * (1.0 if first else 0.5)
     recipe = Recipe(1, batch_size, rate, rate / 10, seed=seed, jit=False)
 
     def batch(rows: dict[str, NDArray[Any]], rng: np.random.Generator) -> dict[str, NDArray[Any]]:
-        made: dict[str, NDArray[Any]] = prepare({name: array[rows["row"]] for name, array in table.items()}, rng)
+        made: dict[str, NDArray[Any]] = prepare(
+            {name: array[rows["row"]] for name, array in table.items()}, rng
+        )
         return made
 
     trained = training.fit(loss, params, {"row": row}, recipe, prepare=batch, say=None)
     if trained.stopped:
         raise InputError(trained.stopped)
-    return trained.params, {key: value for key, value in trained.log[-1].items() if key not in ("epoch", "gradient")}
+    return trained.params, {
+        key: value for key, value in trained.log[-1].items() if key not in ("epoch", "gradient")
+    }

@@ -64,7 +64,12 @@ class Row:
         return self.body, self.method, self.configuration, self.seed, self.budget, self.split
 
 
-TYPES: dict[str, Callable[[str], Any]] = {"int": int, "float": float, "str": str, "float | None": lambda text: float(text) if text else None}
+TYPES: dict[str, Callable[[str], Any]] = {
+    "int": int,
+    "float": float,
+    "str": str,
+    "float | None": lambda text: float(text) if text else None,
+}
 FIELDS = [item.name for item in dataclasses.fields(Row)]
 
 
@@ -78,10 +83,14 @@ def read(path: str | Path) -> list[Row]:
         with Path(path).open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file)
             if reader.fieldnames != FIELDS:
-                raise InputError(f"{path} has the columns {', '.join(reader.fieldnames or [])}; expected {', '.join(FIELDS)}.")
+                raise InputError(
+                    f"{path} has the columns {', '.join(reader.fieldnames or [])}; expected {', '.join(FIELDS)}."
+                )
             return [_row(path, reader.line_num, values) for values in reader]
     except (FileNotFoundError, IsADirectoryError):
-        raise InputError(f"There is no file {path}. Expected rows that `wmlib evaluate --row` wrote.") from None
+        raise InputError(
+            f"There is no file {path}. Expected rows that `wmlib evaluate --row` wrote."
+        ) from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path} cannot be read as CSV ({error}). Restore it with git.") from None
 
@@ -93,7 +102,9 @@ def _row(path: str | Path, number: int, values: dict[Any, Any]) -> Row:
             raise ValueError("another number of cells")
         return Row(**{name: kinds[name](values[name]) for name in FIELDS})
     except ValueError as error:
-        raise InputError(f"Line {number} of {path} is no row of results ({error}). Restore the file with git.") from None
+        raise InputError(
+            f"Line {number} of {path} is no row of results ({error}). Restore the file with git."
+        ) from None
 
 
 @contextlib.contextmanager
@@ -122,7 +133,9 @@ def opened(rows: Iterable[Row], key: tuple[Any, ...], fingerprint: str) -> Row |
         if row.key == key:
             if row.fingerprint != fingerprint:
                 what = f"'{row.method}', configuration '{row.configuration}', seed {row.seed}, budget {row.budget:,}"
-                raise InputError(f"The {row.split} seeds were opened already for {what}, with another controller. Name another configuration, or choose on the selection seeds.")
+                raise InputError(
+                    f"The {row.split} seeds were opened already for {what}, with another controller. Name another configuration, or choose on the selection seeds."
+                )
             return row
     return None
 
@@ -140,9 +153,13 @@ def append(path: str | Path, row: Row) -> Row:
             rows = read(path) if path.exists() else []
             if there := opened(rows, row.key, row.fingerprint):
                 return there
-            runs.write_csv(path, FIELDS, ([getattr(each, name) for name in FIELDS] for each in (*rows, row)))
+            runs.write_csv(
+                path, FIELDS, ([getattr(each, name) for name in FIELDS] for each in (*rows, row))
+            )
     except (PermissionError, FileExistsError, NotADirectoryError) as error:
-        raise InputError(f"Cannot write {path}: {error.strerror}. Name a file in a folder that you may write.") from None
+        raise InputError(
+            f"Cannot write {path}: {error.strerror}. Name a file in a folder that you may write."
+        ) from None
     return row
 
 
@@ -171,11 +188,19 @@ def judge(
         body, named = made.body, (ppo.KIND, str(made.facts.get("configuration")))
     else:
         made = controller.load(artefact)
-        body, named = made.linear.body, (str(made.facts.get("search", {}).get("strategy") or "controller"), made.linear.features)
+        body, named = (
+            made.linear.body,
+            (
+                str(made.facts.get("search", {}).get("strategy") or "controller"),
+                made.linear.features,
+            ),
+        )
     facts, method, configuration = made.facts, method or named[0], configuration or named[1]
     seed, budget = (facts.get(name, 0) for name in ("seed", "budget"))
     if path is not None and Path(path).exists():
-        there = opened(read(path), (body.name, method, configuration, seed, budget, split), made.fingerprint)
+        there = opened(
+            read(path), (body.name, method, configuration, seed, budget, split), made.fingerprint
+        )
         if there is not None:
             return there
     policy: Policy = made
@@ -184,7 +209,14 @@ def judge(
         from wmlib import world as worlds
 
         policy = waking.awake(made, worlds.load(world) if world else None)
-    played = evaluate.score(body, policy, name=f"{method} {configuration} {budget}", run=seed, split=split, episodes=episodes)
+    played = evaluate.score(
+        body,
+        policy,
+        name=f"{method} {configuration} {budget}",
+        run=seed,
+        split=split,
+        episodes=episodes,
+    )
     row = Row(
         body.name, method, configuration, seed, budget, facts.get("real_steps", 0), split, len(played.returns), round(float(played.returns.mean()), 3),
         round(float(played.lengths.mean()), 3), facts.get("seconds", 0.0), made.fingerprint, "; ".join(filter(None, [str(facts.get("command", "")), command])),
@@ -193,7 +225,16 @@ def judge(
     return row if path is None else append(path, row)
 
 
-def judge_baseline(name: str, body: Body, *, seed: int = 0, path: str | Path | None = None, split: str = "test", episodes: int | None = None, command: str = "") -> Row:
+def judge_baseline(
+    name: str,
+    body: Body,
+    *,
+    seed: int = 0,
+    path: str | Path | None = None,
+    split: str = "test",
+    episodes: int | None = None,
+    command: str = "",
+) -> Row:
     """Plays a policy that learns nothing on held-out seeds of a run, and adds the row to a file if one is named. It takes no real step to train.
 
     Raises:
@@ -201,7 +242,9 @@ def judge_baseline(name: str, body: Body, *, seed: int = 0, path: str | Path | N
     """
     if name not in POLICIES:
         raise InputError(f"There is no policy '{name}'; there are: {', '.join(POLICIES)}.")
-    played = evaluate.score(body, POLICIES[name](body), name=name, run=seed, split=split, episodes=episodes)
+    played = evaluate.score(
+        body, POLICIES[name](body), name=name, run=seed, split=split, episodes=episodes
+    )
     row = Row(
         body.name, name, "", seed, 0, 0, split, len(played.returns), round(float(played.returns.mean()), 3), round(float(played.lengths.mean()), 3), 0.0,
         runs.sha256(name.encode()), command,
@@ -245,15 +288,30 @@ class Table:
         """The table as text."""
         cells = self._cells()
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        return "\n".join("  ".join(cell.ljust(w) if i < 2 else cell.rjust(w) for i, (cell, w) in enumerate(zip(line, widths, strict=True))).rstrip() for line in cells)
+        return "\n".join(
+            "  ".join(
+                cell.ljust(w) if i < 2 else cell.rjust(w)
+                for i, (cell, w) in enumerate(zip(line, widths, strict=True))
+            ).rstrip()
+            for line in cells
+        )
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
         """The table for notebooks and pages."""
-        head, *body = [[html.escape(cell).replace(" [", "<br><small>[").replace("]", "]</small>") for cell in line] for line in self._cells()]
+        head, *body = [
+            [
+                html.escape(cell).replace(" [", "<br><small>[").replace("]", "]</small>")
+                for cell in line
+            ]
+            for line in self._cells()
+        ]
         top = "".join(f'<th scope="col">{cell}</th>' for cell in head)
-        lines = "".join(f'<tr><th scope="row">{first}</th>{"".join(f"<td>{cell}</td>" for cell in others)}</tr>' for first, *others in body)
+        lines = "".join(
+            f'<tr><th scope="row">{first}</th>{"".join(f"<td>{cell}</td>" for cell in others)}</tr>'
+            for first, *others in body
+        )
         caption = "<caption>Middle of the training seeds, with its 95% interval; seconds are those of training</caption>"
         return f'<table class="scorecard">{caption}<thead><tr>{top}</tr></thead><tbody>{lines}</tbody></table>'
 

@@ -73,11 +73,16 @@ class _Simulators:
     def __init__(self, body: Body, n: int, pool: ThreadPoolExecutor, threads: int) -> None:
         self.body, self.pool, self.threads = body, pool, threads
         self.data = [mujoco.MjData(body.model) for _ in range(n)]
-        self.frame = {name: np.zeros((n, *getattr(self.data[0], name).shape)) for name in body.readouts}
+        self.frame = {
+            name: np.zeros((n, *getattr(self.data[0], name).shape)) for name in body.readouts
+        }
         self.before = {name: array.copy() for name, array in self.frame.items()}
         self.action = np.zeros((n, body.a_dim), dtype=np.float32)
         # Views made once: where each row's numbers are in MuJoCo's memory, and where they go.
-        self._copies = [[(array[i], getattr(self.data[i], name)) for name, array in self.frame.items()] for i in range(n)]
+        self._copies = [
+            [(array[i], getattr(self.data[i], name)) for name, array in self.frame.items()]
+            for i in range(n)
+        ]
         self._commands = [(self.data[i].ctrl, self.action[i]) for i in range(n)]
 
     def _each(self, work: Callable[[int], None], rows: Iterable[int]) -> None:
@@ -117,7 +122,9 @@ class _Simulators:
         def work(row: int) -> None:
             data = self.data[row]
             mujoco.mj_resetData(model, data)
-            rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(starts[row])))  # gymnasium.utils.seeding
+            rng = np.random.Generator(
+                np.random.PCG64(np.random.SeedSequence(starts[row]))
+            )  # gymnasium.utils.seeding
             data.qpos[:], data.qvel[:] = self.body.start(rng, model.qpos0, np.zeros(model.nv))
             mujoco.mj_forward(model, data)
             self._read(row)
@@ -130,7 +137,13 @@ class _Recorder:
 
     def __init__(self, seed: int, keep_obs: bool) -> None:
         self.seed, self.keep_obs = seed, keep_obs
-        self.rows: dict[str, list[Any]] = {"obs": [], "qpos": [], "qvel": [], "action": [], "reward": []}
+        self.rows: dict[str, list[Any]] = {
+            "obs": [],
+            "qpos": [],
+            "qvel": [],
+            "action": [],
+            "reward": [],
+        }
         self.terms: dict[str, list[float]] = {}
 
     def see(self, obs: Array, qpos: Array, qvel: Array) -> None:
@@ -140,9 +153,13 @@ class _Recorder:
         self.rows["qvel"].append(qvel.copy())
 
     def close(self, terminated: bool) -> Episode:
-        stacked = {name: np.stack(rows) if rows else None for name, rows in self.rows.items()}
+        stacked: dict[str, Any] = {
+            name: np.stack(rows) if rows else None for name, rows in self.rows.items()
+        }
         terms = {name: np.array(values) for name, values in self.terms.items()}
-        return Episode(self.seed, terminated=terminated, truncated=not terminated, terms=terms, **stacked)  # type: ignore[arg-type]
+        return Episode(
+            self.seed, terminated=terminated, truncated=not terminated, terms=terms, **stacked
+        )
 
 
 def _put(state: Any, row: int, fresh: Any) -> None:
@@ -156,16 +173,22 @@ def _put(state: Any, row: int, fresh: Any) -> None:
 
 def _checked_seed(seed: int) -> int:
     if seed < 0:
-        raise InputError(f"The seed of an episode is {seed}; expected a whole number of at least 0.")
+        raise InputError(
+            f"The seed of an episode is {seed}; expected a whole number of at least 0."
+        )
     return int(seed)
 
 
 def _checked(given: Any, body: Body, n: int) -> Actions:
     actions: NDArray[Any] = np.asarray(given)
     if actions.shape != (n, body.a_dim):
-        raise InputError(f"The policy gave actions of shape {actions.shape}; {body.name} needs ({n}, {body.a_dim}): one row for each row of obs.")
+        raise InputError(
+            f"The policy gave actions of shape {actions.shape}; {body.name} needs ({n}, {body.a_dim}): one row for each row of obs."
+        )
     if not np.isfinite(actions).all():
-        raise InputError(f"The policy gave an action that is NaN or infinite, first in row {int(np.argwhere(~np.isfinite(actions))[0][0])}. MuJoCo would go on with wrong physics; mend the policy.")
+        raise InputError(
+            f"The policy gave an action that is NaN or infinite, first in row {int(np.argwhere(~np.isfinite(actions))[0][0])}. MuJoCo would go on with wrong physics; mend the policy."
+        )
     return np.asarray(actions, dtype=np.float32)
 
 
@@ -204,7 +227,12 @@ def rollout(
     Raises:
         InputError: if a size is not positive, or the policy gives actions of a wrong shape, or NaN.
     """
-    for name, value in {"min_steps": min_steps, "max_steps": max_steps, "threads": threads, "batch": batch}.items():
+    for name, value in {
+        "min_steps": min_steps,
+        "max_steps": max_steps,
+        "threads": threads,
+        "batch": batch,
+    }.items():
         if value is not None and value < 1:
             raise InputError(f"{name} is {value}; expected a whole number of at least 1.")
     threads = threads or n_cores()
@@ -214,12 +242,25 @@ def rollout(
         return []
     with ThreadPoolExecutor(threads) as pool:
         simulators = _Simulators(body, len(first), pool, threads)
-        episodes = _run(simulators, policy, first, waiting, min_steps, max_steps or body.max_steps, keep_obs, progress)
+        episodes = _run(
+            simulators,
+            policy,
+            first,
+            waiting,
+            min_steps,
+            max_steps or body.max_steps,
+            keep_obs,
+            progress,
+        )
     ordered = [episodes[place] for place in sorted(episodes)]
     if min_steps is not None:
-        enough = int(np.searchsorted(np.cumsum([len(episode) for episode in ordered]), min_steps)) + 1
+        enough = (
+            int(np.searchsorted(np.cumsum([len(episode) for episode in ordered]), min_steps)) + 1
+        )
         if enough > len(ordered):
-            raise InputError(f"The seeds ran out after {len(ordered)} episodes, before {min_steps} steps. Give more seeds or ask for fewer steps.")
+            raise InputError(
+                f"The seeds ran out after {len(ordered)} episodes, before {min_steps} steps. Give more seeds or ask for fewer steps."
+            )
         ordered = ordered[:enough]
     return ordered
 
@@ -258,7 +299,10 @@ def _run(
         simulators.step(running)
         obs = body.observe(frame)
         terms = body.terms(body, simulators.before, frame, simulators.action)
-        rewards, terminated = body.reward(terms), body.terminated(obs) if body.ended is None else body.ended(frame)
+        rewards, terminated = (
+            body.reward(terms),
+            body.terminated(obs) if body.ended is None else body.ended(frame),
+        )
         total += len(running)
         starts: dict[int, int] = {}
         for row in tuple(running):

@@ -63,13 +63,19 @@ class Loop:
     param_noise: float = 0.02
     action_noise: float = 0.2
     study: Study = field(default_factory=Study)
-    sleep: Sleep = field(default_factory=lambda: Sleep(DreamConfig(tau=0.8), settings={"weight_decay": 0.001}, generations=60))
+    sleep: Sleep = field(
+        default_factory=lambda: Sleep(
+            DreamConfig(tau=0.8), settings={"weight_decay": 0.001}, generations=60
+        )
+    )
     fresh: bool = False
     seed: int = 0
 
     def about(self) -> dict[str, Any]:
         """As plain values."""
-        return dict(json.loads(json.dumps({**dataclasses.asdict(self), "sleep": self.sleep.about()})))
+        return dict(
+            json.loads(json.dumps({**dataclasses.asdict(self), "sleep": self.sleep.about()}))
+        )
 
     def check(self) -> None:
         """Raises InputError if a number or a name is not as it must be."""
@@ -77,10 +83,18 @@ class Loop:
         self.sleep.check()
         scales.run_seeds(scales.TRAINING_SEEDS, self.seed)
         if self.policy not in POLICIES:
-            raise InputError(f"There is no policy '{self.policy}'; there are: {', '.join(POLICIES)}.")
+            raise InputError(
+                f"There is no policy '{self.policy}'; there are: {', '.join(POLICIES)}."
+            )
         if self.model not in refit.KINDS:
-            raise InputError(f"There is no model '{self.model}'; there are: {', '.join(refit.KINDS)}.")
-        if not 1 <= self.first <= self.steps or min(self.episodes, self.size) < 1 or min(self.param_noise, self.action_noise) < 0:
+            raise InputError(
+                f"There is no model '{self.model}'; there are: {', '.join(refit.KINDS)}."
+            )
+        if (
+            not 1 <= self.first <= self.steps
+            or min(self.episodes, self.size) < 1
+            or min(self.param_noise, self.action_noise) < 0
+        ):
             raise InputError(
                 f"{self.first} first of {self.steps} real steps, {self.episodes} episodes a round, size {self.size}, noise {self.param_noise} and {self.action_noise} were asked for; expected positive numbers, the first steps within all."
             )
@@ -142,7 +156,11 @@ def _files(run: Run) -> dict[str, bytes]:
     c = weights.to_bytes({"params": run.params, "mean": run.linear.mean, "std": run.linear.std})
     if isinstance(run.model, Ensemble):
         return {"c": c, ensemble.FILE: weights.to_bytes(run.model.arrays(), run.model.about())}
-    return {"c": c, world.VAE_FILE: world.vae_bytes(run.model.vae), world.MDNRNN_FILE: world.mdnrnn_bytes(run.model.mdnrnn, run.model.vae)}
+    return {
+        "c": c,
+        world.VAE_FILE: world.vae_bytes(run.model.vae),
+        world.MDNRNN_FILE: world.mdnrnn_bytes(run.model.mdnrnn, run.model.vae),
+    }
 
 
 def resume(folder: Path, loop: Loop) -> Run | None:
@@ -159,9 +177,13 @@ def resume(folder: Path, loop: Loop) -> Run | None:
     except FileNotFoundError:
         return None
     except ValueError as error:
-        raise InputError(f"{folder / CHECKPOINT} cannot be read as JSON ({error}). Remove {folder}, and begin again.") from None
+        raise InputError(
+            f"{folder / CHECKPOINT} cannot be read as JSON ({error}). Remove {folder}, and begin again."
+        ) from None
     if about.get("loop") != loop.about():
-        raise InputError(f"{folder} holds a loop with {runs.difference(about.get('loop'), loop.about())}. Give the same settings to go on with it, or another --out.")
+        raise InputError(
+            f"{folder} holds a loop with {runs.difference(about.get('loop'), loop.about())}. Give the same settings to go on with it, or another --out."
+        )
     body, number = bodies.get(loop.body), about["rounds"]
 
     def read(name: str) -> tuple[bytes, str]:
@@ -170,13 +192,18 @@ def resume(folder: Path, loop: Loop) -> Run | None:
             raise InputError(f"{path} is missing. Remove {folder}, and begin again.")
         return path.read_bytes(), str(path)
 
-    experience = [Episodes(body, **weights.from_bytes(*read(f"{n:03}-experience.safetensors"))) for n in range(1, number + 1)]
+    experience = [
+        Episodes(body, **weights.from_bytes(*read(f"{n:03}-experience.safetensors")))
+        for n in range(1, number + 1)
+    ]
     c = weights.from_bytes(*read(f"{number:03}-c"))
     model: World | Ensemble
     if loop.model == "ensemble":
         model = ensemble.restore(body, *read(f"{number:03}-{ensemble.FILE}"))
     else:
         v = vae.restore(body, *read(f"{number:03}-{world.VAE_FILE}"))
-        model = World(body, v, mdnrnn.restore(body, v.z_dim, *read(f"{number:03}-{world.MDNRNN_FILE}")))
+        model = World(
+            body, v, mdnrnn.restore(body, v.z_dim, *read(f"{number:03}-{world.MDNRNN_FILE}"))
+        )
     linear = Linear(body, loop.features, c["mean"].size, c["mean"], c["std"])
     return Run(linear, c["params"], model, experience, about["log"])

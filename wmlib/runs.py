@@ -27,7 +27,17 @@ from numpy.typing import NDArray
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
-DISTRIBUTIONS = ("wmlib", "numpy", "gymnasium", "mujoco", "keras", "tensorflow-cpu", "tensorflow", "safetensors", "cma")
+DISTRIBUTIONS = (
+    "wmlib",
+    "numpy",
+    "gymnasium",
+    "mujoco",
+    "keras",
+    "tensorflow-cpu",
+    "tensorflow",
+    "safetensors",
+    "cma",
+)
 
 
 class InputError(ValueError):
@@ -56,7 +66,9 @@ def data_folder() -> Path:
     """
     folder = Path(os.environ.get("WM_DATA") or Path(__file__).resolve().parent.parent / "data")
     if not folder.is_dir():
-        raise InputError(f"The book's data folder is missing: {folder}. Work in a clone of the book, or set WM_DATA to its data folder.")
+        raise InputError(
+            f"The book's data folder is missing: {folder}. Work in a clone of the book, or set WM_DATA to its data folder."
+        )
     return folder
 
 
@@ -69,11 +81,15 @@ def find(artefact: str | Path) -> Path:
     if Path(artefact).is_dir():
         return Path(artefact)
     if Path(artefact).name != str(artefact):
-        raise InputError(f"There is no folder {artefact}. Expected an artefact's folder, or the name of one in data/.")
+        raise InputError(
+            f"There is no folder {artefact}. Expected an artefact's folder, or the name of one in data/."
+        )
     folder = data_folder()
     if not (folder / artefact).is_dir():
         shipped = sorted(path.parent.name for path in folder.glob(f"*/{MANIFEST}"))
-        raise InputError(f"There is no artefact '{artefact}' here or in data/, which has: {', '.join(shipped) or 'nothing'}.")
+        raise InputError(
+            f"There is no artefact '{artefact}' here or in data/, which has: {', '.join(shipped) or 'nothing'}."
+        )
     return folder / artefact
 
 
@@ -115,12 +131,16 @@ def new_artefact(out: str | Path) -> Iterator[Path]:
     """
     out = Path(out)
     if out.exists() or out.is_symlink():
-        raise InputError(f"{out} exists already. Nothing was overwritten: remove it, or give another --out.")
+        raise InputError(
+            f"{out} exists already. Nothing was overwritten: remove it, or give another --out."
+        )
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         hidden = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     except OSError as error:
-        raise InputError(f"Cannot write in {out.parent}: {error.strerror}. Give an --out in a folder that you may write.") from None
+        raise InputError(
+            f"Cannot write in {out.parent}: {error.strerror}. Give an --out in a folder that you may write."
+        ) from None
     try:
         yield hidden
         for path in hidden.iterdir():
@@ -129,7 +149,9 @@ def new_artefact(out: str | Path) -> Iterator[Path]:
         try:
             hidden.rename(out)
         except OSError as error:
-            raise InputError(f"{out} appeared while this ran ({error.strerror}). Nothing was overwritten.") from None
+            raise InputError(
+                f"{out} appeared while this ran ({error.strerror}). Nothing was overwritten."
+            ) from None
         _fsync(out.parent)
     finally:
         shutil.rmtree(hidden, ignore_errors=True)
@@ -151,7 +173,9 @@ def locked(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise InputError(f"Another process is training in {folder}. Wait for it, or give another folder.") from None
+            raise InputError(
+                f"Another process is training in {folder}. Wait for it, or give another folder."
+            ) from None
         yield
 
 
@@ -164,7 +188,9 @@ def run_folder(out: str | Path) -> Iterator[Path]:
     """
     out = Path(out)
     if out.exists() or out.is_symlink():
-        raise InputError(f"{out} exists already. Nothing was overwritten: remove it, or give another --out.")
+        raise InputError(
+            f"{out} exists already. Nothing was overwritten: remove it, or give another --out."
+        )
     folder = out.with_name(f"{out.name}.run")
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -175,7 +201,9 @@ def run_folder(out: str | Path) -> Iterator[Path]:
                 if {path.name for path in folder.iterdir()} <= {".lock"}:  # nothing to go on with
                     shutil.rmtree(folder, ignore_errors=True)
     except (PermissionError, FileExistsError, NotADirectoryError) as error:
-        raise InputError(f"Cannot write in {folder}: {error.strerror}. Give an --out in a folder that you may write.") from None
+        raise InputError(
+            f"Cannot write in {folder}: {error.strerror}. Give an --out in a folder that you may write."
+        ) from None
     if out.exists():
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -235,12 +263,22 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     try:
         manifest = json.loads(path.read_bytes())
     except FileNotFoundError:
-        raise InputError(f"{folder} has no {MANIFEST}: it is not an artefact, or it is not whole. Make it again.") from None
+        raise InputError(
+            f"{folder} has no {MANIFEST}: it is not an artefact, or it is not whole. Make it again."
+        ) from None
     except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read as JSON ({error}). Make the artefact again, or restore it with git.") from None
-    if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA or not isinstance(manifest.get("files"), dict):
+        raise InputError(
+            f"{path} cannot be read as JSON ({error}). Make the artefact again, or restore it with git."
+        ) from None
+    if (
+        not isinstance(manifest, dict)
+        or manifest.get("schema") != SCHEMA
+        or not isinstance(manifest.get("files"), dict)
+    ):
         found = manifest.get("schema") if isinstance(manifest, dict) else None
-        raise InputError(f"{path} has schema {found}; this wmlib reads schema {SCHEMA}. Make the artefact again.")
+        raise InputError(
+            f"{path} has schema {found}; this wmlib reads schema {SCHEMA}. Make the artefact again."
+        )
     return manifest
 
 
@@ -253,7 +291,9 @@ def open_artefact(artefact: str | Path, *kinds: str) -> tuple[Path, dict[str, An
     folder = find(artefact)
     manifest = read_manifest(folder)
     if manifest.get("kind") not in kinds:
-        raise InputError(f"{folder} holds '{manifest.get('kind')}'; expected '{' or '.join(kinds)}'.")
+        raise InputError(
+            f"{folder} holds '{manifest.get('kind')}'; expected '{' or '.join(kinds)}'."
+        )
     return folder, manifest
 
 
@@ -281,10 +321,14 @@ def read_checked(folder: Path, name: str, manifest: Mapping[str, Any]) -> bytes:
         raise InputError(f"{path} is missing. Make the artefact again, or restore it with git.")
     size = path.stat().st_size
     if size != listed.get("bytes"):
-        raise InputError(f"{path} has {size} bytes; its manifest says {listed.get('bytes')}: it is truncated or altered. Restore it with git, or make it again.")
+        raise InputError(
+            f"{path} has {size} bytes; its manifest says {listed.get('bytes')}: it is truncated or altered. Restore it with git, or make it again."
+        )
     data = path.read_bytes()
     if sha256(data) != listed.get("sha256"):
-        raise InputError(f"{path} does not match the sha256 in its manifest: it was altered or damaged. Restore it with git, or make it again.")
+        raise InputError(
+            f"{path} does not match the sha256 in its manifest: it was altered or damaged. Restore it with git, or make it again."
+        )
     return data
 
 
@@ -299,4 +343,6 @@ def read_arrays(folder: Path, name: str, manifest: Mapping[str, Any]) -> dict[st
         with np.load(io.BytesIO(data), allow_pickle=False) as file:
             return {key: file[key] for key in file.files}
     except (OSError, ValueError, EOFError, KeyError) as error:
-        raise InputError(f"{folder / name} cannot be read as plain arrays ({error}). Pickled objects are refused: store numbers only.") from None
+        raise InputError(
+            f"{folder / name} cannot be read as plain arrays ({error}). Pickled objects are refused: store numbers only."
+        ) from None

@@ -70,5 +70,7 @@ def run_seeds(seeds: range, run: int) -> range:
     """
     n_runs = len(seeds) // SEEDS_PER_RUN
     if not 0 <= run < n_runs:
-        raise InputError(f"The seed of a run is {run}; expected a whole number from 0 to {n_runs - 1}.")
+        raise InputError(
+            f"The seed of a run is {run}; expected a whole number from 0 to {n_runs - 1}."
+        )
     return seeds[run * SEEDS_PER_RUN : (run + 1) * SEEDS_PER_RUN]

@@ -67,7 +67,17 @@ class Search:
 
     def about(self) -> dict[str, Any]:
         """As plain values."""
-        return dict(json.loads(json.dumps({**dataclasses.asdict(self), "settings": dict(self.settings), "marks": self.all_marks})))
+        return dict(
+            json.loads(
+                json.dumps(
+                    {
+                        **dataclasses.asdict(self),
+                        "settings": dict(self.settings),
+                        "marks": self.all_marks,
+                    }
+                )
+            )
+        )
 
     @property
     def all_marks(self) -> list[int]:
@@ -82,8 +92,14 @@ class Search:
         """
         scales.run_seeds(scales.TRAINING_SEEDS, self.seed)
         if min(self.all_marks) < 1 or self.all_marks[-1] > self.steps:
-            raise InputError(f"{self.steps} real steps and marks at {list(self.marks)} were asked for; expected at least 1, and no mark past the last step.")
-        if min(self.episodes, self.check_every) < 1 or self.check_episodes < 0 or (self.max_steps is not None and self.max_steps < 1):
+            raise InputError(
+                f"{self.steps} real steps and marks at {list(self.marks)} were asked for; expected at least 1, and no mark past the last step."
+            )
+        if (
+            min(self.episodes, self.check_every) < 1
+            or self.check_episodes < 0
+            or (self.max_steps is not None and self.max_steps < 1)
+        ):
             raise InputError(
                 f"{self.episodes} episodes of {self.max_steps} steps, and {self.check_episodes} to check every {self.check_every} generations, were asked for; expected at least 1 of each, and no checks or some."
             )
@@ -137,7 +153,13 @@ class Evolution:
     def fingerprint(self) -> str:
         """sha256 over all of it but the seconds."""
         arrays, about = _state(self)
-        return weights.fingerprint(arrays, {**about, "log": [{k: v for k, v in row.items() if k != "seconds"} for row in self.log]})
+        return weights.fingerprint(
+            arrays,
+            {
+                **about,
+                "log": [{k: v for k, v in row.items() if k != "seconds"} for row in self.log],
+            },
+        )
 
 
 def begin(search: Search) -> Evolution:
@@ -149,13 +171,24 @@ def begin(search: Search) -> Evolution:
     search.check()
     linear = Linear(bodies.get(search.body), search.features)
     linear.select(np.zeros(linear.body.obs_dim))
-    strategy = evolution.make(search.strategy, np.zeros(linear.n_params), search.seed, **search.settings)
-    return Evolution(linear, strategy, Moments(0.0, np.zeros(linear.n_features), np.zeros(linear.n_features)))
+    strategy = evolution.make(
+        search.strategy, np.zeros(linear.n_params), search.seed, **search.settings
+    )
+    return Evolution(
+        linear, strategy, Moments(0.0, np.zeros(linear.n_features), np.zeros(linear.n_features))
+    )
 
 
 def _now(run: Evolution, checked: float | None = None) -> Kept:
     """C as the mean is now."""
-    return Kept(run.strategy.mean.copy(), run.linear.mean, run.linear.std, run.real_steps, run.strategy.generation, checked)
+    return Kept(
+        run.strategy.mean.copy(),
+        run.linear.mean,
+        run.linear.std,
+        run.real_steps,
+        run.strategy.generation,
+        checked,
+    )
 
 
 def _spend(run: Evolution, search: Search, steps: int) -> None:
@@ -180,10 +213,14 @@ def _check(run: Evolution, search: Search, workers: Workers | int | None) -> flo
 def _near(run: Evolution, search: Search) -> bool:
     """Whether the next generation and a check after it may cross a mark."""
     ahead = run.log[-1]["spent"] + search.check_episodes * run.log[-1]["steps"] if run.log else 0.0
-    return any(mark - run.real_steps <= NEAR * ahead for mark in search.all_marks if mark not in run.kept)
+    return any(
+        mark - run.real_steps <= NEAR * ahead for mark in search.all_marks if mark not in run.kept
+    )
 
 
-def generation(run: Evolution, search: Search, workers: Workers | int | None = None) -> dict[str, Any]:
+def generation(
+    run: Evolution, search: Search, workers: Workers | int | None = None
+) -> dict[str, Any]:
     """One generation: perhaps a check, then the population on fresh seeds, then the strategy is told. Returns its row of the log."""
     if search.normalise and run.moments.n:
         run.linear = run.linear.normalised(run.moments.mean, run.moments.std)
@@ -192,7 +229,14 @@ def generation(run: Evolution, search: Search, workers: Workers | int | None = N
         row["check"] = _check(run, search, workers)
     every = scales.run_seeds(scales.TRAINING_SEEDS, search.seed)
     seeds = [every[(number * search.episodes + k) % len(every)] for k in range(search.episodes)]
-    played = play(run.linear, run.strategy.ask(), seeds, max_steps=search.max_steps, see=search.normalise, workers=workers)
+    played = play(
+        run.linear,
+        run.strategy.ask(),
+        seeds,
+        max_steps=search.max_steps,
+        see=search.normalise,
+        workers=workers,
+    )
     _spend(run, search, played.real_steps)
     for moments in played.seen:
         run.moments = run.moments.merged(moments)
@@ -205,7 +249,12 @@ def generation(run: Evolution, search: Search, workers: Workers | int | None = N
 
 
 def evolve(
-    search: Search, *, folder: Path | None = None, workers: Workers | int | None = None, checkpoint_every: int = 5, say: Callable[[str], None] | None = print
+    search: Search,
+    *,
+    folder: Path | None = None,
+    workers: Workers | int | None = None,
+    checkpoint_every: int = 5,
+    say: Callable[[str], None] | None = print,
 ) -> Evolution:
     """Evolves C on the real body until its real steps are spent.
 
@@ -226,9 +275,13 @@ def evolve(
         run.log.append({**row, "seconds": round(time.monotonic() - started, 2)})
         if say is not None and "check" in row:
             say(line(run.log[-1], search.steps))
-        if folder is not None and (run.strategy.generation % checkpoint_every == 0 or search.steps in run.kept):
+        if folder is not None and (
+            run.strategy.generation % checkpoint_every == 0 or search.steps in run.kept
+        ):
             arrays, about = _state(run)
-            runs.write_atomic(folder / CHECKPOINT, weights.to_bytes(arrays, {"search": search.about(), **about}))
+            runs.write_atomic(
+                folder / CHECKPOINT, weights.to_bytes(arrays, {"search": search.about(), **about})
+            )
     return run
 
 
@@ -243,15 +296,29 @@ def line(row: Mapping[str, Any], steps: int) -> str:
 def _state(run: Evolution) -> tuple[weights.Arrays, dict[str, Any]]:
     """Everything there is to a search, as arrays and plain values."""
     arrays = {f"strategy/{name}": value for name, value in run.strategy.state().items()}
-    arrays |= {f"moments/{name}": np.asarray(value) for name, value in run.moments._asdict().items()}
+    arrays |= {
+        f"moments/{name}": np.asarray(value) for name, value in run.moments._asdict().items()
+    }
     arrays |= {"linear/mean": run.linear.mean, "linear/std": run.linear.std}
     about: dict[str, Any] = {"real_steps": run.real_steps, "log": run.log, "kept": {}}
-    named: dict[str, Kept | None] = {"best": run.best, **{str(mark): kept for mark, kept in run.kept.items()}}
+    named: dict[str, Kept | None] = {
+        "best": run.best,
+        **{str(mark): kept for mark, kept in run.kept.items()},
+    }
     for name, kept in named.items():
         if kept is not None:
-            values = {key: getattr(kept, key) for key in ("params", "mean", "std", "real_steps", "generation", "checked")}
-            arrays |= {f"kept {name}/{key}": value for key, value in values.items() if isinstance(value, np.ndarray)}
-            about["kept"][name] = {key: value for key, value in values.items() if not isinstance(value, np.ndarray)}
+            values = {
+                key: getattr(kept, key)
+                for key in ("params", "mean", "std", "real_steps", "generation", "checked")
+            }
+            arrays |= {
+                f"kept {name}/{key}": value
+                for key, value in values.items()
+                if isinstance(value, np.ndarray)
+            }
+            about["kept"][name] = {
+                key: value for key, value in values.items() if not isinstance(value, np.ndarray)
+            }
     return arrays, about
 
 
@@ -265,10 +332,14 @@ def _resume(folder: Path | None, search: Search) -> Evolution | None:
         return None
     about, parts = there[0], dict[str, dict[str, Any]](there[1])
     if about.get("search") != search.about():
-        raise InputError(f"{folder} holds a search with {runs.difference(about.get('search'), search.about())}. Give the same settings to go on with it, or another --out.")
+        raise InputError(
+            f"{folder} holds a search with {runs.difference(about.get('search'), search.about())}. Give the same settings to go on with it, or another --out."
+        )
     run = begin(search)
     run.strategy.restore(parts["strategy"])
-    run.moments = Moments(float(parts["moments"]["n"]), parts["moments"]["mean"], parts["moments"]["squares"])
+    run.moments = Moments(
+        float(parts["moments"]["n"]), parts["moments"]["mean"], parts["moments"]["squares"]
+    )
     run.linear = run.linear.normalised(**parts["linear"])
     run.log, run.real_steps = about["log"], about["real_steps"]
     kept = {name: Kept(**parts[f"kept {name}"], **values) for name, values in about["kept"].items()}
@@ -277,7 +348,14 @@ def _resume(folder: Path | None, search: Search) -> Evolution | None:
     return run
 
 
-def train(search: Search, out: str | Path, *, workers: Workers | int | None = None, command: str = "", say: Callable[[str], None] = print) -> Controller:
+def train(
+    search: Search,
+    out: str | Path,
+    *,
+    workers: Workers | int | None = None,
+    command: str = "",
+    say: Callable[[str], None] = print,
+) -> Controller:
     """Evolves C in `OUT.run/`, resuming what is there, and writes it to `out`; C at an earlier mark goes to `OUT-MARK`.
 
     Raises:
@@ -285,10 +363,15 @@ def train(search: Search, out: str | Path, *, workers: Workers | int | None = No
     """
     out = Path(out)
     search.check()
-    places = {mark: out if mark == search.steps else out.with_name(f"{out.name}-{mark}") for mark in search.all_marks}
+    places = {
+        mark: out if mark == search.steps else out.with_name(f"{out.name}-{mark}")
+        for mark in search.all_marks
+    }
     under_way = (out.with_name(f"{out.name}.run") / CHECKPOINT).exists()
     if taken := [place for place in places.values() if place.exists() and not under_way]:
-        raise InputError(f"{taken[0]} exists already. Nothing was overwritten: remove it, or give another --out.")
+        raise InputError(
+            f"{taken[0]} exists already. Nothing was overwritten: remove it, or give another --out."
+        )
     begin(search)
     with runs.run_folder(out) as folder:
         run = evolve(search, folder=folder, workers=workers, say=say)
@@ -297,6 +380,15 @@ def train(search: Search, out: str | Path, *, workers: Workers | int | None = No
                 continue
             kept = run.kept[mark]
             log = [row for row in run.log if row["real_steps"] <= mark]
-            facts: dict[str, Any] = {"seed": search.seed, "budget": mark, "real_steps": kept.real_steps, "checked": kept.checked, "command": command, "search": search.about()}
-            kept.controller(run.linear).save(place, seconds=log[-1]["seconds"] if log else 0.0, log=log, **facts)
+            facts: dict[str, Any] = {
+                "seed": search.seed,
+                "budget": mark,
+                "real_steps": kept.real_steps,
+                "checked": kept.checked,
+                "command": command,
+                "search": search.about(),
+            }
+            kept.controller(run.linear).save(
+                place, seconds=log[-1]["seconds"] if log else 0.0, log=log, **facts
+            )
     return run.controller

@@ -64,19 +64,29 @@ def run(
     while True:
         now = advance(now)
         candidate, episode = np.asarray(now.candidate), np.asarray(now.episode)
-        totals[candidate, episode], lengths[candidate, episode] = now.total, now.t  # the last word is said when a dream has ended
+        totals[candidate, episode], lengths[candidate, episode] = (
+            now.total,
+            now.t,
+        )  # the last word is said when a dream has ended
         alive: NDArray[np.bool_] = np.asarray(now.alive).reshape(per, members)
         place = np.cumsum(~alive, axis=0) - 1 + waiting
         put = ~alive & (place < each)
         if put.any():
-            now = _merged(now, put.ravel(), _begun((place * members + np.arange(members))[put], starts))
+            now = _merged(
+                now, put.ravel(), _begun((place * members + np.arange(members))[put], starts)
+            )
             waiting = np.minimum(each, waiting + put.sum(axis=0))
             alive = alive | put
         if not alive.any():
             return totals, lengths
         if (waiting >= each).all() and per * members > FEW and alive.sum(axis=0).max() <= per // 2:
             per //= 2
-            now = _taken(now, (np.argsort(~alive, axis=0, kind="stable")[:per] * members + np.arange(members)).ravel())
+            now = _taken(
+                now,
+                (
+                    np.argsort(~alive, axis=0, kind="stable")[:per] * members + np.arange(members)
+                ).ravel(),
+            )
 
 
 def _begun(dream: NDArray[np.int64], starts: Memory) -> Rows:
@@ -84,13 +94,23 @@ def _begun(dream: NDArray[np.int64], starts: Memory) -> Rows:
     n = len(starts[0])
     candidate, episode = np.divmod(dream, n)
     zeros = np.zeros(len(dream), np.int32)
-    return Rows(candidate.astype(np.int32), episode.astype(np.int32), zeros, zeros == 0, zeros.astype(np.float32), tuple(part[episode] for part in starts))
+    return Rows(
+        candidate.astype(np.int32),
+        episode.astype(np.int32),
+        zeros,
+        zeros == 0,
+        zeros.astype(np.float32),
+        tuple(part[episode] for part in starts),
+    )
 
 
 def _each(change: Callable[..., Any], *rows: Rows) -> Rows:
     """The same change of every array."""
     plain = {name: change(*(getattr(row, name) for row in rows)) for name in Rows._fields[:-1]}
-    return Rows(**plain, memory=tuple(change(*parts) for parts in zip(*(row.memory for row in rows), strict=True)))
+    return Rows(
+        **plain,
+        memory=tuple(change(*parts) for parts in zip(*(row.memory for row in rows), strict=True)),
+    )
 
 
 def _taken(now: Rows, index: NDArray[np.int64]) -> Rows:

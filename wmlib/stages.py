@@ -40,7 +40,11 @@ def _fitted(trained: Trained, folder: Path) -> Trained:
 def _experience(artefact: str | Path) -> tuple[Episodes, dict[str, Any]]:
     """Stored episodes, and how the manifest of what is trained on them names them."""
     manifest = runs.read_manifest(runs.find(artefact))
-    about: dict[str, Any] = {key: manifest[key] for key in ("command", "policy", "seed", "episodes", "real_steps", "budget", "seconds") if key in manifest}
+    about: dict[str, Any] = {
+        key: manifest[key]
+        for key in ("command", "policy", "seed", "episodes", "real_steps", "budget", "seconds")
+        if key in manifest
+    }
     return episodes.load(artefact), {**about, "sha256": manifest["files"][episodes.FILE]["sha256"]}
 
 
@@ -49,16 +53,33 @@ def rounded(log: Sequence[dict[str, float]]) -> list[dict[str, float]]:
     return [{key: float(f"{value:.6g}") for key, value in row.items()} for row in log]
 
 
-def fit_vae(data: Episodes, config: VaeConfig, recipe: Recipe, *, folder: Path | None = None, say: Say | None = print) -> tuple[Vae, Trained]:
+def fit_vae(
+    data: Episodes,
+    config: VaeConfig,
+    recipe: Recipe,
+    *,
+    folder: Path | None = None,
+    say: Say | None = print,
+) -> tuple[Vae, Trained]:
     """Trains V on every state of these episodes, and measures R^2 (codes sampled) after each epoch on one in twenty of them, held out."""
     model, x, validate = begin_vae(data, config, recipe)
     trained = training.fit(
-        model.loss, model.params, {"x": x}, recipe, prepare=model.prepare, validate=validate, folder=folder, checkpoint_every=CHECKPOINT_STEPS, say=say
+        model.loss,
+        model.params,
+        {"x": x},
+        recipe,
+        prepare=model.prepare,
+        validate=validate,
+        folder=folder,
+        checkpoint_every=CHECKPOINT_STEPS,
+        say=say,
     )
     return model.using(trained.params), trained
 
 
-def begin_vae(data: Episodes, config: VaeConfig, recipe: Recipe) -> tuple[Vae, Any, Callable[..., dict[str, float]]]:
+def begin_vae(
+    data: Episodes, config: VaeConfig, recipe: Recipe
+) -> tuple[Vae, Any, Callable[..., dict[str, float]]]:
     """A V with random weights, its standardised training data, and what measures it."""
     wide = view_slice(data.body, config.view).stop > data.body.physics_dim
     train, held = _parts(data.replayed() if wide and data.obs is None else data)
@@ -104,7 +125,9 @@ def fit_mdnrnn(
     return model.using(trained.params), trained
 
 
-def train_vae(data: str, out: str, config: VaeConfig, recipe: Recipe, *, command: str = "", say: Say = print) -> Vae:
+def train_vae(
+    data: str, out: str, config: VaeConfig, recipe: Recipe, *, command: str = "", say: Say = print
+) -> Vae:
     """Trains V on stored episodes and writes it to `out`.
 
     Raises:
@@ -115,7 +138,16 @@ def train_vae(data: str, out: str, config: VaeConfig, recipe: Recipe, *, command
         clock = Clock(folder)
         model, trained = fit_vae(stored, config, recipe, folder=folder, say=clock.say(say))
         _fitted(trained, folder)
-        world.save_vae(stored.body, model, out, seconds=clock.seconds, seed=recipe.seed, command=command, experience=about, log={"vae": rounded(trained.log)})
+        world.save_vae(
+            stored.body,
+            model,
+            out,
+            seconds=clock.seconds,
+            seed=recipe.seed,
+            command=command,
+            experience=about,
+            log={"vae": rounded(trained.log)},
+        )
     return model
 
 
@@ -143,12 +175,16 @@ def train_mdnrnn(
     """
     epochs_out = Path(out).with_name(f"{Path(out).name}-epochs")
     if snapshots and epochs_out.exists():
-        raise InputError(f"{epochs_out} exists already. Nothing was overwritten: remove it, or give another --out.")
+        raise InputError(
+            f"{epochs_out} exists already. Nothing was overwritten: remove it, or give another --out."
+        )
     with run_folder(out) as folder:
         v, manifest = world.load_vae(vae), runs.read_manifest(runs.find(vae))
         stored, about = _experience(data)
         if manifest.get("body") != stored.body.name:
-            raise InputError(f"{vae} is a V of '{manifest.get('body')}', and {data} holds episodes of '{stored.body.name}'; expected the same body.")
+            raise InputError(
+                f"{vae} is a V of '{manifest.get('body')}', and {data} holds episodes of '{stored.body.name}'; expected the same body."
+            )
         if v.x_dim > stored.body.physics_dim:
             stored = stored.replayed()
         clock = Clock(folder)
@@ -170,7 +206,13 @@ def train_mdnrnn(
         if snapshots:
             world.save_epochs(made, first.snapshots, epochs_out, seconds=clock.seconds, **facts)
         log = {**manifest.get("log", {}), **logs}
-        made.save(out, seconds=clock.seconds, **facts, vae_made_by={key: manifest.get(key) for key in ("command", "seed", "seconds")}, log=log)
+        made.save(
+            out,
+            seconds=clock.seconds,
+            **facts,
+            vae_made_by={key: manifest.get(key) for key in ("command", "seed", "seconds")},
+            log=log,
+        )
     return made
 
 
@@ -181,18 +223,37 @@ def fit_ensemble(
     train, held = _parts(data)
     model = Ensemble.create(data.body, train, config, seed=recipe.seed)
     table = model.data(held)
-    shared = {name: np.broadcast_to(array, (config.members, *array.shape)) for name, array in table.items()}
+    shared = {
+        name: np.broadcast_to(array, (config.members, *array.shape))
+        for name, array in table.items()
+    }
 
     def validate(params: Any) -> dict[str, float]:
         return {"held_nll": float(model.loss(params, shared)[1]["nll"])}
 
     trained = training.fit(
-        model.loss, model.params, model.data(train), recipe, prepare=model.prepare, validate=validate, folder=folder, checkpoint_every=CHECKPOINT_STEPS, say=say
+        model.loss,
+        model.params,
+        model.data(train),
+        recipe,
+        prepare=model.prepare,
+        validate=validate,
+        folder=folder,
+        checkpoint_every=CHECKPOINT_STEPS,
+        say=say,
     )
     return model.using(trained.params), trained
 
 
-def train_ensemble(data: str, out: str, config: EnsembleConfig, recipe: Recipe, *, command: str = "", say: Say = print) -> Ensemble:
+def train_ensemble(
+    data: str,
+    out: str,
+    config: EnsembleConfig,
+    recipe: Recipe,
+    *,
+    command: str = "",
+    say: Say = print,
+) -> Ensemble:
     """Trains an ensemble on stored episodes and writes it to `out`.
 
     Raises:
@@ -203,5 +264,13 @@ def train_ensemble(data: str, out: str, config: EnsembleConfig, recipe: Recipe, 
         clock = Clock(folder)
         model, trained = fit_ensemble(stored, config, recipe, folder=folder, say=clock.say(say))
         _fitted(trained, folder)
-        model.save(stored.body, out, seconds=clock.seconds, seed=recipe.seed, command=command, experience=about, log={"ensemble": rounded(trained.log)})
+        model.save(
+            stored.body,
+            out,
+            seconds=clock.seconds,
+            seed=recipe.seed,
+            command=command,
+            experience=about,
+            log={"ensemble": rounded(trained.log)},
+        )
     return model

@@ -96,14 +96,21 @@ def adam_step(loss: Loss, recipe: Recipe) -> Callable[..., Any]:
     """
     b1, b2 = BETAS
 
-    def update(params: Params, first: Params, second: Params, batch: Batch, rate: Any, n: Any) -> Any:
+    def update(
+        params: Params, first: Params, second: Params, batch: Batch, rate: Any, n: Any
+    ) -> Any:
         total, pieces, grads = nets.gradient(loss, params, batch)
         norm = ops.sqrt(sum(ops.sum(ops.square(grad)) for grad in grads.values()))
         scale = ops.minimum(1.0, recipe.clip_norm / (norm + 1e-12))
         first = {key: b1 * first[key] + (1 - b1) * scale * grads[key] for key in params}
-        second = {key: b2 * second[key] + (1 - b2) * ops.square(scale * grads[key]) for key in params}
+        second = {
+            key: b2 * second[key] + (1 - b2) * ops.square(scale * grads[key]) for key in params
+        }
         rate = rate * ops.sqrt(1 - b2**n) / (1 - b1**n)
-        params = {key: params[key] - rate * first[key] / (ops.sqrt(second[key]) + EPSILON) for key in params}
+        params = {
+            key: params[key] - rate * first[key] / (ops.sqrt(second[key]) + EPSILON)
+            for key in params
+        }
         return params, first, second, {"loss": total, **pieces, "gradient": norm}
 
     return nets.compiled(update, jit=recipe.jit)
@@ -144,15 +151,26 @@ def fit(
     """
     rows = {len(array) for array in data.values()}
     if len(rows) != 1 or 0 in rows:
-        raise InputError(f"The arrays to train on have {sorted(rows)} rows; expected one and the same number, at least 1.")
+        raise InputError(
+            f"The arrays to train on have {sorted(rows)} rows; expected one and the same number, at least 1."
+        )
     if recipe.epochs < 0 or recipe.batch_size < 1:
-        raise InputError(f"{recipe.epochs} epochs of batches of {recipe.batch_size} were asked for; expected at least 0, and at least 1.")
+        raise InputError(
+            f"{recipe.epochs} epochs of batches of {recipe.batch_size} were asked for; expected at least 0, and at least 1."
+        )
     n_rows = rows.pop()
     batch_size = min(recipe.batch_size, n_rows)
     per_epoch = n_rows // batch_size
     n_steps = recipe.epochs * per_epoch
-    about = {"recipe": dataclasses.asdict(recipe), "data": weights.fingerprint(data), "start": weights.fingerprint(nets.to_numpy(params)), "snapshots": sorted(snapshots)}
-    params = {key: params[key] for key in sorted(params)}  # sums over the weights are made in this order, whence ever they come
+    about = {
+        "recipe": dataclasses.asdict(recipe),
+        "data": weights.fingerprint(data),
+        "start": weights.fingerprint(nets.to_numpy(params)),
+        "snapshots": sorted(snapshots),
+    }
+    params = {
+        key: params[key] for key in sorted(params)
+    }  # sums over the weights are made in this order, whence ever they come
     run = _resume(folder, about) or _begin(params, snapshots)
     step = adam_step(loss, recipe)
     tensors = [nets.to_tensors(getattr(run, part)) for part in PARTS]
@@ -185,7 +203,12 @@ def fit(
             if checkpoint_every and run.steps % checkpoint_every == 0 and at + 1 < per_epoch:
                 keep()
         else:
-            run.log.append({"epoch": float(epoch + 1), **{key: value / per_epoch for key, value in run.sums.items()}})
+            run.log.append(
+                {
+                    "epoch": float(epoch + 1),
+                    **{key: value / per_epoch for key, value in run.sums.items()},
+                }
+            )
             run.sums = {}
             run.params = tensors[0]
             if validate is not None:
@@ -204,20 +227,32 @@ def fit(
 
 def line(row: Mapping[str, float], epochs: int, seconds: float) -> str:
     """A row of the log as a line: `epoch  3 of 20  loss 1.234  kl 20.1  2.3 s`."""
-    values = "  ".join(f"{key} {value:.4g}" for key, value in row.items() if key not in ("epoch", "gradient"))
+    values = "  ".join(
+        f"{key} {value:.4g}" for key, value in row.items() if key not in ("epoch", "gradient")
+    )
     return f"epoch {row['epoch']:{len(str(epochs))}.0f} of {epochs}  {values}  {seconds:.1f} s"
 
 
 def _begin(params: Params, snapshots: Sequence[int]) -> Trained:
     start = nets.to_numpy(params)
     first, second = ({key: np.zeros_like(value) for key, value in start.items()} for _ in range(2))
-    return Trained(start, first=first, second=second, snapshots={0: start} if 0 in snapshots else {})
+    return Trained(
+        start, first=first, second=second, snapshots={0: start} if 0 in snapshots else {}
+    )
 
 
 def _state(run: Trained) -> tuple[weights.Arrays, dict[str, Any]]:
     """Everything there is to a training, as arrays and plain values."""
-    arrays = {f"{part}/{key}": np.asarray(value) for part in PARTS for key, value in getattr(run, part).items()}
-    arrays |= {f"snapshot {epoch}/{key}": value for epoch, params in run.snapshots.items() for key, value in params.items()}
+    arrays = {
+        f"{part}/{key}": np.asarray(value)
+        for part in PARTS
+        for key, value in getattr(run, part).items()
+    }
+    arrays |= {
+        f"snapshot {epoch}/{key}": value
+        for epoch, params in run.snapshots.items()
+        for key, value in params.items()
+    }
     return arrays, {"steps": run.steps, "log": run.log, "sums": run.sums}
 
 
@@ -232,7 +267,27 @@ def _resume(folder: Path | None, about: Mapping[str, Any]) -> Trained | None:
     found, parts = there
     for key, wanted in about.items():
         if found.get(key) != wanted:
-            what = runs.difference(found.get(key), wanted) if key == "recipe" else {"data": "other data", "start": "other first weights"}.get(key, f"another '{key}'")
-            raise InputError(f"{folder} holds a training with {what}. Give the same settings to go on with it, or another folder.")
-    snapshots = {int(part.split()[1]): params for part, params in parts.items() if part.startswith("snapshot ")}
-    return Trained(parts["params"], found["log"], snapshots, parts["first"], parts["second"], found["steps"], found["sums"])
+            what = (
+                runs.difference(found.get(key), wanted)
+                if key == "recipe"
+                else {"data": "other data", "start": "other first weights"}.get(
+                    key, f"another '{key}'"
+                )
+            )
+            raise InputError(
+                f"{folder} holds a training with {what}. Give the same settings to go on with it, or another folder."
+            )
+    snapshots = {
+        int(part.split()[1]): params
+        for part, params in parts.items()
+        if part.startswith("snapshot ")
+    }
+    return Trained(
+        parts["params"],
+        found["log"],
+        snapshots,
+        parts["first"],
+        parts["second"],
+        found["steps"],
+        found["sums"],
+    )

@@ -59,10 +59,20 @@ class Truth:
     def holds(self) -> NDArray[np.int64]:
         """Steps of each dream before the first that is no physics, (N,); all its steps if there is none."""
         steps = np.isfinite(self.still).sum(axis=1)
-        return np.asarray(np.where(self.physical.all(axis=1), steps, self.physical.argmin(axis=1)), dtype=np.int64)
+        return np.asarray(
+            np.where(self.physical.all(axis=1), steps, self.physical.argmin(axis=1)), dtype=np.int64
+        )
 
 
-def meter(body: Body, obs: NDArray[Any], action: NDArray[Any], lengths: NDArray[Any], data: Episodes, *, threads: int | None = None) -> Truth:
+def meter(
+    body: Body,
+    obs: NDArray[Any],
+    action: NDArray[Any],
+    lengths: NDArray[Any],
+    data: Episodes,
+    *,
+    threads: int | None = None,
+) -> Truth:
     """Asks MuJoCo about every step of some dreams.
 
     Args:
@@ -77,8 +87,15 @@ def meter(body: Body, obs: NDArray[Any], action: NDArray[Any], lengths: NDArray[
         InputError: if shapes do not fit each other and the body.
     """
     n, steps = action.shape[:2]
-    if obs.shape[:2] != (n, steps + 1) or obs.shape[2] < body.physics_dim or action.shape[2:] != (body.a_dim,) or np.shape(lengths) != (n,):
-        raise InputError(f"States {obs.shape}, actions {action.shape} and lengths {np.shape(lengths)} do not belong together, or not to '{body.name}'; expected (N, T+1, {body.physics_dim} or more), (N, T, {body.a_dim}) and (N,).")
+    if (
+        obs.shape[:2] != (n, steps + 1)
+        or obs.shape[2] < body.physics_dim
+        or action.shape[2:] != (body.a_dim,)
+        or np.shape(lengths) != (n,)
+    ):
+        raise InputError(
+            f"States {obs.shape}, actions {action.shape} and lengths {np.shape(lengths)} do not belong together, or not to '{body.name}'; expected (N, T+1, {body.physics_dim} or more), (N, T, {body.a_dim}) and (N,)."
+        )
     states = obs[..., : body.physics_dim].astype(np.float64)
     std = np.maximum(data.physics.std(axis=0), STD_FLOOR)
     lived = np.arange(steps + 1) <= np.asarray(lengths)[:, None]
@@ -102,12 +119,18 @@ def meter(body: Body, obs: NDArray[Any], action: NDArray[Any], lengths: NDArray[
     ended = ~acted
     height[ended] = energy[ended] = np.nan
     error, still = rms(states[:, 1:] - after), rms(states[:, :-1] - after)
-    change = np.delete(np.diff(data.physics, axis=0), (np.cumsum(data.lengths + 1) - 1)[:-1], axis=0)  # not from one episode to the next
+    change = np.delete(
+        np.diff(data.physics, axis=0), (np.cumsum(data.lengths + 1) - 1)[:-1], axis=0
+    )  # not from one episode to the next
     usual = float(np.sqrt(np.mean(np.square(change / std))))
-    return Truth(error, np.where(np.isinf(still), 0.0, still), height, energy, found[..., 2], distance, usual)
+    return Truth(
+        error, np.where(np.isinf(still), 0.0, still), height, energy, found[..., 2], distance, usual
+    )
 
 
-def ask(body: Body, physics: Array, action: NDArray[Any], *, threads: int | None = None) -> tuple[Array, Array]:
+def ask(
+    body: Body, physics: Array, action: NDArray[Any], *, threads: int | None = None
+) -> tuple[Array, Array]:
     """Puts MuJoCo into each state physics (M, S), does action (M, a_dim), and looks.
 
     Returns:
@@ -132,7 +155,9 @@ def ask(body: Body, physics: Array, action: NDArray[Any], *, threads: int | None
                 found[row, 1] = _look(body.model, data)[0]
 
     before = mujoco.get_mju_user_warning()
-    mujoco.set_mju_user_warning(lambda message: None)  # a dreamed state may blow up: that is counted here, and needs no MUJOCO_LOG.TXT
+    mujoco.set_mju_user_warning(
+        lambda message: None
+    )  # a dreamed state may blow up: that is counted here, and needs no MUJOCO_LOG.TXT
     try:
         with ThreadPoolExecutor(threads) as pool:
             list(pool.map(work, range(threads)))

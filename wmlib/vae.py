@@ -118,7 +118,9 @@ class Vae:
     params: Params
 
     @classmethod
-    def create(cls, body: Body, obs: Array, config: VaeConfig | None = None, *, seed: int = 0) -> Vae:
+    def create(
+        cls, body: Body, obs: Array, config: VaeConfig | None = None, *, seed: int = 0
+    ) -> Vae:
         """A VAE with random weights, and the statistics of these observations (N, ...).
 
         Raises:
@@ -126,15 +128,25 @@ class Vae:
         """
         config = config or VaeConfig()
         if config.z_dim < 1 or min(config.hidden, default=1) < 1:
-            raise InputError(f"A VAE with z_dim {config.z_dim} and hidden layers {config.hidden} was asked for; expected sizes of at least 1.")
+            raise InputError(
+                f"A VAE with z_dim {config.z_dim} and hidden layers {config.hidden} was asked for; expected sizes of at least 1."
+            )
         part = view_slice(body, config.view)
         obs = body.check_obs(obs)
         if obs.shape[-1] < part.stop:
-            raise InputError(f"The view '{config.view}' needs {part.stop} numbers an observation; got {obs.shape[-1]}. Use the view 'physics', or episodes.replayed().")
+            raise InputError(
+                f"The view '{config.view}' needs {part.stop} numbers an observation; got {obs.shape[-1]}. Use the view 'physics', or episodes.replayed()."
+            )
         x = obs[..., part].reshape(-1, part.stop)
         # Float64 throughout: in float32 the variance of a nearly constant column is rounding noise.
         mean, std = _stored(x.mean(axis=0)), _stored(np.maximum(x.std(axis=0), STD_FLOOR))
-        return cls(config, mean, std, group_weights(body, config.view), nets.initial(shapes(config, part.stop), seed))
+        return cls(
+            config,
+            mean,
+            std,
+            group_weights(body, config.view),
+            nets.initial(shapes(config, part.stop), seed),
+        )
 
     def using(self, params: Params) -> Vae:
         """The same VAE with other weights."""
@@ -181,7 +193,9 @@ class Vae:
         total = rec + self.config.beta * ops.sum(ops.maximum(kl, self.config.kl_floor))
         return total, {"reconstruction": rec, "kl": ops.sum(kl)}
 
-    def prepare(self, rows: dict[str, NDArray[Any]], rng: np.random.Generator) -> dict[str, NDArray[Any]]:
+    def prepare(
+        self, rows: dict[str, NDArray[Any]], rng: np.random.Generator
+    ) -> dict[str, NDArray[Any]]:
         """For `training.fit`: adds fresh noise `eps` to rows `x` of standardised observations."""
         return {**rows, "eps": rng.standard_normal((len(rows["x"]), self.z_dim), dtype=np.float32)}
 
@@ -204,22 +218,37 @@ class Vae:
         """
         obs = np.asarray(obs)
         if obs.shape[-1] < self.x_dim:
-            raise InputError(f"This V sees {self.x_dim} numbers an observation (view '{self.config.view}'); got {obs.shape[-1]}.")
+            raise InputError(
+                f"This V sees {self.x_dim} numbers an observation (view '{self.config.view}'); got {obs.shape[-1]}."
+            )
         x = self.standardize(obs).reshape(-1, self.x_dim)
-        parts = [[np.asarray(ops.convert_to_numpy(part)) for part in self.encoder(x[i : i + CHUNK])] for i in range(0, max(len(x), 1), CHUNK)]
-        mu, logvar = (np.concatenate(part).reshape(*obs.shape[:-1], self.z_dim) for part in zip(*parts, strict=True))
+        parts = [
+            [np.asarray(ops.convert_to_numpy(part)) for part in self.encoder(x[i : i + CHUNK])]
+            for i in range(0, max(len(x), 1), CHUNK)
+        ]
+        mu, logvar = (
+            np.concatenate(part).reshape(*obs.shape[:-1], self.z_dim)
+            for part in zip(*parts, strict=True)
+        )
         return mu, logvar
 
     def sample(self, obs: Array, rng: np.random.Generator) -> Floats:
         """A code z (..., z_dim) drawn for each observation from its own (mu, logvar)."""
         mu, logvar = self.encode(obs)
-        return np.asarray(mu + np.exp(0.5 * logvar) * rng.standard_normal(mu.shape, dtype=np.float32))
+        return np.asarray(
+            mu + np.exp(0.5 * logvar) * rng.standard_normal(mu.shape, dtype=np.float32)
+        )
 
     def decode(self, z: Any) -> Array:
         """The view (..., D), in the body's own units, of codes z (..., z_dim)."""
         z = np.asarray(ops.convert_to_numpy(z), dtype=np.float32)
         flat = z.reshape(-1, self.z_dim)
-        x = np.concatenate([ops.convert_to_numpy(self.decoder(flat[i : i + CHUNK])) for i in range(0, max(len(flat), 1), CHUNK)])
+        x = np.concatenate(
+            [
+                ops.convert_to_numpy(self.decoder(flat[i : i + CHUNK]))
+                for i in range(0, max(len(flat), 1), CHUNK)
+            ]
+        )
         return self.unstandardize(x.reshape(*z.shape[:-1], self.x_dim))
 
     def reconstruct(self, obs: Array, rng: np.random.Generator | None = None) -> Array:
@@ -236,7 +265,9 @@ class Vae:
 
     def arrays(self) -> weights.Arrays:
         """Weights and statistics as named float32 arrays."""
-        stats = {f"stats.{name}": np.asarray(getattr(self, name), dtype=np.float32) for name in STATS}
+        stats = {
+            f"stats.{name}": np.asarray(getattr(self, name), dtype=np.float32) for name in STATS
+        }
         return {**nets.to_numpy(self.params), **stats}
 
     def about(self) -> dict[str, Any]:
@@ -262,4 +293,10 @@ def restore(body: Body, data: bytes, name: str) -> Vae:
     weights.check_shapes(found, expected | {f"stats.{stat}": (x_dim,) for stat in STATS}, name)
     arrays = weights.from_bytes(data, name)
     mean, std, feature_weights = (arrays[f"stats.{stat}"] for stat in STATS)
-    return Vae(config, mean.astype(np.float64), std.astype(np.float64), feature_weights, {key: arrays[key] for key in expected})
+    return Vae(
+        config,
+        mean.astype(np.float64),
+        std.astype(np.float64),
+        feature_weights,
+        {key: arrays[key] for key in expected},
+    )

@@ -48,9 +48,15 @@ class Viewer:
     def html(self, shared: bool = False) -> str:
         """The scene as HTML; with `shared`, preceded by the script that every viewer of a page uses."""
         # JSON in which no character can end the script element or begin another.
-        data = json.dumps(self.scene, allow_nan=False, separators=(",", ":")).translate({60: "\\u003c", 62: "\\u003e", 38: "\\u0026"})
+        data = json.dumps(self.scene, allow_nan=False, separators=(",", ":")).translate(
+            {60: "\\u003c", 62: "\\u003e", 38: "\\u0026"}
+        )
         picture = base64.b64encode(self.still.encode()).decode()
-        carried = "".join(f'<script class="wm-shared">{_script(name)}</script>' for name in SCRIPTS) if shared else ""
+        carried = (
+            "".join(f'<script class="wm-shared">{_script(name)}</script>' for name in SCRIPTS)
+            if shared
+            else ""
+        )
         return (
             f'{carried}<div class="wm-viewer"><script type="application/json">{data}</script>'
             f'<div class="wm-still"><img width="{_WIDTH}" alt="{html.escape(self.text)}" src="data:image/svg+xml;base64,{picture}">'
@@ -93,17 +99,26 @@ def show(
     named = dict(tracks) if isinstance(tracks, Mapping) else {"reality": tracks}
     poses = {checked_name(name): poses_of(body, name, track) for name, track in named.items()}
     if not 1 <= len(poses) <= MAX_TRACKS:
-        raise InputError(f"A scene of {len(poses)} trajectories was asked for; expected 1 to {MAX_TRACKS}.")
+        raise InputError(
+            f"A scene of {len(poses)} trajectories was asked for; expected 1 to {MAX_TRACKS}."
+        )
     mode = mode or ("single" if len(poses) == 1 else "ghost")
     if mode not in MODES:
         raise InputError(f"There is no mode '{mode}' of a viewer; there are: {', '.join(MODES)}.")
     if mode == "single" and len(poses) > 1:
-        raise InputError(f"Mode 'single' shows one trajectory and {len(poses)} were given; use 'ghost' or 'side'.")
+        raise InputError(
+            f"Mode 'single' shows one trajectory and {len(poses)} were given; use 'ghost' or 'side'."
+        )
     frames = max(map(len, poses.values()))
     at = frames * 2 // 5 if still is None else still
     if not 0 <= at < frames:
-        raise InputError(f"Frame {at} was asked for as the still picture; expected 0 to {frames - 1}.")
-    scene = _scene(body, poses, mode) | {"strip": _strips(strip or {}, poses), "label": checked_name(label, "The label", MAX_LABEL)}
+        raise InputError(
+            f"Frame {at} was asked for as the still picture; expected 0 to {frames - 1}."
+        )
+    scene = _scene(body, poses, mode) | {
+        "strip": _strips(strip or {}, poses),
+        "label": checked_name(label, "The label", MAX_LABEL),
+    }
     text = f"{label + ': ' if label else ''}{body.name}, {', '.join(poses)}, {frames} frames of {body.dt:g} s"
     return Viewer(scene, _picture(body, scene, poses, at), text)
 
@@ -122,7 +137,9 @@ def _numbers(what: str, values: Any) -> Array:
     except (TypeError, ValueError):
         raise InputError(f"{what} is not an array of numbers; expected one row a frame.") from None
     if not np.isfinite(array).all():
-        raise InputError(f"{what} holds NaN or infinity, first in row {int(np.argwhere(~np.isfinite(array))[0][0])}; expected finite numbers.")
+        raise InputError(
+            f"{what} holds NaN or infinity, first in row {int(np.argwhere(~np.isfinite(array))[0][0])}; expected finite numbers."
+        )
     return array
 
 
@@ -131,11 +148,15 @@ def poses_of(body: Body, name: str, track: Any) -> Array:
     what = f"The trajectory '{name}'"
     array, nq = _numbers(what, track), int(body.model.nq)
     if array.ndim != 2 or not 1 <= len(array) <= MAX_FRAMES:
-        raise InputError(f"{what} has shape {array.shape}; expected (frames, numbers), with 1 to {MAX_FRAMES:,} frames. Show a part of it: track[first:last].")
+        raise InputError(
+            f"{what} has shape {array.shape}; expected (frames, numbers), with 1 to {MAX_FRAMES:,} frames. Show a part of it: track[first:last]."
+        )
     if array.shape[1] in (body.obs_dim, body.physics_dim):
         return body.poses(array)
     if array.shape[1] != nq:
-        raise InputError(f"{what} has {array.shape[1]} numbers a frame; expected {nq} (qpos of {body.name}), {body.physics_dim} (its physics) or {body.obs_dim} (an observation).")
+        raise InputError(
+            f"{what} has {array.shape[1]} numbers a frame; expected {nq} (qpos of {body.name}), {body.physics_dim} (its physics) or {body.obs_dim} (an observation)."
+        )
     return array
 
 
@@ -167,7 +188,9 @@ def _tree(model: Any) -> dict[str, Any]:
 def _drawn(model: Any) -> list[int]:
     """The geoms that are drawn: all but floors."""
     if np.isin(model.geom_type, _MESHES).any():
-        raise InputError("This body has meshes or height fields, which the viewer does not draw; expected spheres, capsules, cylinders, ellipsoids and boxes.")
+        raise InputError(
+            "This body has meshes or height fields, which the viewer does not draw; expected spheres, capsules, cylinders, ellipsoids and boxes."
+        )
     return [g for g in range(model.ngeom) if model.geom_type[g] != _PLANE]
 
 
@@ -186,24 +209,44 @@ def _scene(body: Body, poses: Mapping[str, Array], mode: str) -> dict[str, Any]:
             data.qpos[:] = pose
             mujoco.mj_kinematics(body.model, data)
             axes = data.geom_xmat.reshape(-1, 3, 3)
-            ends = [_segment(body.model, g, data.geom_xpos[g], axes[g])[0] for g in _drawn(body.model)]
+            ends = [
+                _segment(body.model, g, data.geom_xpos[g], axes[g])[0] for g in _drawn(body.model)
+            ]
             extents += list(np.concatenate(ends) - [data.xpos[1, 0], data.xpos[1, 1], 0.0])
     low, high = np.min(extents, axis=0) - 0.1, np.max(extents, axis=0) + 0.1
-    low, high = np.maximum(low, -2.5), np.minimum(high, 2.5)  # a body that flies off is followed, not fitted
+    low, high = (
+        np.maximum(low, -2.5),
+        np.minimum(high, 2.5),
+    )  # a body that flies off is followed, not fitted
     top, width = float(high[2]), float(max(high[0] - low[0], high[1] - low[1]))
     apart = width * 0.8 if mode == "side" else 0.0
     offsets = []
     for t, qpos in enumerate(poses.values()):
         data.qpos[:] = qpos[0]
         mujoco.mj_kinematics(body.model, data)
-        offsets.append([-float(data.xpos[1, 0]), (t - (n - 1) / 2) * apart - float(data.xpos[1, 1]), 0.0])
+        offsets.append(
+            [-float(data.xpos[1, 0]), (t - (n - 1) / 2) * apart - float(data.xpos[1, 1]), 0.0]
+        )
     azimuth = np.radians(-28.0 if mode == "side" and body.free_joint else -62.0)
-    room = max(top * (1.4 if mode == "side" else 1.18), (apart * (n - 1) + width) * _HEIGHT / _WIDTH)
+    room = max(
+        top * (1.4 if mode == "side" else 1.18), (apart * (n - 1) + width) * _HEIGHT / _WIDTH
+    )
     view = {"target": [0.0, 0.0, round(top * (0.55 if mode == "side" else 0.46), 3)], "centre": [0.0, 0.0, 0.0], "distance": round(float(room / _FIELD) + width / 3, 3),
             "azimuth": float(azimuth), "elevation": float(np.radians(14)), "top": round(top, 3)}  # fmt: skip
     shade = colours(poses) | ({"zero": "#4d4d4d"} if "zero" in poses else {})
-    tracks = [{"name": name, "colour": shade[name], "qpos": _packed(qpos), "offset": offset} for (name, qpos), offset in zip(poses.items(), offsets, strict=True)]
-    return {"dt": body.dt, "nq": int(body.model.nq), "model": _tree(body.model), "tracks": tracks, "view": view, "ghost": mode == "ghost", "names": mode == "side"}
+    tracks = [
+        {"name": name, "colour": shade[name], "qpos": _packed(qpos), "offset": offset}
+        for (name, qpos), offset in zip(poses.items(), offsets, strict=True)
+    ]
+    return {
+        "dt": body.dt,
+        "nq": int(body.model.nq),
+        "model": _tree(body.model),
+        "tracks": tracks,
+        "view": view,
+        "ghost": mode == "ghost",
+        "names": mode == "side",
+    }
 
 
 def _strips(strip: Mapping[str, Any], poses: Mapping[str, Array]) -> list[dict[str, Any]]:
@@ -213,16 +256,30 @@ def _strips(strip: Mapping[str, Any], poses: Mapping[str, Array]) -> list[dict[s
     panels, shade = [], colours(poses)
     for quantity, given in strip.items():
         lines = []
-        for place, (name, values) in enumerate((dict(given) if isinstance(given, Mapping) else {"": given}).items()):
+        for place, (name, values) in enumerate(
+            (dict(given) if isinstance(given, Mapping) else {"": given}).items()
+        ):
             what = f"'{quantity}'" + (f" of '{name}'" if name else "")
             if name and name not in poses:
-                raise InputError(f"{what} in the strip belongs to no trajectory; there are: {', '.join(poses)}.")
+                raise InputError(
+                    f"{what} in the strip belongs to no trajectory; there are: {', '.join(poses)}."
+                )
             array = _numbers(what, values)
             frames = len(poses[name]) if name else max(map(len, poses.values()))
             if array.ndim != 1 or len(array) not in (frames, frames - 1) or len(array) == 0:
-                raise InputError(f"{what} in the strip has shape {array.shape}; expected ({frames},), one value a frame, or ({frames - 1},), one a step.")
-            lines.append({"values": _packed(array), "colour": shade[name] if name and name != "zero" else "", "dash": DASHES[place % len(DASHES)]})
-        panels.append({"name": checked_name(quantity, "The name of a quantity in the strip"), "lines": lines})
+                raise InputError(
+                    f"{what} in the strip has shape {array.shape}; expected ({frames},), one value a frame, or ({frames - 1},), one a step."
+                )
+            lines.append(
+                {
+                    "values": _packed(array),
+                    "colour": shade[name] if name and name != "zero" else "",
+                    "dash": DASHES[place % len(DASHES)],
+                }
+            )
+        panels.append(
+            {"name": checked_name(quantity, "The name of a quantity in the strip"), "lines": lines}
+        )
     return panels
 
 
@@ -230,16 +287,26 @@ def _picture(body: Body, scene: Mapping[str, Any], poses: Mapping[str, Array], f
     """One frame as SVG, from where the camera begins: every geom as a thick line with round ends, far ones first."""
     view, model, data = scene["view"], body.model, mujoco.MjData(body.model)
     azimuth, elevation = view["azimuth"], view["elevation"]
-    back = np.array([np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth), np.sin(elevation)])
+    back = np.array(
+        [
+            np.cos(elevation) * np.cos(azimuth),
+            np.cos(elevation) * np.sin(azimuth),
+            np.sin(elevation),
+        ]
+    )
     right = np.array([-np.sin(azimuth), np.cos(azimuth), 0.0])
     up = np.cross(back, right)
     placed = []
     for qpos in poses.values():
         data.qpos[:] = qpos[min(frame, len(qpos) - 1)]
         mujoco.mj_kinematics(model, data)
-        placed.append((data.xpos[1].copy(), data.geom_xpos.copy(), data.geom_xmat.copy().reshape(-1, 3, 3)))
+        placed.append(
+            (data.xpos[1].copy(), data.geom_xpos.copy(), data.geom_xmat.copy().reshape(-1, 3, 3))
+        )
     offsets = [np.array(track["offset"]) for track in scene["tracks"]]
-    middle = np.mean([root + offset for (root, _, _), offset in zip(placed, offsets, strict=True)], axis=0) * [1, 1, 0]
+    middle = np.mean(
+        [root + offset for (root, _, _), offset in zip(placed, offsets, strict=True)], axis=0
+    ) * [1, 1, 0]
     eye = np.array(view["target"]) + middle + view["distance"] * back
 
     def line(ends: Array, width: float, shade: str) -> str:
@@ -255,10 +322,20 @@ def _picture(body: Body, scene: Mapping[str, Any], poses: Mapping[str, Array], f
         for g in _drawn(model):
             ends, radius = _segment(model, g, centres[g] + offset, axes[g])
             shadows.append(line(ends * [1, 1, 0], 1.6 * radius, "#000"))
-            tint = "#" + "".join(f"{round(int(track['colour'][i : i + 2], 16) * _shade(model, g)):02x}" for i in (1, 3, 5))
-            parts.append((float((eye - ends.mean(axis=0)) @ back), line(ends, 2 * radius + 0.012, "#f6f6f4") + line(ends, 2 * radius, tint)))
+            tint = "#" + "".join(
+                f"{round(int(track['colour'][i : i + 2], 16) * _shade(model, g)):02x}"
+                for i in (1, 3, 5)
+            )
+            parts.append(
+                (
+                    float((eye - ends.mean(axis=0)) @ back),
+                    line(ends, 2 * radius + 0.012, "#f6f6f4") + line(ends, 2 * radius, tint),
+                )
+            )
         pale = ' opacity=".55"' if scene["ghost"] and track is not scene["tracks"][0] else ""
-        layers.append(f"<g{pale}>{''.join(part for _, part in sorted(parts, key=lambda part: -part[0]))}</g>")
+        layers.append(
+            f"<g{pale}>{''.join(part for _, part in sorted(parts, key=lambda part: -part[0]))}</g>"
+        )
     ground = f'<g opacity=".2">{"".join(shadows)}</g>' if scene["model"]["floor"] else ""
     return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" stroke-linecap="round" fill="none">'
             f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="#f6f6f4"/>{ground}{"".join(layers)}</svg>')  # fmt: skip
@@ -294,7 +371,7 @@ def _cell() -> str | None:
     try:
         from IPython import get_ipython
 
-        message = get_ipython().get_parent()  # type: ignore[no-untyped-call, union-attr, unused-ignore]
+        message = get_ipython().get_parent()  # type: ignore[ union-attr, unused-ignore]
         return str(message["metadata"]["cellId"])
     except (ImportError, AttributeError, KeyError, TypeError):
         return None

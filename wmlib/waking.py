@@ -33,7 +33,9 @@ def linear(world: World, features: str = "zh") -> Linear:
         InputError: if the features are neither.
     """
     if features not in _widths(world):
-        raise InputError(f"A world gives the features {' and '.join(_widths(world))}; '{features}' was asked for.")
+        raise InputError(
+            f"A world gives the features {' and '.join(_widths(world))}; '{features}' was asked for."
+        )
     return Linear(world.body, features, _widths(world)[features])
 
 
@@ -60,7 +62,9 @@ class Waking:
         Raises:
             InputError: if controller and world do not belong together, or noise is negative.
         """
-        if (world is None) != (linear.features in REAL) or (world is not None and not _fits(world, linear)):
+        if (world is None) != (linear.features in REAL) or (
+            world is not None and not _fits(world, linear)
+        ):
             given = (
                 "a body without a world"
                 if world is None
@@ -78,19 +82,32 @@ class Waking:
         self.params = np.asarray(params, dtype=np.float64)
         linear.unpack(self.params)
         self.param_noise, self.action_noise = param_noise, action_noise
-        self._step = None if world is None or frozen else nets.compiled(world.mdnrnn.step, jit=False)
+        self._step = (
+            None if world is None or frozen else nets.compiled(world.mdnrnn.step, jit=False)
+        )
 
     def start(self, seeds: Any) -> tuple[Any, ...]:
         """Of the episodes that begin: parameters, random numbers, and an empty memory."""
         n = len(seeds)
         self.begun += n
-        rows = self.params[self.begun - n : self.begun] if self.params.ndim == 2 else np.tile(self.params, (n, 1))
+        rows = (
+            self.params[self.begun - n : self.begun]
+            if self.params.ndim == 2
+            else np.tile(self.params, (n, 1))
+        )
         draws = np.empty(n, dtype=object)
         draws[:] = [np.random.default_rng([int(seed), 8]) for seed in seeds]
         if self.param_noise:
-            rows = rows + self.param_noise * np.stack([rng.standard_normal(rows.shape[1]) for rng in draws])
+            rows = rows + self.param_noise * np.stack(
+                [rng.standard_normal(rows.shape[1]) for rng in draws]
+            )
         h_dim = self.world.mdnrnn.config.h_dim if self.world else 0
-        return rows.copy(), draws, np.zeros((n, h_dim), np.float32), np.zeros((n, h_dim), np.float32)
+        return (
+            rows.copy(),
+            draws,
+            np.zeros((n, h_dim), np.float32),
+            np.zeros((n, h_dim), np.float32),
+        )
 
     def __call__(self, obs: Array, state: tuple[Any, ...]) -> tuple[Array, tuple[Any, ...]]:
         """Actions (N, a_dim) chosen at (z, h), or at what the body shows, then the memory after them."""
@@ -105,7 +122,10 @@ class Waking:
         )
         action = self.linear.act(params, np.asarray(features, np.float64)[:, None])[:, 0]
         if self.action_noise:
-            low, high = self.linear.body.action_low.astype(float), self.linear.body.action_high.astype(float)
+            low, high = (
+                self.linear.body.action_low.astype(float),
+                self.linear.body.action_high.astype(float),
+            )
             noise = np.stack([rng.standard_normal(len(low)) for rng in draws])
             action = np.clip(action + self.action_noise * (high - low) / 2 * noise, low, high)
         if self._step is not None:

@@ -32,7 +32,9 @@ LARGEST = 65_536
 def to_bytes(arrays: Mapping[str, NDArray[Any]], about: Mapping[str, Any] | None = None) -> bytes:
     """Arrays, and a JSON object about them, as the bytes of a safetensors file. The same input gives the same bytes."""
     # One key only: safetensors keeps its metadata in no certain order.
-    plain = {name: np.array(arrays[name], order="C") for name in sorted(arrays)}  # a copy: a view would be stored with its parent's order
+    plain = {
+        name: np.array(arrays[name], order="C") for name in sorted(arrays)
+    }  # a copy: a view would be stored with its parent's order
     return save(plain, metadata={ABOUT: json.dumps(about or {})})
 
 
@@ -49,7 +51,9 @@ def header(data: bytes, name: str | Path) -> tuple[dict[str, Entry], dict[str, A
         if not isinstance(about, dict):
             raise TypeError
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
-        raise InputError(f"{name} cannot be read as safetensors. Make it again, or restore it with git.") from None
+        raise InputError(
+            f"{name} cannot be read as safetensors. Make it again, or restore it with git."
+        ) from None
     return found, about
 
 
@@ -62,11 +66,15 @@ def from_bytes(data: bytes, name: str | Path) -> Arrays:
     try:
         loaded = load(data)  # in no certain order
     except (SafetensorError, ValueError, KeyError) as error:
-        raise InputError(f"{name} cannot be read as safetensors ({error}). Make it again, or restore it with git.") from None
+        raise InputError(
+            f"{name} cannot be read as safetensors ({error}). Make it again, or restore it with git."
+        ) from None
     arrays = {key: loaded[key] for key in sorted(loaded)}
     for key, array in arrays.items():
         if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise InputError(f"'{key}' in {name} holds NaN or infinity; expected finite numbers. Make it again.")
+            raise InputError(
+                f"'{key}' in {name} holds NaN or infinity; expected finite numbers. Make it again."
+            )
     return arrays
 
 
@@ -88,7 +96,9 @@ def checkpoint(folder: Path, name: str) -> tuple[dict[str, Any], dict[str, Array
     return header(data, path)[1], parts
 
 
-def check_shapes(found: Mapping[str, Entry], shapes: Mapping[str, tuple[int, ...]], name: str | Path) -> None:
+def check_shapes(
+    found: Mapping[str, Entry], shapes: Mapping[str, tuple[int, ...]], name: str | Path
+) -> None:
     """Compares names, shapes and types (`F32`) with the expected ones.
 
     Raises:
@@ -96,11 +106,17 @@ def check_shapes(found: Mapping[str, Entry], shapes: Mapping[str, tuple[int, ...
     """
     for key in sorted({*found, *shapes}):
         if key not in found:
-            raise InputError(f"{name} has no array '{key}'; expected one of shape {shapes[key]}. These weights belong to another model.")
+            raise InputError(
+                f"{name} has no array '{key}'; expected one of shape {shapes[key]}. These weights belong to another model."
+            )
         if key not in shapes:
-            raise InputError(f"{name} has an array '{key}' that this model does not. These weights belong to another model.")
+            raise InputError(
+                f"{name} has an array '{key}' that this model does not. These weights belong to another model."
+            )
         if found[key] != (tuple(shapes[key]), "F32"):
-            raise InputError(f"'{key}' in {name} has shape {found[key][0]} and type {found[key][1]}; expected {tuple(shapes[key])} and F32.")
+            raise InputError(
+                f"'{key}' in {name} has shape {found[key][0]} and type {found[key][1]}; expected {tuple(shapes[key])} and F32."
+            )
 
 
 def fingerprint(arrays: Mapping[str, NDArray[Any]], about: Any = None) -> str:
@@ -124,10 +140,16 @@ def config(kind: type[Config], about: Mapping[str, Any], name: str | Path) -> Co
         value, default = about.get(field.name), field.default
         value = tuple(value) if isinstance(default, tuple) and isinstance(value, list) else value
         numbers = value if isinstance(value, tuple) else (value,)
-        fits = type(value) is type(default) and all(type(n) is not int or 0 < n <= LARGEST for n in numbers)
+        fits = type(value) is type(default) and all(
+            type(n) is not int or 0 < n <= LARGEST for n in numbers
+        )
         if not fits or (isinstance(default, tuple) and not all(type(n) is int for n in numbers)):
-            raise InputError(f"'{field.name}' in {name} is {value!r}; expected something like {default!r}. Another version of wmlib made it: make it again.")
+            raise InputError(
+                f"'{field.name}' in {name} is {value!r}; expected something like {default!r}. Another version of wmlib made it: make it again."
+            )
         values[field.name] = value
     if extra := sorted(set(about) - set(values)):
-        raise InputError(f"{name} has the setting '{extra[0]}', which this wmlib does not know. Make it again.")
+        raise InputError(
+            f"{name} has the setting '{extra[0]}', which this wmlib does not know. Make it again."
+        )
     return kind(**values)

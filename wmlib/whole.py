@@ -17,7 +17,14 @@ from wmlib.results import Row
 from wmlib.runs import InputError
 
 CONFIG, ROWS = "run.json", "results.csv"
-PARTS = {"experience": "gather", "vae": "train V", "world": "train M", "c": "dream, V and M", "ensemble": "train the ensemble", "c-ensemble": "dream, ensemble"}
+PARTS = {
+    "experience": "gather",
+    "vae": "train V",
+    "world": "train M",
+    "c": "dream, V and M",
+    "ensemble": "train the ensemble",
+    "c-ensemble": "dream, ensemble",
+}
 """What a run leaves in its folder, and the stage that makes it."""
 
 
@@ -82,16 +89,40 @@ def stages(scale: str, body: str, seed: int, out: str | Path) -> list[Stage]:
     at = {name: str(out / name) for name in PARTS}
 
     def stage(name: str, word: str, more: str, *words: str) -> Stage:
-        return Stage((word, *words, *more.split(), "--seed", str(seed), "--out", at[name]), out / name)
+        return Stage(
+            (word, *words, *more.split(), "--seed", str(seed), "--out", at[name]), out / name
+        )
 
     def row(*words: str) -> Stage:
-        return Stage(("evaluate", *words, "--split", "test", "--episodes", str(plan.episodes), "--row", str(out / ROWS)))
+        return Stage(
+            (
+                "evaluate",
+                *words,
+                "--split",
+                "test",
+                "--episodes",
+                str(plan.episodes),
+                "--row",
+                str(out / ROWS),
+            )
+        )
 
     return [
-        *(row("--policy", name, "--body", body, "--seed", str(seed)) for name in evaluate.BASELINES),
+        *(
+            row("--policy", name, "--body", body, "--seed", str(seed))
+            for name in evaluate.BASELINES
+        ),
         stage("experience", "gather", plan.gather, "--body", body),
         stage("ensemble", "train-ensemble", plan.ensemble, "--data", at["experience"]),
-        stage("c-ensemble", "dream", plan.dream_ensemble, "--world", at["ensemble"], "--data", at["experience"]),
+        stage(
+            "c-ensemble",
+            "dream",
+            plan.dream_ensemble,
+            "--world",
+            at["ensemble"],
+            "--data",
+            at["experience"],
+        ),
         row("--controller", at["c-ensemble"], "--method", "dreamed, ensemble"),
         stage("vae", "train-vae", plan.vae, "--data", at["experience"]),
         stage("world", "train-mdnrnn", plan.mdnrnn, "--vae", at["vae"], "--data", at["experience"]),
@@ -113,23 +144,33 @@ def begun(scale: str, body: str, seed: int, out: str | Path, resume: bool) -> It
         out.mkdir(parents=True, exist_ok=True)
         there = {path.name for path in out.iterdir()} - {".lock"}
         if there and CONFIG not in there:
-            raise InputError(f"{out} holds something that is not a run ({min(there)}). Give another --out.")
+            raise InputError(
+                f"{out} holds something that is not a run ({min(there)}). Give another --out."
+            )
         if there and not resume:
-            raise InputError(f"{out} holds a run already. Leave out --no-resume to go on with it, or give another --out.")
+            raise InputError(
+                f"{out} holds a run already. Leave out --no-resume to go on with it, or give another --out."
+            )
         with runs.locked(out):
             if there and (found := _config(out)) != config:
-                raise InputError(f"{out} holds a run with {runs.difference(found, config)}. Give the same words to go on with it, or another --out.")
+                raise InputError(
+                    f"{out} holds a run with {runs.difference(found, config)}. Give the same words to go on with it, or another --out."
+                )
             runs.write_atomic(out / CONFIG, json.dumps(config, indent=2).encode())
             yield
     except (PermissionError, FileExistsError, NotADirectoryError) as error:
-        raise InputError(f"Cannot write in {out}: {error.strerror}. Give an --out in a folder that you may write.") from None
+        raise InputError(
+            f"Cannot write in {out}: {error.strerror}. Give an --out in a folder that you may write."
+        ) from None
 
 
 def _config(out: Path) -> object:
     try:
         return json.loads((out / CONFIG).read_bytes())
     except (OSError, ValueError) as error:
-        raise InputError(f"{out / CONFIG} cannot be read as JSON ({error}). Give another --out.") from None
+        raise InputError(
+            f"{out / CONFIG} cannot be read as JSON ({error}). Give another --out."
+        ) from None
 
 
 def rows(what: str | Path) -> list[Row]:
@@ -148,7 +189,9 @@ def costs(out: str | Path) -> str:
     for name, label in PARTS.items():
         if (Path(out) / name).is_dir():
             manifest = runs.read_manifest(Path(out) / name)
-            own = manifest["log"][-1] if label.startswith("dream") else manifest  # C's manifest counts the stages before it, its log does not
+            own = (
+                manifest["log"][-1] if label.startswith("dream") else manifest
+            )  # C's manifest counts the stages before it, its log does not
             lines.append((label, float(own["seconds"])))
     lines.append(("all", sum(seconds for _, seconds in lines)))
     return "\n".join(f"{label:20} {seconds:8.0f} s" for label, seconds in lines)

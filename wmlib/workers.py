@@ -42,7 +42,14 @@ class Workers:
         n: how many there are, or were when this began.
     """
 
-    def __init__(self, kind: str, n: int, start: Callable[[], Executor], alive: Callable[[Executor], set[str]], say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        kind: str,
+        n: int,
+        start: Callable[[], Executor],
+        alive: Callable[[Executor], set[str]],
+        say: Callable[[str], None],
+    ) -> None:
         """Starts them; use `opened`."""
         self.kind, self.n, self._start, self._alive, self._say = kind, n, start, alive, say
         self.executor = start()
@@ -56,13 +63,19 @@ class Workers:
         results: dict[int, Any] = {}
         deaths, there = 0, self._alive(self.executor)
         while len(results) < len(calls):
-            waiting = {self.executor.submit(function, *call): i for i, call in enumerate(calls) if i not in results}
+            waiting = {
+                self.executor.submit(function, *call): i
+                for i, call in enumerate(calls)
+                if i not in results
+            }
             try:
                 while waiting:
                     done, _ = wait(waiting, timeout=LOOK_EVERY, return_when=FIRST_COMPLETED)
                     now = self._alive(self.executor)
                     if lost := there - now:
-                        self._say(f"{len(lost)} of {len(there)} workers died ({min(lost)}); what they had in hand is done again")
+                        self._say(
+                            f"{len(lost)} of {len(there)} workers died ({min(lost)}); what they had in hand is done again"
+                        )
                     there = now
                     for future in done:
                         results[waiting.pop(future)] = future.result()
@@ -72,8 +85,12 @@ class Workers:
                     raise
                 deaths += 1
                 if deaths > RETRIES:
-                    raise WorkerError(f"workers died {deaths} times over the same work; often memory runs out: give fewer --workers, or look at their logs") from None
-                self._say(f"a worker died; {len(calls) - len(results)} of {len(calls)} pieces of work are done again")
+                    raise WorkerError(
+                        f"workers died {deaths} times over the same work; often memory runs out: give fewer --workers, or look at their logs"
+                    ) from None
+                self._say(
+                    f"a worker died; {len(calls) - len(results)} of {len(calls)} pieces of work are done again"
+                )
                 _forget(waiting)
                 self._renew()
                 there = self._alive(self.executor)
@@ -88,7 +105,12 @@ class Workers:
 
 def _died(error: Exception) -> bool:
     """Whether an error says that a worker died, and nothing of the work."""
-    return isinstance(error, BrokenProcessPool) or type(error).__name__ in ("KilledWorker", "CommClosedError", "FutureCancelledError", "CancelledError")
+    return isinstance(error, BrokenProcessPool) or type(error).__name__ in (
+        "KilledWorker",
+        "CommClosedError",
+        "FutureCancelledError",
+        "CancelledError",
+    )
 
 
 def _forget(waiting: dict[Future[Any], int]) -> None:
@@ -97,7 +119,13 @@ def _forget(waiting: dict[Future[Any], int]) -> None:
 
 
 @contextlib.contextmanager
-def opened(kind: str = "threads", n: int | None = None, *, scheduler: str = "", say: Callable[[str], None] = print) -> Iterator[Workers | None]:
+def opened(
+    kind: str = "threads",
+    n: int | None = None,
+    *,
+    scheduler: str = "",
+    say: Callable[[str], None] = print,
+) -> Iterator[Workers | None]:
     """Workers for the time of a block; None for `threads`, who are in this process and whom `rollout` brings itself.
 
     Args:
@@ -114,7 +142,9 @@ def opened(kind: str = "threads", n: int | None = None, *, scheduler: str = "", 
     if n is not None and n < 1:
         raise InputError(f"{n} workers were asked for; expected a whole number of at least 1.")
     if scheduler and kind != "dask":
-        raise InputError(f"A scheduler was named, and the executor is '{kind}'. Give --executor dask with it.")
+        raise InputError(
+            f"A scheduler was named, and the executor is '{kind}'. Give --executor dask with it."
+        )
     n = n or _cores()
     if kind == "threads":
         yield None
@@ -150,20 +180,34 @@ def _dask(n: int, scheduler: str, say: Callable[[str], None]) -> Iterator[Worker
     try:
         import distributed
     except ImportError:
-        raise InputError("Dask is not installed; it comes with the extra 'cluster': pip install 'wmlib[cluster]'. Or give --executor processes.") from None
+        raise InputError(
+            "Dask is not installed; it comes with the extra 'cluster': pip install 'wmlib[cluster]'. Or give --executor processes."
+        ) from None
     with contextlib.ExitStack() as stack:
         try:
             if scheduler:
                 client = stack.enter_context(distributed.Client(scheduler, timeout=20))
             else:
-                cluster = stack.enter_context(distributed.LocalCluster(n_workers=n, threads_per_worker=1, processes=True, dashboard_address=":0", silence_logs=50))
+                cluster = stack.enter_context(
+                    distributed.LocalCluster(
+                        n_workers=n,
+                        threads_per_worker=1,
+                        processes=True,
+                        dashboard_address=":0",
+                        silence_logs=50,
+                    )
+                )
                 client = stack.enter_context(distributed.Client(cluster))
         except (OSError, TimeoutError, ValueError) as error:
-            raise InputError(f"No Dask scheduler answers at '{scheduler}' ({type(error).__name__}). Start one, or leave out --scheduler for a cluster on this machine.") from None
+            raise InputError(
+                f"No Dask scheduler answers at '{scheduler}' ({type(error).__name__}). Start one, or leave out --scheduler for a cluster on this machine."
+            ) from None
 
         def alive(_: Executor) -> set[str]:
             return set(client.scheduler_info(n_workers=-1)["workers"])
 
         if not alive(client):
             client.wait_for_workers(1, timeout=60)
-        yield Workers("dask", len(alive(client)), lambda: client.get_executor(pure=False), alive, say)
+        yield Workers(
+            "dask", len(alive(client)), lambda: client.get_executor(pure=False), alive, say
+        )

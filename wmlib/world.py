@@ -63,7 +63,9 @@ class World:
     @property
     def fingerprint(self) -> str:
         """sha256 of V and M: by it a controller names the world whose features it sees."""
-        return weights.fingerprint(self.mdnrnn.arrays(), {**self.mdnrnn.about(), mdnrnn.TRAINED_ON: self.vae.fingerprint})
+        return weights.fingerprint(
+            self.mdnrnn.arrays(), {**self.mdnrnn.about(), mdnrnn.TRAINED_ON: self.vae.fingerprint}
+        )
 
     def encode(self, obs: Array, rng: np.random.Generator | None = None) -> Floats:
         """Codes z (..., Z) of observations (..., obs_dim) or physics: sampled, or the mean if `rng` is None."""
@@ -73,7 +75,9 @@ class World:
         """The view (..., D), in the body's units, of codes z (..., Z)."""
         return self.vae.decode(z)
 
-    def watch(self, obs: Array, action: NDArray[Any], rng: np.random.Generator | None = None) -> tuple[Floats, State]:
+    def watch(
+        self, obs: Array, action: NDArray[Any], rng: np.random.Generator | None = None
+    ) -> tuple[Floats, State]:
         """Code and memory at the last of some real steps, from which a dream can begin.
 
         Args:
@@ -91,7 +95,13 @@ class World:
         return z[:, -1], state
 
     def open_loop(
-        self, z: Floats, action: NDArray[Any], state: State | None = None, *, tau: float = 1.0, rng: np.random.Generator | None = None
+        self,
+        z: Floats,
+        action: NDArray[Any],
+        state: State | None = None,
+        *,
+        tau: float = 1.0,
+        rng: np.random.Generator | None = None,
     ) -> Dream:
         """Dreams k steps forward with given actions: each predicted code is the next input.
 
@@ -109,14 +119,32 @@ class World:
         for t in range(action.shape[1]):
             predicted, state = m.step(z, np.asarray(action[:, t], np.float32), state)
             mixture = predicted.mixture
-            z = mdn.mean(mixture) if rng is None else mdn.sample(mixture, tau, mdn.noise(rng, tuple(mixture.log_pi.shape), tuple(z.shape)))
+            z = (
+                mdn.mean(mixture)
+                if rng is None
+                else mdn.sample(
+                    mixture, tau, mdn.noise(rng, tuple(mixture.log_pi.shape), tuple(z.shape))
+                )
+            )
             codes.append(z)
             rewards.append(predicted.reward)
             dones.append(ops.sigmoid(predicted.done_logit))
-        dreamed, reward, done = (np.asarray(ops.convert_to_numpy(ops.stack(parts, axis=1))) for parts in (codes, rewards, dones))
+        dreamed, reward, done = (
+            np.asarray(ops.convert_to_numpy(ops.stack(parts, axis=1)))
+            for parts in (codes, rewards, dones)
+        )
         return Dream(dreamed, self.decode(dreamed), reward, done, state)
 
-    def dream(self, obs: Array, before: NDArray[Any], action: NDArray[Any], *, tau: float = 1.0, rng: np.random.Generator | None = None, sample: bool = True) -> Array:
+    def dream(
+        self,
+        obs: Array,
+        before: NDArray[Any],
+        action: NDArray[Any],
+        *,
+        tau: float = 1.0,
+        rng: np.random.Generator | None = None,
+        sample: bool = True,
+    ) -> Array:
         """Watches real steps obs (B, T+1, ...), before (B, T, a_dim), then dreams actions (B, k, a_dim): the view, (B, k, D).
 
         V's codes are sampled if `rng` is given, and so are M's steps unless `sample` is false. What `heldout.open_loop` measures.
@@ -138,7 +166,14 @@ class World:
         with runs.new_artefact(out) as folder:
             runs.write_atomic(folder / VAE_FILE, vae_bytes(self.vae))
             runs.write_atomic(folder / MDNRNN_FILE, mdnrnn_bytes(self.mdnrnn, self.vae))
-            runs.write_manifest(folder, kind=KIND, body=self.body.name, vae=self.vae.fingerprint, **facts, seconds=round(seconds, 1))
+            runs.write_manifest(
+                folder,
+                kind=KIND,
+                body=self.body.name,
+                vae=self.vae.fingerprint,
+                **facts,
+                seconds=round(seconds, 1),
+            )
 
 
 def vae_bytes(model: Vae) -> bytes:
@@ -155,16 +190,34 @@ def save_vae(body: Body, model: Vae, out: str | Path, *, seconds: float, **facts
     """Writes a V alone, as `World.save` does a world."""
     with runs.new_artefact(out) as folder:
         runs.write_atomic(folder / VAE_FILE, vae_bytes(model))
-        runs.write_manifest(folder, kind=VAE_KIND, body=body.name, **facts, seconds=round(seconds, 1))
+        runs.write_manifest(
+            folder, kind=VAE_KIND, body=body.name, **facts, seconds=round(seconds, 1)
+        )
 
 
-def save_epochs(world: World, snapshots: Mapping[int, Mapping[str, Any]], out: str | Path, *, seconds: float, **facts: Any) -> None:
+def save_epochs(
+    world: World,
+    snapshots: Mapping[int, Mapping[str, Any]],
+    out: str | Path,
+    *,
+    seconds: float,
+    **facts: Any,
+) -> None:
     """Writes what M was after some epochs of its training, for `load_epochs`."""
     with runs.new_artefact(out) as folder:
         for epoch, params in snapshots.items():
-            runs.write_atomic(folder / _epoch_file(epoch), mdnrnn_bytes(world.mdnrnn.using(dict(params)), world.vae))
+            runs.write_atomic(
+                folder / _epoch_file(epoch),
+                mdnrnn_bytes(world.mdnrnn.using(dict(params)), world.vae),
+            )
         runs.write_manifest(
-            folder, kind=EPOCHS_KIND, body=world.body.name, vae=world.vae.fingerprint, epochs=sorted(snapshots), **facts, seconds=round(seconds, 1)
+            folder,
+            kind=EPOCHS_KIND,
+            body=world.body.name,
+            vae=world.vae.fingerprint,
+            epochs=sorted(snapshots),
+            **facts,
+            seconds=round(seconds, 1),
         )
 
 
@@ -172,10 +225,16 @@ def _epoch_file(epoch: int) -> str:
     return f"epoch-{epoch:03}.safetensors"
 
 
-def _open(artefact: str | Path, kinds: tuple[str, ...], ending: str) -> tuple[Path, dict[str, Any], Body]:
+def _open(
+    artefact: str | Path, kinds: tuple[str, ...], ending: str
+) -> tuple[Path, dict[str, Any], Body]:
     """Folder, manifest and body of an artefact of one of these kinds; `humanoid` also finds `humanoid-world` in data/."""
     bare = Path(artefact).name == str(artefact) and not Path(artefact).is_dir()
-    named = f"{artefact}-{ending}" if bare and (runs.data_folder() / f"{artefact}-{ending}").is_dir() else artefact
+    named = (
+        f"{artefact}-{ending}"
+        if bare and (runs.data_folder() / f"{artefact}-{ending}").is_dir()
+        else artefact
+    )
     folder, manifest = runs.open_artefact(named, *kinds)
     return folder, manifest, bodies.get(str(manifest.get("body", "")))
 
@@ -184,7 +243,9 @@ def _mdnrnn(folder: Path, name: str, manifest: Mapping[str, Any], body: Body, of
     data = runs.read_checked(folder, name, manifest)
     _, about = weights.header(data, folder / name)
     if about.get(mdnrnn.TRAINED_ON) != of.fingerprint:
-        raise InputError(f"{folder / name} was trained on the codes of another V than the one beside it. Train M on this V, or restore the folder with git.")
+        raise InputError(
+            f"{folder / name} was trained on the codes of another V than the one beside it. Train M on this V, or restore the folder with git."
+        )
     return mdnrnn.restore(body, of.z_dim, data, str(folder / name))
 
 
@@ -207,7 +268,9 @@ def load(artefact: str | Path = "humanoid") -> World:
     folder, manifest, body = _open(artefact, (KIND,), "world")
     v = load_vae(folder)
     if manifest.get("vae") != v.fingerprint:
-        raise InputError(f"{folder / VAE_FILE} is not the V that the manifest names. Restore the folder with git, or train again.")
+        raise InputError(
+            f"{folder / VAE_FILE} is not the V that the manifest names. Restore the folder with git, or train again."
+        )
     facts = {key: value for key, value in manifest.items() if key != "files"}
     return World(body, v, _mdnrnn(folder, MDNRNN_FILE, manifest, body, v), facts)
 
@@ -220,8 +283,17 @@ def load_epochs(world: World, artefact: str | Path = "humanoid") -> dict[int, Wo
     """
     folder, manifest, body = _open(artefact, (EPOCHS_KIND,), "epochs")
     if body is not world.body:
-        raise InputError(f"{folder} is of the body '{body.name}'; this world is of '{world.body.name}'.")
+        raise InputError(
+            f"{folder} is of the body '{body.name}'; this world is of '{world.body.name}'."
+        )
     epochs = manifest.get("epochs")
     if not isinstance(epochs, list) or not all(type(epoch) is int for epoch in epochs):
-        raise InputError(f"{folder} names no epochs in its manifest. Restore it with git, or train again.")
-    return {epoch: World(body, world.vae, _mdnrnn(folder, _epoch_file(epoch), manifest, body, world.vae)) for epoch in epochs}
+        raise InputError(
+            f"{folder} names no epochs in its manifest. Restore it with git, or train again."
+        )
+    return {
+        epoch: World(
+            body, world.vae, _mdnrnn(folder, _epoch_file(epoch), manifest, body, world.vae)
+        )
+        for epoch in epochs
+    }

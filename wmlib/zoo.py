@@ -20,7 +20,10 @@ Start = Callable[[np.random.Generator, Array, Array], tuple[Array, Array]]
 def _slices(**widths: int) -> dict[str, slice]:
     """Consecutive slices of the given widths."""
     ends = np.cumsum(list(widths.values())).tolist()
-    return {name: slice(end - width, end) for (name, width), end in zip(widths.items(), ends, strict=True)}
+    return {
+        name: slice(end - width, end)
+        for (name, width), end in zip(widths.items(), ends, strict=True)
+    }
 
 
 def _flat(array: Array) -> Array:
@@ -42,7 +45,9 @@ def _uniform_start(noise: float) -> Start:
     """A start within `noise` of the model's own pose, in position and velocity."""
 
     def start(rng: np.random.Generator, qpos: Array, qvel: Array) -> tuple[Array, Array]:
-        return qpos + rng.uniform(-noise, noise, qpos.size), qvel + rng.uniform(-noise, noise, qvel.size)
+        return qpos + rng.uniform(-noise, noise, qpos.size), qvel + rng.uniform(
+            -noise, noise, qvel.size
+        )
 
     return start
 
@@ -51,7 +56,9 @@ def _normal_start(noise: float) -> Start:
     """The same, with velocities that are normal."""
 
     def start(rng: np.random.Generator, qpos: Array, qvel: Array) -> tuple[Array, Array]:
-        return qpos + rng.uniform(-noise, noise, qpos.size), qvel + noise * rng.standard_normal(qvel.size)
+        return qpos + rng.uniform(-noise, noise, qpos.size), qvel + noise * rng.standard_normal(
+            qvel.size
+        )
 
     return start
 
@@ -86,8 +93,14 @@ def _humanoid() -> Body:
 
     def observe(frame: Frame) -> Array:
         # The world body (row 0) and the free joint's forces carry no information: Gymnasium leaves them out.
-        parts = [frame["qpos"][:, 2:], frame["qvel"], _flat(frame["cinert"][:, 1:]), _flat(frame["cvel"][:, 1:]),
-                 frame["qfrc_actuator"][:, 6:], _flat(frame["cfrc_ext"][:, 1:])]
+        parts = [
+            frame["qpos"][:, 2:],
+            frame["qvel"],
+            _flat(frame["cinert"][:, 1:]),
+            _flat(frame["cvel"][:, 1:]),
+            frame["qfrc_actuator"][:, 6:],
+            _flat(frame["cfrc_ext"][:, 1:]),
+        ]
         return np.concatenate(parts, axis=1)
 
     low, high, bonus, cost = 1.0, 2.0, 5.0, 0.1
@@ -102,7 +115,10 @@ def _humanoid() -> Body:
         return {
             "forward": 1.25 * speed,
             "alive": bonus * ~body.terminated(after["qpos"][:, 2:]),
-            "control": -cost * np.sum(np.square(action.astype(np.float64)), axis=1),  # of the action as given, though MuJoCo clips the torque
+            "control": -cost
+            * np.sum(
+                np.square(action.astype(np.float64)), axis=1
+            ),  # of the action as given, though MuJoCo clips the torque
             "contact": -np.minimum(contact, 10.0),
         }
 
@@ -151,10 +167,19 @@ def _inverted_double_pendulum() -> Body:
     length = 0.6
 
     def observe(frame: Frame) -> Array:
-        return np.concatenate([position(frame["qpos"]), np.clip(frame["qvel"], -10, 10), np.clip(frame["qfrc_constraint"], -10, 10)[:, :1]], axis=1)
+        return np.concatenate(
+            [
+                position(frame["qpos"]),
+                np.clip(frame["qvel"], -10, 10),
+                np.clip(frame["qfrc_constraint"], -10, 10)[:, :1],
+            ],
+            axis=1,
+        )
 
     def position(qpos: Array) -> Array:
-        return np.concatenate([qpos[..., :1], np.sin(qpos[..., 1:]), np.cos(qpos[..., 1:])], axis=-1)
+        return np.concatenate(
+            [qpos[..., :1], np.sin(qpos[..., 1:]), np.cos(qpos[..., 1:])], axis=-1
+        )
 
     def pose(seen: Array) -> Array:
         return np.concatenate([seen[..., :1], np.arctan2(seen[..., 1:3], seen[..., 3:5])], axis=-1)
@@ -195,12 +220,22 @@ def _swimmer() -> Body:
     )  # fmt: skip
 
 
-def _walks_in_a_plane(name: str, env_id: str, n_hinges: int, healthy: tuple[tuple[Callable[[Any], Any], float, float], ...], ended: Callable[[Frame], Bools] | None = None) -> Body:
+def _walks_in_a_plane(
+    name: str,
+    env_id: str,
+    n_hinges: int,
+    healthy: tuple[tuple[Callable[[Any], Any], float, float], ...],
+    ended: Callable[[Frame], Bools] | None = None,
+) -> Body:
     """A body in a vertical plane with a bonus of 1 for every step on which it is up. x is hidden; velocities are clipped at 10."""
 
     def terms(body: Body, before: Frame, after: Frame, action: Actions) -> dict[str, Array]:
         over = ended(after) if ended is not None else body.terminated(after["qpos"][:, 1:])
-        return {"forward": 1.0 * _speed_x(body, before, after), "alive": 1.0 * ~over, "control": _control(1e-3, action)}
+        return {
+            "forward": 1.0 * _speed_x(body, before, after),
+            "alive": 1.0 * ~over,
+            "control": _control(1e-3, action),
+        }
 
     return Body(
         name=name, env_id=env_id, hidden_qpos=1, free_joint=False, obs_slices=_slices(qpos=2 + n_hinges, qvel=3 + n_hinges),
@@ -219,21 +254,37 @@ def _hopper() -> Body:
     def ended(frame: Frame) -> Bools:
         state = np.concatenate([frame["qpos"][:, 2:], frame["qvel"]], axis=1)
         height, angle = frame["qpos"][:, 1], frame["qpos"][:, 2]
-        return np.asarray(~(np.all((state > -100) & (state < 100), axis=1) & (height > 0.7) & (angle > -0.2) & (angle < 0.2)))
+        return np.asarray(
+            ~(
+                np.all((state > -100) & (state < 100), axis=1)
+                & (height > 0.7)
+                & (angle > -0.2)
+                & (angle < 0.2)
+            )
+        )
 
     return _walks_in_a_plane("hopper", "Hopper-v5", 3, healthy, ended)
 
 
 def _walker2d() -> Body:
     """Two legs, six hinges: up while its torso is between 0.8 and 2 m high and leans less than 1 rad."""
-    return _walks_in_a_plane("walker2d", "Walker2d-v5", 6, ((_number(0), 0.8, 2.0), (_number(1), -1.0, 1.0)))
+    return _walks_in_a_plane(
+        "walker2d", "Walker2d-v5", 6, ((_number(0), 0.8, 2.0), (_number(1), -1.0, 1.0))
+    )
 
 
 def _ant() -> Body:
     """Four legs, eight hinges: up while its torso is between 0.2 and 1 m high, on its back or not. x and y are hidden; contact forces are clipped at 1."""
 
     def observe(frame: Frame) -> Array:
-        return np.concatenate([frame["qpos"][:, 2:], frame["qvel"], _flat(np.clip(frame["cfrc_ext"][:, 1:], -1.0, 1.0))], axis=1)
+        return np.concatenate(
+            [
+                frame["qpos"][:, 2:],
+                frame["qvel"],
+                _flat(np.clip(frame["cfrc_ext"][:, 1:], -1.0, 1.0)),
+            ],
+            axis=1,
+        )
 
     def terms(body: Body, before: Frame, after: Frame, action: Actions) -> dict[str, Array]:
         speed = (after["xpos"][:, 1, 0] - before["xpos"][:, 1, 0]) / body.dt

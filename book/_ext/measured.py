@@ -16,7 +16,10 @@ TOOK = Path(__file__).with_name("took.json")
 def rows(took: dict[str, Any]) -> list[str]:
     """The table in Markdown: chapter, minutes and memory at the scale of these pages."""
     lines = [f"| chapter | minutes at scale `{took['scale']}` | memory |", "|---|---|---|"]
-    return lines + [f"| {{doc}}`../chapters/{name}` | {one['seconds'] / 60:.1f} | {one['megabytes'] / 1000:.2f} GB |" for name, one in took["chapters"].items()]
+    return lines + [
+        f"| {{doc}}`../chapters/{name}` | {one['seconds'] / 60:.1f} | {one['megabytes'] / 1000:.2f} GB |"
+        for name, one in took["chapters"].items()
+    ]
 
 
 class MeasuredChapters(SphinxDirective):
@@ -26,7 +29,11 @@ class MeasuredChapters(SphinxDirective):
         """Typeset by the page's own parser."""
         self.env.note_dependency(str(TOOK))
         box = nodes.container()
-        self.state.nested_parse(StringList(rows(json.loads(TOOK.read_text(encoding="utf-8"))), str(TOOK)), self.content_offset, box)
+        self.state.nested_parse(
+            StringList(rows(json.loads(TOOK.read_text(encoding="utf-8"))), str(TOOK)),
+            self.content_offset,
+            box,
+        )
         return list(box.children)
 
 

@@ -8,7 +8,9 @@ _kept: dict[str, list[str]] = {}
 
 
 def _keep(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
-    if what in ("attribute", "data", "property") and not any(line.strip() in ("Raises:", "Returns:", "Example:") for line in lines):
+    if what in ("attribute", "data", "property") and not any(
+        line.strip() in ("Raises:", "Returns:", "Example:") for line in lines
+    ):
         _kept[name] = list(lines)
 
 

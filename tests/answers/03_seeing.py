@@ -74,13 +74,19 @@ WRONG = {
     "nats_worth": {
         "is not coded: it costs nothing": NATS.format("0.5 * np.log(v / beta)", LEFT),
         "Half the logarithm": NATS.format("np.maximum(0, np.log(v / beta))", LEFT),
-        "In nats: the natural logarithm.": NATS.format("np.maximum(0, 0.5 * np.log2(v / beta))", LEFT),
-        "beta is a squared error already.": NATS.format("np.maximum(0, 0.5 * np.log(v / beta**2))", "np.minimum(v, beta**2)"),
+        "In nats: the natural logarithm.": NATS.format(
+            "np.maximum(0, 0.5 * np.log2(v / beta))", LEFT
+        ),
+        "beta is a squared error already.": NATS.format(
+            "np.maximum(0, 0.5 * np.log(v / beta**2))", "np.minimum(v, beta**2)"
+        ),
         "loses its variance, which is less": NATS.format(FAIR, "np.full_like(v, beta)"),
         "is not drawn without error": NATS.format(FAIR, "v[v < beta]"),
         "The error is the smaller": NATS.format(FAIR, "np.maximum(v, beta)"),
         "Sums over the directions": NATS.format(FAIR, LEFT).replace(".sum()", ".mean()"),
-        "do not square them": NATS.format("np.maximum(0, 0.5 * np.log(v**2 / beta))", "np.minimum(v**2, beta)"),
+        "do not square them": NATS.format(
+            "np.maximum(0, 0.5 * np.log(v**2 / beta))", "np.minimum(v**2, beta)"
+        ),
         "not against 1": NATS.format("np.maximum(0, 0.5 * np.log(v))", LEFT),
         "First the nats, then the error.": NATS.format(LEFT, FAIR),
     },
@@ -102,10 +108,14 @@ WRONG = {
         "it is no deviation": _loss(sigma="logvar"),
         "A code is sampled": _loss(sigma="0"),
         "Half the squared error.": _loss(rec="np.sum((x - (z @ W + b)) ** 2, axis=1)"),
-        "a mean changes what beta means": _loss(rec="0.5 * np.mean((x - (z @ W + b)) ** 2, axis=1)"),
+        "a mean changes what beta means": _loss(
+            rec="0.5 * np.mean((x - (z @ W + b)) ** 2, axis=1)"
+        ),
         "beta weighs the KL": _loss(out="np.mean(beta * rec + kl)"),
         "The mean over the batch, not the sum.": _loss(out="np.sum(rec + beta * kl)"),
-        "Every number of the code costs": _loss(kl="0.5 * np.mean(sigma**2 + mu**2 - 1 - logvar, axis=1)"),
+        "Every number of the code costs": _loss(
+            kl="0.5 * np.mean(sigma**2 + mu**2 - 1 - logvar, axis=1)"
+        ),
         "The KL is a price: it is added.": _loss(out="np.mean(rec - beta * kl)"),
         "Half of the KL's bracket.": _loss(kl="np.sum(sigma**2 + mu**2 - 1 - logvar, axis=1)"),
         "mu enters the KL squared.": _loss(kl="0.5 * np.sum(sigma**2 + mu - 1 - logvar, axis=1)"),
@@ -118,7 +128,9 @@ WRONG = {
         "floor times Z": KL.format("np.maximum(kl, floor).mean()"),
         "The greater of the two": KL.format("np.minimum(kl, least).mean()"),
         "A floor is not added.": KL.format("np.mean(kl + least)"),
-        "Sum over the numbers of the code.": KL.format("np.maximum(each.mean(axis=1), floor).mean()"),
+        "Sum over the numbers of the code.": KL.format(
+            "np.maximum(each.mean(axis=1), floor).mean()"
+        ),
         "no deviation": "kl = 0.5 * np.sum(logvar**2 + mu**2 - 1 - np.log(logvar**2), axis=1)\nreturn np.maximum(kl, floor * mu.shape[1]).mean()",
         "The mean over the batch, not the sum.": KL.format("np.maximum(kl, least).sum()"),
         "Half of the bracket": KL.format("np.maximum(2 * kl, least).mean()"),

@@ -69,9 +69,17 @@ PARTS = {
 STEPS = "t = np.flatnonzero({keep})\nreturn np.concatenate([{parts}], axis=1)"
 TRIPLE = "obs[t], action[t], obs[t + 1]"
 GATES = "s = lambda v: 1 / (1 + np.exp(-v))\ni, f, g, o = np.split({gates}, 4, axis=-1)\nnew = {new}\nreturn np.stack({out})"
-LSTM = {"gates": "x @ W + h @ R + b", "new": "s(f) * c + s(i) * np.tanh(g)", "out": "[s(o) * np.tanh(new), new]"}
+LSTM = {
+    "gates": "x @ W + h @ R + b",
+    "new": "s(f) * c + s(i) * np.tanh(g)",
+    "out": "[s(o) * np.tanh(new), new]",
+}
 RATIO = "out = []\nfor k in range(1, real.shape[1]):\n    live = {live}\n    w, q = dream[live, k] - real[live, k], {still} - real[live, k]\n    out.append({value})\nreturn np.array(out)"
-AHEAD = {"live": "lengths >= k", "still": "real[live, 0]", "value": "np.sqrt(np.mean(w**2) / np.mean(q**2))"}
+AHEAD = {
+    "live": "lengths >= k",
+    "still": "real[live, 0]",
+    "value": "np.sqrt(np.mean(w**2) / np.mean(q**2))",
+}
 
 
 def _nll(**changed):
@@ -96,9 +104,13 @@ WRONG = {
         "it makes the difference smaller": FORK.format("0.5 * np.log(v / s**2) + H"),
         "In nats: natural logarithms": FORK.format("0.5 * np.log(v / s**2) - H / np.log(2)"),
         "half that of the variance": FORK.format("np.log(v / s**2) - H"),
-        "The two places are 2 d apart.": FORK.format("0.5 * np.log((s**2 + p * (1 - p) * d**2) / s**2) - H"),
+        "The two places are 2 d apart.": FORK.format(
+            "0.5 * np.log((s**2 + p * (1 - p) * d**2) / s**2) - H"
+        ),
         "how often each side is met": FORK.format("0.5 * np.log((s**2 + d**2) / s**2) - H"),
-        "The width of each hill is part": FORK.format("0.5 * np.log(4 * p * (1 - p) * d**2 / s**2) - H"),
+        "The width of each hill is part": FORK.format(
+            "0.5 * np.log(4 * p * (1 - p) * d**2 / s**2) - H"
+        ),
         "The mixture has a width, too": FORK.format("0.5 * np.log(v) - H"),
         "The coin is not fair": FORK.format("0.5 * np.log(v / s**2) - np.log(2)"),
         "The single Gaussian is the worse one": FORK.format("H - 0.5 * np.log(v / s**2)"),
@@ -111,19 +123,27 @@ WRONG = {
         "not the log-variance of V": _nll(sigma="np.exp(log_sigma / 2)", last="log_sigma / 2"),
         "A narrow hill is a high one": _nll(last="0"),
         "The constant with 2 pi": _nll(const="0"),
-        "The logarithm of a sum is not": _nll(weigh="0", step="-(np.exp(log_pi) * each).sum(axis=-1).sum(axis=-1)"),
-        "Each number of the code has a mixture of its own": _nll(step="-np.logaddexp.reduce(each.sum(axis=2), axis=-1)"),
+        "The logarithm of a sum is not": _nll(
+            weigh="0", step="-(np.exp(log_pi) * each).sum(axis=-1).sum(axis=-1)"
+        ),
+        "Each number of the code has a mixture of its own": _nll(
+            step="-np.logaddexp.reduce(each.sum(axis=2), axis=-1)"
+        ),
         "The negative logarithm is asked for.": _nll(step=f"{LOGS}.sum(axis=-1)"),
         "The weights of the components are missing.": _nll(weigh="0"),
         "log_pi is the logarithm already": _nll(weigh="np.exp(log_pi)"),
         "The mean over the steps, not the sum.": _nll(mean="(step * mask).sum()"),
-        "take the largest logarithm out first": _nll(step="-np.log(np.exp(each).sum(axis=-1)).sum(axis=-1)", mean="step[mask > 0].mean()"),
+        "take the largest logarithm out first": _nll(
+            step="-np.log(np.exp(each).sum(axis=-1)).sum(axis=-1)", mean="step[mask > 0].mean()"
+        ),
     },
     "true_steps": {
         "belongs to another body": _steps("np.ones(len(obs) - 1)"),
         "not the first": _steps("~start[:-1]"),
         "the one chosen at its first state": _steps(parts="obs[t], action[t + 1], obs[t + 1]"),
-        "The action before led to this state": _steps(parts="obs[t], action[np.maximum(t - 1, 0)], obs[t + 1]"),
+        "The action before led to this state": _steps(
+            parts="obs[t], action[np.maximum(t - 1, 0)], obs[t + 1]"
+        ),
         "not the change": _steps(parts="obs[t], action[t], obs[t + 1] - obs[t]"),
         "The third part is the state after": _steps(parts="obs[t], action[t], obs[t]"),
         "the steps that cross a reset": _steps("start[1:]"),
@@ -134,7 +154,9 @@ WRONG = {
     "lstm_step": {
         "The first part of the gates lets in": _lstm(new="s(i) * c + s(f) * np.tanh(g)"),
         "The order of the parts": _lstm(new="s(g) * c + s(i) * np.tanh(f)"),
-        "not tanh": _lstm(new="np.tanh(f) * c + np.tanh(i) * np.tanh(g)", out="[np.tanh(o) * np.tanh(new), new]"),
+        "not tanh": _lstm(
+            new="np.tanh(f) * c + np.tanh(i) * np.tanh(g)", out="[np.tanh(o) * np.tanh(new), new]"
+        ),
         "What is written may be negative": _lstm(new="s(f) * c + s(i) * s(g)"),
         "What is shown is tanh": _lstm(out="[s(o) * new, new]"),
         "Show the new c": _lstm(out="[s(o) * np.tanh(c), new]"),
@@ -145,7 +167,9 @@ WRONG = {
         "A gate multiplies": _lstm(new="s(f) * c + s(i) + np.tanh(g)"),
     },
     "ahead": {
-        "a mean of ratios is ruled by": _ahead(value="np.mean(np.linalg.norm(w, axis=1) / np.linalg.norm(q, axis=1))"),
+        "a mean of ratios is ruled by": _ahead(
+            value="np.mean(np.linalg.norm(w, axis=1) / np.linalg.norm(q, axis=1))"
+        ),
         "Take the root": _ahead(value="np.mean(w**2) / np.mean(q**2)"),
         "not the mean size": _ahead(value="np.mean(np.abs(w)) / np.mean(np.abs(q))"),
         "An episode of L steps has a state L": _ahead(live="lengths > k"),

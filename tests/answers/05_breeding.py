@@ -15,7 +15,8 @@ RIGHT = {
     "seeming": [
         "x = np.linspace(-9, 9, 9001)\nphi = np.exp(-x**2 / 2) / np.sqrt(2 * np.pi)\nPhi = np.cumsum(phi) * (x[1] - x[0])\nreturn s / np.sqrt(n) * P * np.sum(x * phi * Phi ** (P - 1)) * (x[1] - x[0])",
         NORMAL + "return luck * np.trapezoid(P * x * phi * Phi ** (P - 1), x)",
-        NORMAL + "return luck * (np.trapezoid(1 - Phi[x >= 0] ** P, x[x >= 0]) - np.trapezoid(Phi[x <= 0] ** P, x[x <= 0]))",
+        NORMAL
+        + "return luck * (np.trapezoid(1 - Phi[x >= 0] ** P, x[x >= 0]) - np.trapezoid(Phi[x <= 0] ** P, x[x <= 0]))",
         "from math import erf\nx = np.arange(-8, 8, 0.005)\nbelow = np.array([(1 + erf(v / 2**0.5)) / 2 for v in x]) ** P\nreturn s * n**-0.5 * np.sum((x[1:] + x[:-1]) / 2 * np.diff(below))",
         "from statistics import NormalDist\nu = (np.arange(20000) + 0.5) / 20000\nbest = [NormalDist().inv_cdf(v ** (1 / P)) for v in u]\nreturn np.mean(best) * (s**2 / n) ** 0.5",
         "from math import erf\nx, w = np.polynomial.hermite_e.hermegauss(160)\nPhi = np.array([(1 + erf(v / 2**0.5)) / 2 for v in x])\nreturn s / n**0.5 * P * np.sum(w * x * Phi ** (P - 1)) / np.sqrt(2 * np.pi)",
@@ -58,9 +59,17 @@ RIGHT = {
 }
 
 ACT = "A = len(low)\nW, b = {unpack}\ny = {y}\nmid, half = (high + low) / 2, (high - low) / 2\nreturn {out}"
-PARTS = {"unpack": "params[:-A].reshape(A, -1), params[-A:]", "y": "W @ x + b", "out": "mid + half * np.tanh(y)"}
+PARTS = {
+    "unpack": "params[:-A].reshape(A, -1), params[-A:]",
+    "y": "W @ x + b",
+    "out": "mid + half * np.tanh(y)",
+}
 MIX = "P = len(fitness)\norder = {order}\nw = {w}\nbest = population[order][: len(w)]\nreturn {out}"
-MIXED = {"order": "np.argsort(-fitness)", "w": "np.log((P + 1) / 2) - np.log(np.arange(1, P // 2 + 1))", "out": "w @ best / w.sum()"}
+MIXED = {
+    "order": "np.argsort(-fitness)",
+    "w": "np.log((P + 1) / 2) - np.log(np.arange(1, P // 2 + 1))",
+    "out": "w @ best / w.sum()",
+}
 HONEST = "c, t = checks.mean(axis=1), tests.mean(axis=1)\ng = {g}\nreturn np.array([{out}])"
 TWO = "t[g], c[g] - t[g]"
 
@@ -85,7 +94,9 @@ WRONG = {
         "not the variance": NORMAL + f"return s**2 / n * {BEST}",
         "when P is huge": NORMAL + "return luck * np.sqrt(2 * np.log(P))",
         "That is a quantile": NORMAL + "return luck * N.inv_cdf(1 - 1 / P)",
-        "not the largest in size": NORMAL + "x, phi, Phi = x[x >= 0], 2 * phi[x >= 0], 2 * Phi[x >= 0] - 1\nreturn luck * " + BEST,
+        "not the largest in size": NORMAL
+        + "x, phi, Phi = x[x >= 0], 2 * phi[x >= 0], 2 * Phi[x >= 0] - 1\nreturn luck * "
+        + BEST,
         "All P of them compete.": NORMAL + "P = P - 1\nreturn luck * " + BEST,
         "not from the worst to the best": NORMAL + f"return 2 * luck * {BEST}",
         "P times the integral": NORMAL + "return luck * np.trapezoid(x * phi * Phi ** (P - 1), x)",

@@ -99,17 +99,29 @@ WRONG = {
         "Where a is one the sum has T equal terms": "return s * np.sqrt(tau * np.float64(1 - a ** (2 * T)) / (1 - a**2))",
     },
     "tempered_draw": {
-        "Widths grow with the square root of tau.": _draw(value="pick(mu) + np.exp(pick(log_sigma)) * tau * eps"),
+        "Widths grow with the square root of tau.": _draw(
+            value="pick(mu) + np.exp(pick(log_sigma)) * tau * eps"
+        ),
         "The width has no temperature yet": _draw(value="pick(mu) + np.exp(pick(log_sigma)) * eps"),
-        "These are logarithms of the widths": _draw(value="pick(mu) + pick(log_sigma) * np.sqrt(tau) * eps"),
-        "This is log sigma, not the log-variance of V": _draw(value="pick(mu) + np.exp(0.5 * pick(log_sigma)) * np.sqrt(tau) * eps"),
+        "These are logarithms of the widths": _draw(
+            value="pick(mu) + pick(log_sigma) * np.sqrt(tau) * eps"
+        ),
+        "This is log sigma, not the log-variance of V": _draw(
+            value="pick(mu) + np.exp(0.5 * pick(log_sigma)) * np.sqrt(tau) * eps"
+        ),
         "The choice of the component has a temperature, too": _draw(score="log_pi + gumbel"),
         "A component is drawn: without its noise the heaviest always wins.": _draw(score="log_pi"),
         "One component is drawn, not the mean of all of them.": "pi = np.exp(log_pi)\nreturn (pi * mu).sum(-1) + (pi * np.exp(log_sigma)).sum(-1) * np.sqrt(tau) * eps",
         "The root belongs to the width": _draw(score="log_pi + np.sqrt(tau) * gumbel"),
-        "Gumbel noise belongs to logarithms of weights": _draw(score="np.exp(log_pi) + tau * gumbel"),
-        "Each number of the code draws a component of its own.": _draw(score="np.broadcast_to((log_pi + tau * gumbel).sum(axis=1, keepdims=True), mu.shape)"),
-        "The middle of a hill does not move": _draw(value="pick(mu) * tau + np.exp(pick(log_sigma)) * np.sqrt(tau) * eps"),
+        "Gumbel noise belongs to logarithms of weights": _draw(
+            score="np.exp(log_pi) + tau * gumbel"
+        ),
+        "Each number of the code draws a component of its own.": _draw(
+            score="np.broadcast_to((log_pi + tau * gumbel).sum(axis=1, keepdims=True), mu.shape)"
+        ),
+        "The middle of a hill does not move": _draw(
+            value="pick(mu) * tau + np.exp(pick(log_sigma)) * np.sqrt(tau) * eps"
+        ),
         "Hotter is wider": _draw(value="pick(mu) + np.exp(pick(log_sigma)) / np.sqrt(tau) * eps"),
         "Let tau multiply: then it may be 0.": _draw(score="log_pi / np.float64(tau) + gumbel"),
     },
@@ -133,8 +145,12 @@ WRONG = {
         "What an action explains is the change, not the next code.": _lag("z[t + 1]"),
         "not z[t] less z[t - 1]": _lag("z[t] - z[t - 1]"),
         "A correlation has no unit": _lag(value="np.cov(d, action[t + k], bias=True)[0, 1]"),
-        "Take the means away first.": _lag(value="np.sum(d * action[t + k]) / np.sqrt(np.sum(d**2) * np.sum(action[t + k] ** 2))"),
-        "That is the slope of a line": _lag(value="np.cov(d, action[t + k], bias=True)[0, 1] / np.var(action[t + k])"),
+        "Take the means away first.": _lag(
+            value="np.sum(d * action[t + k]) / np.sqrt(np.sum(d**2) * np.sum(action[t + k] ** 2))"
+        ),
+        "That is the slope of a line": _lag(
+            value="np.cov(d, action[t + k], bias=True)[0, 1] / np.var(action[t + k])"
+        ),
         "That is the square": _lag(value=CORR + " ** 2"),
         "Keep the sign.": _lag(value=f"abs({CORR})"),
         "One step at a time": _lag("z[t + 2] - z[t]"),

@@ -90,12 +90,16 @@ WRONG = {
     },
     "crossing_share": {
         "the share that stays inside": WINDOWS.format("inside / total"),
-        "can begin at L - w + 1 of them": WINDOWS.format("1 - np.maximum(0, lengths - w).sum() / total"),
+        "can begin at L - w + 1 of them": WINDOWS.format(
+            "1 - np.maximum(0, lengths - w).sum() / total"
+        ),
         "not N.": WINDOWS.format("1 - inside / N"),
         "The last seam is no seam": WINDOWS.format("E * (w - 1) / total"),
         "Windows begin at every row": "owner = np.repeat(np.arange(len(lengths)), lengths)\nreturn np.mean([owner[i] != owner[i + window - 1] for i in range(0, len(owner) - window + 1, window)])",
         "Windows count, not episodes.": WINDOWS.format("np.mean(lengths < w)"),
-        "Episodes have different numbers of windows": WINDOWS.format("np.mean(np.minimum(1, (w - 1) / lengths))"),
+        "Episodes have different numbers of windows": WINDOWS.format(
+            "np.mean(np.minimum(1, (w - 1) / lengths))"
+        ),
         "the last begins at row N - w": WINDOWS.format("1 - inside / (N - w)"),
         "A count is asked to be divided": WINDOWS.format("total - inside"),
         "from w - 1 places only": WINDOWS.format("min(1, (E - 1) * w / total)"),
@@ -109,12 +113,24 @@ WRONG = {
         "qpos has 24 numbers": _cut("qpos, qvel"),
         "Nothing is skipped": _cut("none, obs[:, 2:24], qvel"),
         "A decoded quaternion has any length": _cut(norm=""),
-        "Only the quaternion has length 1.": _cut(norm="qpos /= np.linalg.norm(qpos, axis=1, keepdims=True)"),
-        "The quaternion follows the height": _cut(norm="qpos[:, :4] /= np.linalg.norm(qpos[:, :4], axis=1, keepdims=True)"),
-        "not by its square": _cut(norm="qpos[:, 1:5] /= (qpos[:, 1:5] ** 2).sum(axis=1, keepdims=True)"),
-        "The quaternion has four numbers.": _cut(norm="qpos[:, 1:4] /= np.linalg.norm(qpos[:, 1:4], axis=1, keepdims=True)"),
-        "squared before they are added": _cut(norm="qpos[:, 1:5] /= np.abs(qpos[:, 1:5]).sum(axis=1, keepdims=True)"),
-        "Each state has a quaternion of its own.": _cut(norm="qpos[:, 1:5] /= np.linalg.norm(qpos[:, 1:5])"),
+        "Only the quaternion has length 1.": _cut(
+            norm="qpos /= np.linalg.norm(qpos, axis=1, keepdims=True)"
+        ),
+        "The quaternion follows the height": _cut(
+            norm="qpos[:, :4] /= np.linalg.norm(qpos[:, :4], axis=1, keepdims=True)"
+        ),
+        "not by its square": _cut(
+            norm="qpos[:, 1:5] /= (qpos[:, 1:5] ** 2).sum(axis=1, keepdims=True)"
+        ),
+        "The quaternion has four numbers.": _cut(
+            norm="qpos[:, 1:4] /= np.linalg.norm(qpos[:, 1:4], axis=1, keepdims=True)"
+        ),
+        "squared before they are added": _cut(
+            norm="qpos[:, 1:5] /= np.abs(qpos[:, 1:5]).sum(axis=1, keepdims=True)"
+        ),
+        "Each state has a quaternion of its own.": _cut(
+            norm="qpos[:, 1:5] /= np.linalg.norm(qpos[:, 1:5])"
+        ),
     },
     "memory_shift": {
         "not the mean size": _shift(out="np.abs(d).mean()"),
@@ -130,8 +146,12 @@ WRONG = {
         "not the code": _shift("half * (np.tanh(s + m) - np.tanh(m + b))"),
     },
     "paired_effect": {
-        "The unit is the training seed": _paired(half="t * (after - before).std(ddof=1) / np.sqrt(after.size)"),
-        "Both had the same seed": _paired(half="t * np.sqrt(a.var(ddof=1) / S + b.var(ddof=1) / S)"),
+        "The unit is the training seed": _paired(
+            half="t * (after - before).std(ddof=1) / np.sqrt(after.size)"
+        ),
+        "Both had the same seed": _paired(
+            half="t * np.sqrt(a.var(ddof=1) / S + b.var(ddof=1) / S)"
+        ),
         "has S - 1 below": _paired(half="t * d.std() / np.sqrt(S)"),
         "surer than one": _paired(half="t * d.std(ddof=1)"),
         "1.96 is too small": _paired(half="1.96 * d.std(ddof=1) / np.sqrt(S)"),
