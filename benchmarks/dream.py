@@ -11,8 +11,10 @@ import time
 import numpy as np
 
 import wmlib as wm
-from wmlib import asleep, dream, ensemble, nets, scales, training, waking
-from wmlib.nets import keras, ops
+from wmlib import scales
+from wmlib.dream import asleep, dream, waking
+from wmlib.models import ensemble, nets, training
+from wmlib.models.nets import keras, ops
 
 ROUNDS, POPSIZE, EPISODES, HORIZON = 3, 64, 16, 200
 GENERATIONS = int(sys.argv[1]) if len(sys.argv) > 1 else 40

@@ -10,7 +10,7 @@ import time
 
 import numpy as np
 
-from wmlib import evolution
+from wmlib.control import evolution
 
 ROUNDS, POPSIZE, SIZES = 3, 64, (782, 1_649, 4_913)
 GENERATIONS = {"cma-es": {782: 12, 1_649: 6, 4_913: 3}}

@@ -14,9 +14,9 @@ import time
 import numpy as np
 
 import wmlib as wm
-from wmlib import mdn, mdnrnn, nets, training, vae
-from wmlib.mdn import Mixture
-from wmlib.nets import keras
+from wmlib.models import mdn, mdnrnn, nets, training, vae
+from wmlib.models.mdn import Mixture
+from wmlib.models.nets import keras
 
 ROUNDS, STEPS, LENGTH, Z_DIM, H_DIM, N_MIX = 3, 250_000, 32, 32, 256, 5
 BODY = wm.body.get("humanoid")

@@ -1,4 +1,4 @@
-"""Real steps a second: `wmlib.rollout` beside Gymnasium's own ways of stepping, and the limit of the simulator.
+"""Real steps a second: `wmlib.real.rollout` beside Gymnasium's own ways of stepping, and the limit of the simulator.
 
 Every way takes the same random actions on Humanoid-v5, with resets. The ways take turns, `ROUNDS` times, so that a noisy
 machine is noisy for all of them; the table gives the median and the range.
@@ -49,7 +49,7 @@ def vector(mode, n):
 
 
 def ours(threads, batch=wm.rollout.BATCH):
-    """`wmlib.rollout`: observations, reward terms, endings and recording included."""
+    """`wmlib.real.rollout`: observations, reward terms, endings and recording included."""
 
     def measure():
         policy = wm.policies.RandomActions(BODY)
@@ -100,8 +100,8 @@ WAYS = {
     "SyncVectorEnv, 8": vector("sync", 8),
     f"AsyncVectorEnv, {CORES}": vector("async", CORES),
     "AsyncVectorEnv, 8": vector("async", 8),
-    "wmlib.rollout, 1 thread": ours(1),
-    f"wmlib.rollout, {CORES} threads": ours(CORES),
+    "wmlib.real.rollout, 1 thread": ours(1),
+    f"wmlib.real.rollout, {CORES} threads": ours(CORES),
     "limit: mj_step alone, 1 thread": limit(1),
     f"limit: mj_step alone, {CORES} threads": limit(CORES),
 }

@@ -1,4 +1,4 @@
-"""Seconds for one epoch of V on 250,000 real states: the naive loop, `wmlib.training`, what each trick buys, and the limit.
+"""Seconds for one epoch of V on 250,000 real states: the naive loop, `wmlib.models.training`, what each trick buys, and the limit.
 
 Every way trains the same network (45 numbers, two layers of 256, z of 32) on the same states, standardised. An epoch is timed on a stated
 number of steps and scaled up. The ways take turns, `ROUNDS` times, so that a noisy machine is noisy for all; the table gives medians.
@@ -9,8 +9,8 @@ import time
 import numpy as np
 
 import wmlib as wm
-from wmlib import nets, training, vae
-from wmlib.nets import keras
+from wmlib.models import nets, training, vae
+from wmlib.models.nets import keras
 
 ROUNDS, STATES, Z_DIM = 3, 250_000, 32
 BODY = wm.body.get("humanoid")
@@ -143,9 +143,9 @@ def main():
     ways = {
         "model.fit(batch_size=32)": through_fit(model, x, 32, 600),
         "model.fit(batch_size=512)": through_fit(model, x, 512, 100),
-        "wmlib.training, batch 32, no XLA": ours(model, x, 32, 600, False),
-        "wmlib.training, batch 512, no XLA": ours(model, x, 512, 100, False),
-        "wmlib.training, batch 512, XLA (used)": ours(model, x, 512, 100, True),
+        "wmlib.models.training, batch 32, no XLA": ours(model, x, 32, 600, False),
+        "wmlib.models.training, batch 512, no XLA": ours(model, x, 512, 100, False),
+        "wmlib.models.training, batch 512, XLA (used)": ours(model, x, 512, 100, True),
         "limit: the multiplications, batch 512": limit(model, 512, 100, STATES),
     }
     print(
@@ -165,7 +165,7 @@ def main():
             f"{name:40}{np.median(values):9.1f}{min(values):9.1f} -{max(values):5.1f}{base / np.median(values):14.1f}"
         )
     print(
-        f"share of the limit that is reached: {least / np.median(seconds['wmlib.training, batch 512, XLA (used)']):.0%}"
+        f"share of the limit that is reached: {least / np.median(seconds['wmlib.models.training, batch 512, XLA (used)']):.0%}"
     )
 
 

@@ -14,10 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from wmlib import autopsy, body, episodes
-from wmlib.mdnrnn import MdnRnn
+from wmlib import autopsy
+from wmlib.models.mdnrnn import MdnRnn
+from wmlib.models.vae import Vae
+from wmlib.real import body, episodes
 from wmlib.runs import write_csv
-from wmlib.vae import Vae
 
 ROWS = Path(__file__).resolve().parent.parent / "data/results/autopsy.csv"
 FIELDS = (

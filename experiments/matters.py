@@ -20,18 +20,21 @@ from typing import Any
 
 import numpy as np
 
-from wmlib import asleep, evaluate, heldout, runs, scales, stages, waking
-from wmlib import body as bodies
-from wmlib.controller import Controller
-from wmlib.dream import DreamConfig
-from wmlib.ensemble import Ensemble, EnsembleConfig
-from wmlib.episodes import Episodes, gather
-from wmlib.mdnrnn import MdnRnnConfig
-from wmlib.policies import POLICIES
-from wmlib.rollout import rollout
-from wmlib.training import Recipe
-from wmlib.vae import Vae, VaeConfig
-from wmlib.world import World
+from wmlib import runs, scales, stages
+from wmlib.control.controller import Controller
+from wmlib.dream import asleep, waking
+from wmlib.dream.dream import DreamConfig
+from wmlib.models import heldout
+from wmlib.models.ensemble import Ensemble, EnsembleConfig
+from wmlib.models.mdnrnn import MdnRnnConfig
+from wmlib.models.training import Recipe
+from wmlib.models.vae import Vae, VaeConfig
+from wmlib.models.world import World
+from wmlib.real import body as bodies
+from wmlib.real import evaluate
+from wmlib.real.episodes import Episodes, gather
+from wmlib.real.policies import POLICIES
+from wmlib.real.rollout import rollout
 
 RESULTS = Path(__file__).resolve().parent.parent / "data/results"
 BODY = "humanoid"

@@ -6,7 +6,8 @@ import time
 import numpy as np
 
 import wmlib as wm
-from wmlib import ensemble, mdnrnn, runs, training, vae
+from wmlib import runs
+from wmlib.models import ensemble, mdnrnn, training, vae
 
 BODY = wm.body.get("humanoid")
 STAGES = ("vae", "mdnrnn", "ensemble")

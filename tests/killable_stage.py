@@ -3,8 +3,11 @@
 import os
 import sys
 
-from wmlib import asleep, dream, evolution, iterate, refit, rounds, stages, vae  # noqa: F401  imported before the fork, not after it
+from wmlib import stages  # noqa: F401  imported before the fork, not after it
 from wmlib.cli import main
+from wmlib.control import evolution  # noqa: F401  imported before the fork, not after it
+from wmlib.dream import asleep, dream, iterate, rounds  # noqa: F401  imported before the fork, not after it
+from wmlib.models import refit, vae  # noqa: F401  imported before the fork, not after it
 
 
 def run(words, folder, marks):

@@ -7,13 +7,16 @@ import pytest
 from test_dream import BODY, a_world
 
 import wmlib as wm
-from wmlib import asleep, controller, ensemble, runs
-from wmlib.asleep import Sleep
+from wmlib import runs
 from wmlib.cli import main
-from wmlib.dream import DreamConfig
-from wmlib.ensemble import Ensemble, EnsembleConfig
+from wmlib.control import controller
+from wmlib.dream import asleep
+from wmlib.dream.asleep import Sleep
+from wmlib.dream.dream import DreamConfig
+from wmlib.dream.waking import Waking
+from wmlib.models import ensemble
+from wmlib.models.ensemble import Ensemble, EnsembleConfig
 from wmlib.runs import InputError
-from wmlib.waking import Waking
 
 SLEEP = Sleep(DreamConfig(tau=0.5, horizon=12), settings={"popsize": 8}, generations=21, episodes=3)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tools import notebooks
-from wmlib import classroom, marking
+from wmlib.classroom import classroom, marking
 
 ROOT = Path(__file__).resolve().parent.parent
 ASSIGNMENTS = sorted((ROOT / "assignments").glob("*.ipynb"))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from wmlib import classroom
+from wmlib.classroom import classroom
 
 ASSIGNMENTS = sorted((Path(__file__).resolve().parent.parent / "assignments").glob("*.ipynb"))
 SECONDS = 600  # the ten machine minutes that each of them promises

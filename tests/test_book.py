@@ -349,22 +349,22 @@ def test_the_last_line_adds_up_what_pytest_counted_and_one_for_each_other_comman
 
 LIBRARY = {
     "an off-by-one in the windows": (
-        "wmlib/episodes.py",
+        "wmlib/real/episodes.py",
         "self.action[step_row]",
         "self.action[step_row - 1]",
         "test_episodes.py",
     ),
     "a body posed wrongly in the page": (
-        "wmlib/web/viewer.js",
+        "wmlib/show/web/viewer.js",
         "p = anchor.sub(",
         "p = anchor.add(",
         "test_viewer.py",
     ),
     "TensorFlow behind body's door": (
-        "wmlib/body.py",
+        "wmlib/real/body.py",
         "import mujoco\n",
         'import mujoco\n\n__import__("tensorflow")\n',
-        "test_doors.py",
+        "test_layers.py",
     ),
 }
 

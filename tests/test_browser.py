@@ -30,7 +30,7 @@ SAMPLE = [
     for page in (
         "book/intro.html",
         "book/lessons.html",
-        "book/api/body.html",
+        "book/api/real.html",
         "chapters/01_why_dream.html",
         "book/bibliography.html",
         "search.html",

@@ -12,7 +12,7 @@ import nbformat
 import pytest
 
 from tools import notebooks
-from wmlib import classroom, grading, jail, marking
+from wmlib.classroom import classroom, grading, jail, marking
 from wmlib.cli import main
 from wmlib.runs import InputError
 

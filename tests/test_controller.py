@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import wmlib as wm
-from wmlib import controller, runs, weights
-from wmlib.controller import Controller, Linear
+from wmlib import runs, weights
+from wmlib.control import controller
+from wmlib.control.controller import Controller, Linear
 from wmlib.runs import InputError
 
 BODY = wm.body.get("humanoid")

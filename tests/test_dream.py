@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 
 import wmlib as wm
-from wmlib import controller, mdnrnn, minds, slots, vae, world
-from wmlib.dream import DreamConfig, Dreams
-from wmlib.ensemble import Ensemble, EnsembleConfig
-from wmlib.mdnrnn import MdnRnn, MdnRnnConfig
+from wmlib.control import controller
+from wmlib.dream import slots
+from wmlib.dream.dream import DreamConfig, Dreams
+from wmlib.models import mdnrnn, minds, vae, world
+from wmlib.models.ensemble import Ensemble, EnsembleConfig
+from wmlib.models.mdnrnn import MdnRnn, MdnRnnConfig
+from wmlib.models.vae import Vae, VaeConfig
 from wmlib.runs import InputError
-from wmlib.vae import Vae, VaeConfig
 
 BODY = wm.body.get("humanoid")
 P, HORIZON = 3, 12

@@ -7,9 +7,9 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from test_dream import BODY, a_world, linear_on, population
 
 import wmlib as wm
-from wmlib.dream import DreamConfig, Dreams
-from wmlib.dreamenv import DreamEnv
-from wmlib.ensemble import Ensemble, EnsembleConfig
+from wmlib.dream.dream import DreamConfig, Dreams
+from wmlib.dream.dreamenv import DreamEnv
+from wmlib.models.ensemble import Ensemble, EnsembleConfig
 from wmlib.runs import InputError
 
 N = 5

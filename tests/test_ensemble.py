@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 import wmlib as wm
-from wmlib import ensemble, heldout, training, vae, weights
-from wmlib.ensemble import Ensemble, EnsembleConfig
+from wmlib import weights
+from wmlib.models import ensemble, heldout, training, vae
+from wmlib.models.ensemble import Ensemble, EnsembleConfig
 from wmlib.runs import InputError
 
 BODY = wm.body.get("humanoid")

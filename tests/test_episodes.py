@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import wmlib as wm
-from wmlib.episodes import Episodes
-from wmlib.rollout import Episode
+from wmlib.real.episodes import Episodes
+from wmlib.real.rollout import Episode
 
 BODY = wm.body.get("humanoid")
 LENGTHS = st.lists(st.integers(1, 40), min_size=1, max_size=12)

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 import wmlib as wm
-from wmlib import evaluate, palette, plots
-from wmlib.evaluate import Score
+from wmlib.real import evaluate
+from wmlib.real.evaluate import Score
+from wmlib.show import palette, plots
 
 BODY = wm.body.get("humanoid")
 

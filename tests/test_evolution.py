@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from wmlib import evolution
-from wmlib.evolution import best_first, centred_ranks, make
+from wmlib.control import evolution
+from wmlib.control.evolution import best_first, centred_ranks, make
 from wmlib.runs import InputError
 
 NAMES = list(evolution.STRATEGIES)

@@ -6,9 +6,9 @@ import re
 import numpy as np
 import pytest
 
-from wmlib import explorer
-from wmlib.explorer import Effect
 from wmlib.runs import InputError
+from wmlib.show import explorer
+from wmlib.show.explorer import Effect
 
 
 def effects(values=(1.0, 2.0, 3.0), n=2):

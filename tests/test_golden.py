@@ -15,8 +15,8 @@ import pytest
 from safetensors.numpy import load_file
 from test_kills import STAGES, made  # noqa: F401  a fixture
 
-from wmlib import evolution
 from wmlib.cli import main
+from wmlib.control import evolution
 
 GOLDEN = Path(__file__).with_name("golden_stages.json")
 HOW = os.environ.get("WM_GOLDEN", "")

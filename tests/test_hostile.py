@@ -14,7 +14,7 @@ import nbformat
 import pytest
 from hostile import CORPUS, FULL, RIGHT, cell, save
 
-from wmlib import classroom, grading, jail
+from wmlib.classroom import classroom, grading, jail
 from wmlib.cli import main
 from wmlib.runs import InputError
 
@@ -45,7 +45,11 @@ def honest(tmp_path_factory):
 def strays():
     "Processes that outlived the jail that they were started in."
     told = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
-    return [line for line in told.splitlines() if "wmlib.jail" in line or "sleep 100000" in line]
+    return [
+        line
+        for line in told.splitlines()
+        if "wmlib.classroom.jail" in line or "sleep 100000" in line
+    ]
 
 
 def graded(names, honest, folder, monkeypatch, capsys):
@@ -59,7 +63,7 @@ def graded(names, honest, folder, monkeypatch, capsys):
     monkeypatch.setenv("WM_COURSE_SEED", SEED)
     library = {
         path: hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in (ROOT / "wmlib").glob("*.py")
+        for path in (ROOT / "wmlib").rglob("*.py")
     }
     before = set(strays())
     assert (
@@ -81,7 +85,7 @@ def graded(names, honest, folder, monkeypatch, capsys):
     assert set(strays()) <= before, "no process of a student's stays"
     assert library == {
         path: hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in (ROOT / "wmlib").glob("*.py")
+        for path in (ROOT / "wmlib").rglob("*.py")
     }
     capsys.readouterr()
     with (out / "grades.csv").open(encoding="utf-8", newline="") as file:

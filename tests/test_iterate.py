@@ -7,12 +7,15 @@ import numpy as np
 import pytest
 
 import wmlib as wm
-from wmlib import asleep, controller, iterate, refit, rounds, weights
-from wmlib.asleep import Sleep
+from wmlib import weights
 from wmlib.cli import main
-from wmlib.dream import DreamConfig
-from wmlib.refit import Study
-from wmlib.rounds import Loop
+from wmlib.control import controller
+from wmlib.dream import asleep, iterate, rounds
+from wmlib.dream.asleep import Sleep
+from wmlib.dream.dream import DreamConfig
+from wmlib.dream.rounds import Loop
+from wmlib.models import refit
+from wmlib.models.refit import Study
 from wmlib.runs import InputError
 
 BODY = wm.body.get("humanoid")

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.special import logsumexp
 
-from wmlib import mdn
-from wmlib.mdn import Mixture
+from wmlib.models import mdn
+from wmlib.models.mdn import Mixture
 
 KINDS = pytest.mark.parametrize("joint", [True, False], ids=["joint", "per dimension"])
 
@@ -157,7 +157,7 @@ def test_a_joint_choice_moves_all_numbers_together_and_a_choice_each_does_not():
     [(0.0, 0.0), (1e4, 0.0), (1.0, -1e3), (1e4, -1e3), (1.0, 1e3), (1e6, 1e3)],
 )
 def test_extremes_stay_finite_and_so_do_their_gradients(joint, shift, log_sigma):
-    from wmlib import nets
+    from wmlib.models import nets
 
     m = mixture(np.random.default_rng(7), joint, 2)
     logits = np.full_like(m.log_pi, -1e4)

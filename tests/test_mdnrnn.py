@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 import wmlib as wm
-from wmlib import mdn, mdnrnn, training
-from wmlib.mdnrnn import MdnRnn, MdnRnnConfig
+from wmlib.models import mdn, mdnrnn, training
+from wmlib.models.mdnrnn import MdnRnn, MdnRnnConfig
+from wmlib.models.vae import Vae, VaeConfig
 from wmlib.runs import InputError
-from wmlib.vae import Vae, VaeConfig
 
 BODY = wm.body.get("humanoid")
 KINDS = pytest.mark.parametrize("joint", [True, False], ids=["joint", "per dimension"])
@@ -181,7 +181,7 @@ def test_own_rollouts_start_from_truth_every_so_many_steps_and_at_every_reset(ro
 @KINDS
 @pytest.mark.parametrize("own", ["mean", "sample"])
 def test_the_multi_step_loss_is_finite_and_reaches_every_weight(rows, joint, own):
-    from wmlib import nets
+    from wmlib.models import nets
 
     m = small(rows, joint=joint, own=own)
     batch = m.prepare(4)(rows, np.random.default_rng(0))

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 import wmlib as wm
-from wmlib import controller, evaluate, results
+from wmlib import results
 from wmlib.cli import main
-from wmlib.controller import Controller, Linear
+from wmlib.control import controller
+from wmlib.control.controller import Controller, Linear
+from wmlib.real import evaluate
 from wmlib.results import Row
 from wmlib.runs import InputError
 

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 import wmlib as wm
-from wmlib import runs, training, weights
+from wmlib import runs, weights
 from wmlib.cli import main
+from wmlib.models import training
+from wmlib.models.training import CHECKPOINT, Recipe
 from wmlib.runs import InputError
-from wmlib.training import CHECKPOINT, Recipe
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import wmlib as wm
-from wmlib.rollout import rollout
+from wmlib.real.rollout import rollout
 
 
 def around_the_box(body, factor):

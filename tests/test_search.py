@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 
 import wmlib as wm
-from wmlib import awake, controller, scales, search, weights
-from wmlib.awake import Moments, play
+from wmlib import scales, weights
 from wmlib.cli import main
-from wmlib.controller import Controller, Linear
+from wmlib.control import awake, controller, search
+from wmlib.control.awake import Moments, play
+from wmlib.control.controller import Controller, Linear
+from wmlib.control.search import CHECKPOINT, Search, evolve
 from wmlib.runs import InputError
-from wmlib.search import CHECKPOINT, Search, evolve
 
 BODY = wm.body.get("humanoid")
 POLE = wm.body.get("inverted_pendulum")

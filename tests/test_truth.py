@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import wmlib as wm
-from wmlib import truth
+from wmlib.models import truth
 from wmlib.runs import InputError
 
 BODY = wm.body.get("humanoid")

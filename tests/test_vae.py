@@ -5,9 +5,9 @@ import pytest
 from scipy import integrate, stats
 
 import wmlib as wm
-from wmlib import nets, training, vae
+from wmlib.models import nets, training, vae
+from wmlib.models.vae import Vae, VaeConfig
 from wmlib.runs import InputError
-from wmlib.vae import Vae, VaeConfig
 
 BODY = wm.body.get("humanoid")
 

@@ -13,9 +13,9 @@ import pytest
 from PIL import Image, ImageSequence
 
 import wmlib as wm
-from wmlib import videos
 from wmlib.cli import main
 from wmlib.runs import InputError
+from wmlib.show import videos
 
 ROOT = Path(__file__).resolve().parent.parent
 HUMANOID = wm.body.get("humanoid")
@@ -327,7 +327,7 @@ def test_neither_the_caller_nor_the_renderer_imports_tensorflow(tmp_path):
     trap = tmp_path / "trap" / "tensorflow"
     trap.mkdir(parents=True)
     (trap / "__init__.py").write_text("raise SystemExit('TensorFlow was imported')\n")
-    code = f"import numpy, wmlib, sys; wmlib.videos.write({str(tmp_path / 'a.mp4')!r}, numpy.tile(wmlib.body.get().model.qpos0, (2, 1)), width=96, height=96); print(sorted({{'tensorflow', 'keras'}} & set(sys.modules)))"
+    code = f"import numpy, wmlib, sys; wmlib.videos.write({str(tmp_path / 'a.mp4')!r}, numpy.tile(wmlib.real.body.get().model.qpos0, (2, 1)), width=96, height=96); print(sorted({{'tensorflow', 'keras'}} & set(sys.modules)))"
     surroundings = {**os.environ, "PYTHONPATH": os.pathsep.join([str(trap.parent), str(ROOT)])}
     ran = subprocess.run(
         [sys.executable, "-c", code], env=surroundings, capture_output=True, text=True

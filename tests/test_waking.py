@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 import wmlib as wm
-from wmlib import waking
-from wmlib.awake import play
-from wmlib.controller import Linear
+from wmlib.control.awake import play
+from wmlib.control.controller import Linear
+from wmlib.dream import waking
+from wmlib.dream.waking import Waking
 from wmlib.runs import InputError
-from wmlib.waking import Waking
 
 WORLD = wm.world.load("humanoid")
 LINEAR = waking.linear(WORLD)

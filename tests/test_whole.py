@@ -10,8 +10,9 @@ import time
 import pytest
 
 import wmlib as wm
-from wmlib import evaluate, whole
+from wmlib import whole
 from wmlib.cli import main, parser
+from wmlib.real import evaluate
 from wmlib.runs import InputError
 
 

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 import wmlib as wm
-from wmlib import workers
-from wmlib.awake import play
 from wmlib.cli import main, parser
-from wmlib.controller import Linear
+from wmlib.control.awake import play
+from wmlib.control.controller import Linear
+from wmlib.real import workers
 from wmlib.runs import InputError
 
 BODY = wm.body.get("humanoid")

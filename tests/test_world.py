@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 import wmlib as wm
-from wmlib import heldout, mdn, mdnrnn, runs, weights, world
+from wmlib import runs, weights
 from wmlib.cli import main
-from wmlib.mdnrnn import MdnRnn, MdnRnnConfig
+from wmlib.models import heldout, mdn, mdnrnn, world
+from wmlib.models.mdnrnn import MdnRnn, MdnRnnConfig
+from wmlib.models.vae import Vae, VaeConfig
+from wmlib.models.world import MDNRNN_FILE, VAE_FILE, World
 from wmlib.runs import InputError
-from wmlib.vae import Vae, VaeConfig
-from wmlib.world import MDNRNN_FILE, VAE_FILE, World
 
 BODY = wm.body.get("humanoid")
 

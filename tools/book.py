@@ -110,7 +110,8 @@ def stage(root: Path, source: Path, executed: dict[str, bytes]) -> str:
                 raise BuildError(f"{name} is missing.")
             wanted[path.relative_to(root).as_posix()] = path.read_bytes()
     wanted |= {
-        f"book/_static/{path.name}": path.read_bytes() for path in files_in(root / "wmlib" / "web")
+        f"book/_static/{path.name}": path.read_bytes()
+        for path in files_in(root / "wmlib" / "show" / "web")
     }
     sha = hashlib.sha256(sys.version.encode() + (root / "requirements.lock").read_bytes())
     for path in files_in(root / "wmlib"):

@@ -19,7 +19,8 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from wmlib import body, episodes, policies, rollout, runs
+from wmlib import runs
+from wmlib.real import body, episodes, policies, rollout
 
 GOLDEN = Path(__file__).resolve().parent.parent / "tests" / "golden.json"
 SEEDS = range(6)

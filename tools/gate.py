@@ -28,6 +28,7 @@ SITE = f"-m pytest --color=no -n {WORKERS} -m".split()
 STEPS: dict[str, tuple[int, list[str]]] = {
     "lint": (30, [sys.executable, *"-m ruff check --output-format=concise".split()]),
     "format": (10, [sys.executable, *"-m ruff format --check".split()]),
+    "layers": (10, ["lint-imports", "--no-cache"]),
     "types": (30, [sys.executable, *"-m mypy --no-color-output".split()]),
     "tests": (360, command(*TESTS)),
     "pages": (60, [sys.executable, *"-m tools.book --scale smoke".split()]),

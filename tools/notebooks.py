@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from tools import prose
-from wmlib import classroom
+from wmlib.classroom import classroom
 from wmlib.runs import InputError
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 
 FACTS = {
-    # the body, Humanoid-v5 (wmlib.body derives or asserts each of them)
+    # the body, Humanoid-v5 (wmlib.real.body derives or asserts each of them)
     "348": "numbers in an observation",
     "45": "numbers of the state within it",
     "303": "the others, which follow from the 45",

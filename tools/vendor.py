@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-THREE, BUNDLE = ROOT / "tools" / "three", ROOT / "wmlib" / "web" / "three.js"
+THREE, BUNDLE = ROOT / "tools" / "three", ROOT / "wmlib" / "show" / "web" / "three.js"
 BUNDLE_SHA256 = "cda85d7f688dda5c597cb1e3b4e44b70ca23eb909aa91810ffa170452d38019f"
 ESBUILD = "entry.js --bundle --minify --format=iife --global-name=WMThree --legal-comments=inline --target=es2022 --log-level=warning --outfile=three.js"
 

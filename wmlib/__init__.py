@@ -1,113 +1,37 @@
 """wmlib: the small library of *Dreaming Up Human Physics*. `import wmlib as wm`, then `wm.body`, `wm.rollout`, ...
 
-A room is imported when it is first named, so that `import wmlib` is quick and a worker loads no more than it uses.
+    real/       the simulator, nothing learned    body, zoo, policies, rollout, workers, episodes, evaluate
+    models/     V, M and M's rival                nets, mdn, vae, mdnrnn, ensemble, world, minds, training, refit, heldout, truth
+    control/    C                                 controller, evolution, search, awake
+    dream/      V, M and C together               dream, dreamenv, slots, asleep, waking, rounds, iterate
+    show/       what a reader sees                palette, plots, viewer, videos, explorer
+    classroom/  exercises and grading             classroom, marking, jail, nbgrading, grading
+
+Beside them: `runs` (artefacts on disk), `weights`, `scales` (sizes and seeds), `stages` and `whole` (runs from end to end), `results`, `cli`,
+`ppo` and `autopsy`. A module is imported when it is first named, so that `import wmlib` is quick and a worker loads no more than it uses.
 """
 
 import importlib
 from types import ModuleType
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from wmlib import (
-        asleep,
-        awake,
-        body,
-        classroom,
-        controller,
-        dream,
-        dreamenv,
-        ensemble,
-        episodes,
-        evaluate,
-        evolution,
-        grading,
-        heldout,
-        iterate,
-        jail,
-        marking,
-        mdn,
-        mdnrnn,
-        minds,
-        nbgrading,
-        nets,
-        palette,
-        plots,
-        policies,
-        ppo,
-        refit,
-        results,
-        rollout,
-        rounds,
-        runs,
-        scales,
-        search,
-        slots,
-        stages,
-        training,
-        truth,
-        vae,
-        videos,
-        viewer,
-        waking,
-        weights,
-        whole,
-        workers,
-        world,
-        zoo,
-    )
-
-__all__ = [
-    "asleep",
-    "awake",
-    "body",
-    "classroom",
-    "controller",
-    "dream",
-    "dreamenv",
-    "ensemble",
-    "episodes",
-    "evaluate",
-    "evolution",
-    "grading",
-    "heldout",
-    "iterate",
-    "jail",
-    "marking",
-    "mdn",
-    "mdnrnn",
-    "minds",
-    "nbgrading",
-    "nets",
-    "palette",
-    "plots",
-    "policies",
-    "ppo",
-    "refit",
-    "results",
-    "rollout",
-    "rounds",
-    "runs",
-    "scales",
-    "search",
-    "slots",
-    "stages",
-    "training",
-    "truth",
-    "vae",
-    "videos",
-    "viewer",
-    "waking",
-    "weights",
-    "whole",
-    "workers",
-    "world",
-    "zoo",
-]
+_PACKAGES = {
+    "": "autopsy ppo results runs scales stages weights whole",
+    "real.": "body zoo policies rollout workers episodes evaluate",
+    "models.": "nets mdn vae mdnrnn ensemble world minds training refit heldout truth",
+    "control.": "controller evolution awake search",
+    "dream.": "dream dreamenv slots waking asleep rounds iterate",
+    "show.": "palette plots viewer videos explorer",
+    "classroom.": "classroom marking jail nbgrading grading",
+}
+_HOME = {
+    name: f"wmlib.{package}{name}" for package, names in _PACKAGES.items() for name in names.split()
+}
+__all__ = sorted(_HOME)
 __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> ModuleType:
-    """Imports a room of the library when it is first named."""
-    if name in __all__:
-        return importlib.import_module(f"wmlib.{name}")
-    raise AttributeError(f"wmlib has no room '{name}'; it has: {', '.join(__all__)}.")
+    """Imports a module of the library when it is first named."""
+    if name in _HOME:
+        return importlib.import_module(_HOME[name])
+    raise AttributeError(f"wmlib has no module '{name}'; it has: {', '.join(__all__)}.")

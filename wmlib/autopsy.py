@@ -14,13 +14,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wmlib import evolution, nets, scales, training
-from wmlib.body import Array, Body
-from wmlib.episodes import Episodes
-from wmlib.mdnrnn import MdnRnn, MdnRnnConfig, sequences
-from wmlib.rollout import Episode, rollout
+from wmlib import scales
+from wmlib.control import evolution
+from wmlib.models import nets, training
+from wmlib.models.mdnrnn import MdnRnn, MdnRnnConfig, sequences
+from wmlib.models.vae import Vae, VaeConfig
+from wmlib.real.body import Array, Body
+from wmlib.real.episodes import Episodes
+from wmlib.real.rollout import Episode, rollout
 from wmlib.runs import InputError
-from wmlib.vae import Vae, VaeConfig
 
 
 @dataclass(frozen=True)

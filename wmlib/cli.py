@@ -18,23 +18,14 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from wmlib import body as bodies
-from wmlib import (
-    episodes,
-    evaluate,
-    evolution,
-    grading,
-    ppo,
-    results,
-    rollout,
-    scales,
-    search,
-    videos,
-    whole,
-    workers,
-)
-from wmlib.policies import POLICIES
+from wmlib import ppo, results, scales, whole
+from wmlib.classroom import grading
+from wmlib.control import evolution, search
+from wmlib.real import body as bodies
+from wmlib.real import episodes, evaluate, rollout, workers
+from wmlib.real.policies import POLICIES
 from wmlib.runs import InputError, versions
+from wmlib.show import videos
 
 SETTINGS: dict[str, Callable[[str], Any]] = {
     "popsize": int,
@@ -218,7 +209,8 @@ def _video_stage(stages: Any) -> None:
 
 def train_vae(options: argparse.Namespace) -> None:
     """Trains V on stored episodes."""
-    from wmlib import stages, training, vae  # TensorFlow comes with them
+    from wmlib import stages
+    from wmlib.models import training, vae
 
     config = vae.VaeConfig(
         view=options.view, z_dim=options.z_dim, beta=options.beta, kl_floor=options.kl_floor
@@ -237,7 +229,8 @@ def train_vae(options: argparse.Namespace) -> None:
 
 def train_mdnrnn(options: argparse.Namespace) -> None:
     """Trains M on stored episodes as V codes them."""
-    from wmlib import mdnrnn, stages, training
+    from wmlib import stages
+    from wmlib.models import mdnrnn, training
 
     config = mdnrnn.MdnRnnConfig(
         h_dim=options.h_dim,
@@ -263,7 +256,8 @@ def train_mdnrnn(options: argparse.Namespace) -> None:
 
 def train_ensemble(options: argparse.Namespace) -> None:
     """Trains an ensemble on stored episodes."""
-    from wmlib import ensemble, stages, training
+    from wmlib import stages
+    from wmlib.models import ensemble, training
 
     config = ensemble.EnsembleConfig(members=options.members, hidden=options.hidden)
     recipe = training.Recipe(
@@ -277,7 +271,7 @@ def train_ensemble(options: argparse.Namespace) -> None:
 
 def measure(options: argparse.Namespace) -> None:
     """Prints the held-out table of a world."""
-    from wmlib import heldout, world
+    from wmlib.models import heldout, world
 
     print(heldout.report(world.load(options.world), episodes.load(options.data), seed=options.seed))
 
@@ -321,7 +315,7 @@ def train_ppo(options: argparse.Namespace) -> None:
 
 def dream(options: argparse.Namespace) -> None:
     """Evolves C in a model's dreams."""
-    from wmlib import asleep, dream
+    from wmlib.dream import asleep, dream
 
     config = dream.DreamConfig(
         tau=options.tau,
@@ -361,7 +355,8 @@ def dream(options: argparse.Namespace) -> None:
 
 def iterate(options: argparse.Namespace) -> None:
     """Gathers, learns and dreams in turn."""
-    from wmlib import asleep, dream, iterate, refit, rounds
+    from wmlib.dream import asleep, dream, iterate, rounds
+    from wmlib.models import refit
 
     config = dream.DreamConfig(
         tau=options.tau,

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wmlib import body as bodies
 from wmlib import runs, scales, weights
-from wmlib.body import Array, Body
+from wmlib.real import body as bodies
+from wmlib.real.body import Array, Body
 from wmlib.runs import InputError
 
 KIND, FILE = "ppo", "policy.safetensors"

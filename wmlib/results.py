@@ -16,9 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wmlib import controller, evaluate, ppo, runs
-from wmlib.body import Body
-from wmlib.policies import POLICIES, Policy
+from wmlib import ppo, runs
+from wmlib.control import controller
+from wmlib.real import evaluate
+from wmlib.real.body import Body
+from wmlib.real.policies import POLICIES, Policy
 from wmlib.runs import InputError
 
 
@@ -205,8 +207,8 @@ def judge(
             return there
     policy: Policy = made
     if isinstance(made, controller.Controller) and made.linear.features not in controller.REAL:
-        from wmlib import waking  # TensorFlow comes with it
-        from wmlib import world as worlds
+        from wmlib.dream import waking
+        from wmlib.models import world as worlds
 
         policy = waking.awake(made, worlds.load(world) if world else None)
     played = evaluate.score(

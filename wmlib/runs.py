@@ -25,6 +25,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+LIBRARY = Path(__file__).resolve().parent
+"""The folder of the library; a clone of the book is the one above it."""
 SCHEMA = 1
 MANIFEST = "manifest.json"
 DISTRIBUTIONS = (
@@ -64,7 +66,7 @@ def data_folder() -> Path:
     Raises:
         InputError: if there is none, as in a `pip install` without the book.
     """
-    folder = Path(os.environ.get("WM_DATA") or Path(__file__).resolve().parent.parent / "data")
+    folder = Path(os.environ.get("WM_DATA") or LIBRARY.parent / "data")
     if not folder.is_dir():
         raise InputError(
             f"The book's data folder is missing: {folder}. Work in a clone of the book, or set WM_DATA to its data folder."

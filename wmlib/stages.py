@@ -12,14 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from wmlib import episodes, heldout, mdnrnn, runs, training, world
-from wmlib.ensemble import Ensemble, EnsembleConfig
-from wmlib.episodes import Episodes
-from wmlib.mdnrnn import MdnRnn, MdnRnnConfig
+from wmlib import runs
+from wmlib.models import heldout, mdnrnn, training, world
+from wmlib.models.ensemble import Ensemble, EnsembleConfig
+from wmlib.models.mdnrnn import MdnRnn, MdnRnnConfig
+from wmlib.models.training import Recipe, Trained
+from wmlib.models.vae import Vae, VaeConfig, view_slice
+from wmlib.models.world import World
+from wmlib.real import episodes
+from wmlib.real.episodes import Episodes
 from wmlib.runs import Clock, InputError, run_folder
-from wmlib.training import Recipe, Trained
-from wmlib.vae import Vae, VaeConfig, view_slice
-from wmlib.world import World
 
 CHECKPOINT_STEPS = 200
 VALIDATION_EPISODES = 200

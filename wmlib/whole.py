@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from wmlib import evaluate, results, runs
+from wmlib import results, runs
+from wmlib.real import evaluate
 from wmlib.results import Row
 from wmlib.runs import InputError
 

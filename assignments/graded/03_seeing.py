@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wmlib.marking import Case, load
+from wmlib.classroom.marking import Case, load
 
 choices = load(Path(__file__).with_name("choices.py")).choices
 

@@ -5,7 +5,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from wmlib.marking import Case, load
+from wmlib.classroom.marking import Case, load
 
 choices = load(Path(__file__).with_name("choices.py")).choices
 NORMAL = NormalDist()

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from wmlib.marking import Case
+from wmlib.classroom.marking import Case
 
 LETTERS = "ABCD"
 

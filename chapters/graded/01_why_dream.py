@@ -3,7 +3,7 @@
 import numpy as np
 
 import wmlib as wm
-from wmlib.marking import Case
+from wmlib.classroom.marking import Case
 
 
 def alive_share(answer, rng):

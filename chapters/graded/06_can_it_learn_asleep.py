@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from wmlib.marking import Case
+from wmlib.classroom.marking import Case
 
 
 def dreamed_returns(answer, rng):

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 
-from wmlib.marking import Case
+from wmlib.classroom.marking import Case
 
 
 def flip_chance(answer, rng):

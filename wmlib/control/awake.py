@@ -1,0 +1,174 @@
+"""Controllers on the real body: a whole population plays the same episodes at once, over threads.
+
+Common random numbers: every candidate meets the same starts, so that luck does not choose between them. No bit depends on the threads, on the
+batch, or on who else plays. Built in chapter 5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from wmlib.control.controller import Linear
+from wmlib.real.body import Array
+from wmlib.real.policies import Policy
+from wmlib.real.rollout import Episode, rollout
+from wmlib.real.workers import Workers
+
+BATCH = 32
+CHUNK = 256
+"""Episodes whose states are in memory at once."""
+PARTS = 2
+"""Pieces of work for each worker, so that one who is done early takes another."""
+
+
+class Population:
+    """The policy of many controllers in one rollout: the k-th episode that begins is played by row k of params (R, n_params)."""
+
+    def __init__(self, linear: Linear, params: Array) -> None:
+        """One row for each episode; good for one rollout."""
+        self.linear, self.params, self.begun = linear, params, 0
+
+    def start(self, seeds: Any) -> Array:
+        """The parameters of the episodes that begin."""
+        self.begun += len(seeds)
+        return self.params[self.begun - len(seeds) : self.begun].copy()
+
+    def __call__(self, obs: Array, state: Array) -> tuple[Array, Array]:
+        """Each row's action by its own controller."""
+        return self.linear.act(state, self.linear.select(obs)[:, None])[:, 0], state
+
+
+class Moments(NamedTuple):
+    """Number n, mean (F,) and sum of squared deviations (F,) of some rows; two of them add up without the rows."""
+
+    n: float
+    mean: Array
+    squares: Array
+
+    @classmethod
+    def of(cls, rows: Array) -> Moments:
+        """Of rows (N, F)."""
+        mean = rows.mean(axis=0)
+        return cls(float(len(rows)), mean, np.square(rows - mean).sum(axis=0))
+
+    def merged(self, other: Moments) -> Moments:
+        """Of the rows of both (Chan, Golub and LeVeque, 1979)."""
+        n, apart = self.n + other.n, other.mean - self.mean
+        share = other.n / n
+        return Moments(
+            n, self.mean + apart * share, self.squares + other.squares + apart**2 * (self.n * share)
+        )
+
+    @property
+    def std(self) -> Array:
+        """Standard deviations (F,); 1 as long as there are no rows."""
+        return np.sqrt(self.squares / self.n) if self.n else np.ones_like(self.mean)
+
+
+@dataclass(frozen=True, eq=False)
+class Played:
+    """P controllers on the same E episodes.
+
+    Attributes:
+        returns: (P, E).
+        alive: (P, E), the part of the return that is the bonus for being alive.
+        lengths: (P, E), in steps.
+        seen: of each episode, in that order, the moments of the features on which C acted; empty where they were not asked for.
+    """
+
+    returns: Array
+    alive: Array
+    lengths: Array
+    seen: tuple[Moments, ...] = ()
+
+    @property
+    def real_steps(self) -> int:
+        """Real steps that this took."""
+        return int(self.lengths.sum())
+
+    def fitness(self, alive: float = 1.0) -> Array:
+        """Mean over the episodes (P,), the alive bonus weighted: 1 is the return, 0 leaves the bonus out."""
+        return np.asarray((self.returns - (1 - alive) * self.alive).mean(axis=1))
+
+
+def play(
+    linear: Linear, population: Array, seeds: Sequence[int] | range, *, max_steps: int | None = None, batch: int = BATCH, see: bool = False,
+    policy: Callable[[Linear, Array], Policy] = Population, workers: Workers | int | None = None,
+) -> Played:  # fmt: skip
+    """Plays a population (P, n_params) on the real body, every controller on every seed (E). `workers` and `batch` change no bit.
+
+    Args:
+        linear: the shape of the controllers.
+        population: their parameters; (n_params,) for one.
+        seeds: of the episodes.
+        max_steps: of an episode; the body's own limit by default.
+        batch: episodes side by side.
+        see: whether to take the moments of what was seen; for the body's own features.
+        policy: makes the policy of (linear, rows of parameters), one row for each episode; another one for features of a world.
+        workers: who plays, or how many threads of this process do, every core by default. `Workers` play `Population` only; for another policy the threads do.
+
+    Raises:
+        InputError: if the features are not the body's own, or a size is wrong.
+    """
+    population = np.atleast_2d(population)
+    linear.unpack(population)
+    params, every = np.repeat(population, len(seeds), axis=0), list(seeds) * len(population)
+    if isinstance(workers, Workers) and policy is Population:
+        size = max(1, -(-len(every) // (PARTS * workers.n)))
+        parts = [slice(at, at + size) for at in range(0, len(every), size)]
+        played = workers.map(
+            _play,
+            [
+                (linear, params[part], every[part], max_steps, 1, batch, see, policy)
+                for part in parts
+            ],
+        )
+    else:
+        parts = [slice(at, at + CHUNK) for at in range(0, len(every), CHUNK)]
+        threads = workers if isinstance(workers, int) else None
+        played = [
+            _play(linear, params[part], every[part], max_steps, threads, batch, see, policy)
+            for part in parts
+        ]
+    rows = [row for some, _ in played for row in some]
+    returns, alive, lengths = np.array(rows).T.reshape(3, len(population), len(seeds))
+    return Played(returns, alive, lengths, tuple(moments for _, some in played for moments in some))
+
+
+def _play(
+    linear: Linear,
+    params: Array,
+    seeds: list[int],
+    max_steps: int | None,
+    threads: int | None,
+    batch: int,
+    see: bool,
+    policy: Callable[[Linear, Array], Policy],
+) -> tuple[list[tuple[float, float, float]], list[Moments]]:
+    """Return, bonus and length of each episode, and the moments of what was seen; what a worker does."""
+    rows, seen = [], []
+    wide = see and linear.features == "obs"
+    for episode in rollout(
+        linear.body,
+        policy(linear, params),
+        seeds,
+        max_steps=max_steps,
+        threads=threads,
+        batch=batch,
+        keep_obs=wide,
+    ):
+        bonus = episode.terms["alive"].sum() if episode.terms and "alive" in episode.terms else 0.0
+        rows.append((episode.episode_return, float(bonus), float(len(episode))))
+        if see:
+            seen.append(Moments.of(_features(linear, episode)))
+    return rows, seen
+
+
+def _features(linear: Linear, episode: Episode) -> Array:
+    """What C saw in an episode of T steps, (T, F)."""
+    obs = linear.body.physics(episode.qpos, episode.qvel) if episode.obs is None else episode.obs
+    return linear.select(obs[:-1])

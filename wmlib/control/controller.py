@@ -1,0 +1,236 @@
+"""C: a linear controller as one flat vector, so that evolution can move it; and an artefact that knows where it came from.
+
+action = centre + half-width * tanh(W_c x + b_c), in the body's own action box; x are standardised features of what C sees. A whole
+population acts in one batched product, and no row's numbers depend on which other rows are in the batch. NumPy only: workers start
+without TensorFlow. Built in chapter 5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wmlib import runs, weights
+from wmlib.real import body as bodies
+from wmlib.real.body import Array, Body
+from wmlib.runs import InputError
+
+KIND = "controller"
+FILE = "controller.safetensors"
+REAL = ("physics", "obs")
+"""Features that the body itself gives: its physical state (45 numbers for the humanoid), or all that Gymnasium shows (348)."""
+FEATURES = (*REAL, "z", "zh")
+"""Those, and the features that a world gives: the code z, or z with M's memory h."""
+CLIP = 10.0
+"""Standardised features are held within +- this: a spike of a contact force must not saturate every motor."""
+CONSTANT = 1e-6
+"""A feature with a smaller standard deviation says nothing, and is left at 0."""
+
+
+def _stored(values: Any) -> Array:
+    """Values as they will come back from disk."""
+    return np.asarray(values).astype(np.float32).astype(np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class Linear:
+    """The shape of a linear controller: body, features and their normalisation; the weights come apart from it, as a flat vector.
+
+    Attributes:
+        body: the body that it moves.
+        features: `physics`, `obs`, `z` or `zh`.
+        n_features: F; known for `physics` and `obs`, to be given for the others.
+        mean: (F,), taken from the features; 0 by default.
+        std: (F,), that they are divided by; 1 by default.
+    """
+
+    body: Body
+    features: str = "physics"
+    n_features: int = 0
+    mean: Array = field(default_factory=lambda: np.zeros(0))
+    std: Array = field(default_factory=lambda: np.zeros(0))
+
+    def __post_init__(self) -> None:
+        """Fills in what follows from the body.
+
+        Raises:
+            InputError: if there are no such features, or a size does not fit.
+        """
+        if self.features not in FEATURES:
+            raise InputError(
+                f"There are no features '{self.features}'; there are: {', '.join(FEATURES)}."
+            )
+        known = {"physics": self.body.physics_dim, "obs": self.body.obs_dim}.get(
+            self.features, self.n_features
+        )
+        if known < 1 or self.n_features not in (0, known):
+            raise InputError(
+                f"A controller on {self.n_features} features '{self.features}' was asked for; expected {known or 'at least 1'}."
+            )
+        object.__setattr__(self, "n_features", known)
+        for name, default in (("mean", 0.0), ("std", 1.0)):
+            given = np.asarray(getattr(self, name))
+            array = _stored(given) if given.size else np.full(known, default)
+            if array.shape != (known,) or not np.isfinite(array).all():
+                raise InputError(
+                    f"'{name}' of the features '{self.features}' has shape {array.shape}; expected {known} finite numbers."
+                )
+            object.__setattr__(self, name, array)
+
+    @property
+    def n_params(self) -> int:
+        """Length n of the flat vector: a_dim (F + 1)."""
+        return self.body.a_dim * (self.n_features + 1)
+
+    def normalised(self, mean: Array, std: Array) -> Linear:
+        """The same shape with another normalisation."""
+        return replace(self, mean=mean, std=std)
+
+    def unpack(self, params: Array) -> tuple[Array, Array]:
+        """W_c (..., a_dim, F) and b_c (..., a_dim) of flat vectors (..., n_params).
+
+        Raises:
+            InputError: if they have another length.
+        """
+        params = np.asarray(params, dtype=np.float64)
+        if params.shape[-1:] != (self.n_params,):
+            raise InputError(
+                f"A controller on {self.n_features} features has {self.n_params} parameters; got an array of shape {params.shape}."
+            )
+        n = self.body.a_dim * self.n_features
+        return params[..., :n].reshape(
+            *params.shape[:-1], self.body.a_dim, self.n_features
+        ), params[..., n:]
+
+    def select(self, obs: Array) -> Array:
+        """The features of observations (..., obs_dim): (..., F), as the body gives them.
+
+        Raises:
+            InputError: if only a world can give them.
+        """
+        if self.features not in REAL:
+            raise InputError(
+                f"The features '{self.features}' come from a world; on the body alone C can have {' or '.join(REAL)}."
+            )
+        return obs[..., : self.n_features]
+
+    def standardize(self, features: Array) -> Array:
+        """Features (..., F) less their mean, over their standard deviation, within +-`CLIP`; a constant one is 0."""
+        constant = self.std < CONSTANT
+        return np.clip(
+            np.where(constant, 0.0, (features - self.mean) / np.where(constant, 1.0, self.std)),
+            -CLIP,
+            CLIP,
+        )
+
+    def act(self, params: Array, features: Array) -> Array:
+        """Actions (P, N, a_dim) of P controllers params (P, n_params), each on N rows of features (P, N, F). Equation (5.1)."""
+        W_c, b_c = self.unpack(params)
+        x = self.standardize(features)
+        # A matrix times a vector for each row, not one large matrix product, whose rounding would depend on the other rows.
+        push = np.tanh((W_c[..., None, :, :] @ x[..., None])[..., 0] + b_c[..., None, :])
+        low, high = self.body.action_low.astype(float), self.body.action_high.astype(float)
+        return np.asarray((high + low) / 2 + (high - low) / 2 * push)
+
+
+class Controller:
+    """A linear controller with its weights: a policy `(obs, state) -> (actions, state)` where the features are the body's own.
+
+    Weights and normalisation are rounded to float32, so that what is evaluated is what is saved.
+
+    Attributes:
+        linear: its shape.
+        params: (n_params,).
+        facts: what its manifest says, if it was loaded.
+    """
+
+    def __init__(
+        self, linear: Linear, params: Array | None = None, facts: Mapping[str, Any] | None = None
+    ) -> None:
+        """Zero weights by default: zero action."""
+        self.linear, self.facts = linear, dict(facts or {})
+        self.params = np.zeros(linear.n_params) if params is None else _stored(params)
+        if self.params.shape != (linear.n_params,) or not np.isfinite(self.params).all():
+            raise InputError(
+                f"A controller on {linear.n_features} features has {linear.n_params} finite parameters; got an array of shape {self.params.shape}."
+            )
+
+    def __call__(self, obs: Array, state: Any = None) -> tuple[Array, Any]:
+        """Actions (N, a_dim) for observations (N, obs_dim)."""
+        return self.linear.act(self.params[None], self.linear.select(obs)[None])[0], state
+
+    def _arrays(self) -> dict[str, NDArray[np.float32]]:
+        parts = {"params": self.params, "mean": self.linear.mean, "std": self.linear.std}
+        return {name: array.astype(np.float32) for name, array in parts.items()}
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 over body, features, normalisation and weights."""
+        return weights.fingerprint(
+            self._arrays(), {"body": self.linear.body.name, "features": self.linear.features}
+        )
+
+    def save(
+        self,
+        out: str | Path,
+        *,
+        seconds: float,
+        log: Sequence[Mapping[str, Any]] = (),
+        world: str = "",
+        **facts: Any,
+    ) -> None:
+        """Writes an artefact.
+
+        Args:
+            out: the folder to make.
+            seconds: that it took to make the controller.
+            log: rows of its evolution.
+            world: the fingerprint of the world whose features it sees; needed for `z` and `zh`.
+            facts: what else its manifest shall say: command, seed, real_steps, ...
+
+        Raises:
+            InputError: if `out` exists already, cannot be made, or a controller on a world's features names no world.
+        """
+        if self.linear.features not in REAL and not world:
+            raise InputError(
+                f"A controller on the features '{self.linear.features}' belongs to a world; name its fingerprint."
+            )
+        with runs.new_artefact(out) as folder:
+            runs.write_atomic(folder / FILE, weights.to_bytes(self._arrays()))
+            runs.write_manifest(
+                folder, kind=KIND, body=self.linear.body.name, features=self.linear.features, n_features=self.linear.n_features, world=world,
+                fingerprint=self.fingerprint, **facts, seconds=round(seconds, 1), log=list(log),
+            )  # fmt: skip
+
+
+def load(artefact: str | Path) -> Controller:
+    """A controller from its folder, or from the one that the book ships under this name in `data/`.
+
+    Raises:
+        InputError: in one line: a file is missing, altered or of another shape; another schema, kind or body.
+    """
+    folder, manifest = runs.open_artefact(artefact, KIND)
+    n_features = manifest.get("n_features")
+    if type(n_features) is not int or not 0 < n_features <= weights.LARGEST:
+        raise InputError(
+            f"{folder} says that its controller sees {n_features!r} features; expected a whole number. Make it again."
+        )
+    linear = Linear(
+        bodies.get(str(manifest.get("body", ""))), str(manifest.get("features")), n_features
+    )
+    data = runs.read_checked(folder, FILE, manifest)
+    shapes = {"params": (linear.n_params,), "mean": (n_features,), "std": (n_features,)}
+    weights.check_shapes(weights.header(data, folder / FILE)[0], shapes, folder / FILE)
+    arrays = weights.from_bytes(data, folder / FILE)
+    facts = {key: value for key, value in manifest.items() if key != "files"}
+    made = Controller(linear.normalised(arrays["mean"], arrays["std"]), arrays["params"], facts)
+    if manifest.get("fingerprint") != made.fingerprint:
+        raise InputError(
+            f"{folder} names another controller in its manifest than it holds. Restore it with git, or make it again."
+        )
+    return made

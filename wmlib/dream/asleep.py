@@ -1,0 +1,322 @@
+"""C evolved in a dream, and nowhere else: no real step is taken, and no candidate is chosen by anything but its dreamed return.
+
+A generation dreams its whole population from the same few real starts with the same noise, the next generation from others. What is
+reported is the strategy's mean, or the mean over several nights. Kills change no bit. Built in chapter 6.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wmlib import runs, weights
+from wmlib.control import evolution
+from wmlib.control.controller import Controller, Linear
+from wmlib.dream import waking
+from wmlib.dream.dream import DreamConfig, Dreams
+from wmlib.models import ensemble, world
+from wmlib.models.ensemble import Ensemble
+from wmlib.models.minds import Starts
+from wmlib.models.world import World
+from wmlib.real import episodes
+from wmlib.real.body import Array
+from wmlib.real.episodes import Episodes
+from wmlib.runs import InputError
+
+CHECKPOINT = "checkpoint.safetensors"
+EVERY = 10
+"""Generations from one check of the mean, in the dream, to the next, and from checkpoint to checkpoint."""
+APART = 100
+"""Between the seeds of two nights."""
+POOL, CHECK = 1024, 64
+"""Real starts that generations draw from, and of a check."""
+
+
+@dataclass(frozen=True)
+class Sleep:
+    """How C is evolved in a dream.
+
+    Attributes:
+        dream: how to dream.
+        strategy: a name in `evolution.STRATEGIES`.
+        settings: of the strategy.
+        generations: how many.
+        episodes: that each candidate dreams in a generation.
+        latest: dreams begin at step 0 to `latest` of real episodes.
+        seed: of strategy, starts and noise.
+        nights: searches with seeds of their own, of which C is the mean: what one of them owes to the model's mistakes, the others do not share.
+    """
+
+    dream: DreamConfig = field(default_factory=DreamConfig)
+    strategy: str = "openai-es"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    generations: int = 100
+    episodes: int = 10
+    latest: int = 0
+    seed: int = 0
+    nights: int = 1
+
+    def about(self) -> dict[str, Any]:
+        """As plain values."""
+        return dict(
+            json.loads(json.dumps({**dataclasses.asdict(self), "settings": dict(self.settings)}))
+        )
+
+    def check(self) -> None:
+        """Raises InputError if a number is not as it must be."""
+        if min(self.generations, self.episodes, self.nights) < 1 or self.seed < 0:
+            raise InputError(
+                f"{self.nights} nights of {self.generations} generations of {self.episodes} episodes with seed {self.seed} were asked for; expected at least 1 of each, and a seed of at least 0."
+            )
+
+
+@dataclass
+class Night:
+    """A search in a dream, under way or done; of several nights, the last one's with the log of all.
+
+    Attributes:
+        strategy: where it stands; its mean is C, if it is the only night.
+        log: one row a generation: `night` and `generation`, of the population `best` and `mean` dreamed return and mean `steps`, `sigma`, `dreamed_steps` so far,
+            `seconds`; now and then `check`: the mean's dreamed return on the same starts and noise each time. The very last is of C itself.
+        dreamed_steps: taken so far.
+        together: the mean of all nights' means, if there are several.
+    """
+
+    strategy: evolution.Strategy
+    log: list[dict[str, Any]] = field(default_factory=list)
+    dreamed_steps: int = 0
+    together: Array | None = None
+
+    @property
+    def params(self) -> Array:
+        """C's weights, (n_params,)."""
+        return self.strategy.mean if self.together is None else self.together
+
+
+def linear_for(model: World | Ensemble, data: Episodes, features: str) -> Linear:
+    """The shape of a controller on what a model shows; physical features are standardised with these episodes.
+
+    Raises:
+        InputError: if there are no such features.
+    """
+    if features == "physics":
+        return Linear(data.body, mean=data.physics.mean(axis=0), std=data.physics.std(axis=0))
+    if not isinstance(model, World) or features not in ("z", "zh"):
+        shown = "physics, z, zh" if isinstance(model, World) else "physics"
+        raise InputError(
+            f"There are no features '{features}' to evolve C on in this model; there are: {shown}."
+        )
+    return waking.linear(model, features)
+
+
+def check(params: Array, dreams: Dreams, sleep: Sleep, pool: Starts) -> float:
+    """The dreamed return of C, on the same starts and noise each time."""
+    return float(
+        dreams(params[None], pool.draw(CHECK, 0), 1_000_000 * (sleep.seed + 1) - 1).fitness[0]
+    )
+
+
+def generation(
+    night: Night, dreams: Dreams, sleep: Sleep, pool: Starts, last: bool
+) -> dict[str, Any]:
+    """One generation: perhaps a check of the mean, then the population, then the strategy is told. Returns its row of the log."""
+    number, row = night.strategy.generation, {}
+    # Sums, because a seed is one number: generations are fewer than a million, and the check's is none of theirs.
+    seed = 1_000_000 * (sleep.seed + 1) + number
+    starts = pool.draw(sleep.episodes, seed)
+    dreamed = dreams(night.strategy.ask(), starts, seed)
+    night.strategy.tell(dreamed.fitness)
+    night.dreamed_steps += int(dreamed.lengths.sum())
+    if last or (number + 1) % EVERY == 0:
+        row["check"] = check(night.params, dreams, sleep, pool)
+    fitness = dreamed.fitness
+    return {
+        "generation": number, "best": float(fitness.max()), "mean": float(fitness.mean()), "steps": float(dreamed.lengths.mean()), "sigma": night.strategy.sigma,
+        "dreamed_steps": night.dreamed_steps, **row,
+    }  # fmt: skip
+
+
+def evolve(
+    model: World | Ensemble, linear: Linear, data: Episodes, sleep: Sleep, *, params: Array | None = None, folder: Path | None = None,
+    say: Callable[[str], None] | None = print,
+) -> Night:  # fmt: skip
+    """Evolves C in a model's dreams.
+
+    Args:
+        model: to dream in.
+        linear: the shape of C.
+        data: real episodes that dreams begin in.
+        sleep: what to do.
+        params: where to begin; zero by default.
+        folder: where to keep checkpoints; a search that is there already is gone on with, to the same bits.
+        say: gets a line at each check; None for silence.
+
+    Raises:
+        InputError: if a number or a name is wrong, parts do not belong together, or the folder holds another search.
+    """
+    sleep.check()
+    dreams, params = (
+        Dreams(model, linear, sleep.dream),
+        np.zeros(linear.n_params) if params is None else params,
+    )
+    origin = _origin(model, linear, data, params)
+    nights: list[Night] = []
+    for k in range(sleep.nights):
+        alone = dataclasses.replace(sleep, nights=1, seed=sleep.seed + APART * k)
+        inner = folder if folder is None or sleep.nights == 1 else folder / f"night-{k}"
+        nights.append(_search(dreams, data, alone, params, inner, origin, say))
+    return nights[0] if sleep.nights == 1 else _together(nights, dreams, data, sleep)
+
+
+def _together(nights: list[Night], dreams: Dreams, data: Episodes, sleep: Sleep) -> Night:
+    """The nights as one: C is the mean of theirs, the log goes through all of them and ends with C's own check."""
+    made = Night(nights[-1].strategy, together=np.mean([night.params for night in nights], axis=0))
+    seconds = 0.0
+    for k, night in enumerate(nights):
+        made.log += [
+            {
+                **row,
+                "night": k,
+                "dreamed_steps": made.dreamed_steps + row["dreamed_steps"],
+                "seconds": round(seconds + row["seconds"], 2),
+            }
+            for row in night.log
+        ]
+        made.dreamed_steps, seconds = made.log[-1]["dreamed_steps"], made.log[-1]["seconds"]
+    made.log[-1]["check"] = check(
+        made.params, dreams, sleep, dreams.starts(data, POOL, seed=sleep.seed, latest=sleep.latest)
+    )
+    return made
+
+
+def _search(
+    dreams: Dreams, data: Episodes, sleep: Sleep, params: Array, folder: Path | None, origin: str, say: Callable[[str], None] | None
+) -> Night:  # fmt: skip
+    """One night."""
+    night = Night(evolution.make(sleep.strategy, params, sleep.seed, **sleep.settings))
+    about = {"sleep": sleep.about(), "of": origin}
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        _resume(folder, about, night)
+    pool = dreams.starts(data, POOL, seed=sleep.seed, latest=sleep.latest)
+    started = time.monotonic() - (night.log[-1]["seconds"] if night.log else 0.0)
+    while night.strategy.generation < sleep.generations:
+        last = night.strategy.generation + 1 == sleep.generations
+        row = generation(night, dreams, sleep, pool, last)
+        night.log.append({"night": 0, **row, "seconds": round(time.monotonic() - started, 2)})
+        if "check" not in row:
+            continue
+        if folder is not None:
+            state = {name: np.asarray(value) for name, value in night.strategy.state().items()}
+            runs.write_atomic(
+                folder / CHECKPOINT,
+                weights.to_bytes(
+                    state, {**about, "log": night.log, "dreamed_steps": night.dreamed_steps}
+                ),
+            )
+        if say is not None:
+            say(line(night.log[-1], sleep.generations))
+    return night
+
+
+def line(row: Mapping[str, Any], generations: int) -> str:
+    """A row of the log as a line."""
+    return (
+        f"generation {row['generation'] + 1:4} of {generations}  dreamed: population {row['mean']:7.1f}, best {row['best']:7.1f}, {row['steps']:5.1f} steps  "
+        f"mean controller {row['check']:7.1f}  {row['dreamed_steps'] / max(row['seconds'], 0.01):,.0f} steps/s  {row['seconds']:.0f} s"
+    )
+
+
+def _origin(model: World | Ensemble, linear: Linear, data: Episodes, params: Array) -> str:
+    """A fingerprint of everything that a search starts from."""
+    arrays: weights.Arrays = {
+        "params": params,
+        "mean": linear.mean,
+        "std": linear.std,
+        "qpos": data.qpos,
+        "action": data.action,
+    }
+    return weights.fingerprint(arrays, [model.fingerprint, linear.features, linear.body.name])
+
+
+def _resume(folder: Path, about: Mapping[str, Any], night: Night) -> None:
+    """Takes up the search that a folder holds, if any.
+
+    Raises:
+        InputError: if it is damaged, or another one.
+    """
+    if (there := weights.checkpoint(folder, CHECKPOINT)) is None:
+        return
+    found, parts = there
+    if found.get("sleep") != about["sleep"]:
+        raise InputError(
+            f"{folder} holds a search with {runs.difference(found.get('sleep'), about['sleep'])}. Give the same settings to go on with it, or another --out."
+        )
+    if found.get("of") != about["of"]:
+        raise InputError(
+            f"{folder} holds a search in another model, from other data or another C. Give the same to go on with it, or another --out."
+        )
+    night.strategy.restore(parts[""])
+    night.log, night.dreamed_steps = found["log"], found["dreamed_steps"]
+
+
+def load_model(artefact: str | Path) -> World | Ensemble:
+    """A world or an ensemble, from its folder or from `data/`.
+
+    Raises:
+        InputError: in one line, whatever is wrong with the folder.
+    """
+    bare = Path(artefact).name == str(artefact) and not Path(artefact).is_dir()
+    folder = None if bare else runs.find(artefact)
+    if folder is not None and runs.read_manifest(folder).get("kind") == ensemble.KIND:
+        return ensemble.load(folder)
+    return world.load(artefact)
+
+
+def train(
+    model: str,
+    data: str,
+    out: str | Path,
+    features: str,
+    sleep: Sleep,
+    *,
+    command: str = "",
+    say: Callable[[str], None] = print,
+) -> Controller:
+    """Evolves C in a stored model's dreams, in `OUT.run/`, resuming what is there, and writes it to `out`.
+
+    The manifest names the commands, the real steps and the seconds of all stages, those that made the model first.
+
+    Raises:
+        InputError: in one line, whatever is wrong with what was given.
+    """
+    sleep.check()
+    with runs.run_folder(out) as folder:
+        dreamt_in, stored = load_model(model), episodes.load(data)
+        linear = linear_for(dreamt_in, stored, features)
+        night = evolve(dreamt_in, linear, stored, sleep, folder=folder, say=say)
+        made = Controller(linear, night.params)
+        before = (
+            dreamt_in.facts
+            if isinstance(dreamt_in, World)
+            else runs.read_manifest(runs.find(model))
+        )
+        stages = [before.get("experience", {}), before.get("vae_made_by", {}), before]
+        real_steps = max(int(stage.get("real_steps") or 0) for stage in stages)
+        facts = {
+            "seed": sleep.seed, "real_steps": real_steps, "budget": int(stages[0].get("budget") or real_steps), "dreamed": night.log[-1]["check"], "dreamed_steps": night.dreamed_steps,
+            "command": "; ".join(filter(None, [*(str(stage.get("command") or "") for stage in stages), command])),
+            "sleep": sleep.about(), "search": {"strategy": "dreamed"},
+        }  # fmt: skip
+        seconds = (
+            sum(float(stage.get("seconds") or 0) for stage in stages) + night.log[-1]["seconds"]
+        )
+        made.save(out, seconds=seconds, log=night.log, world=dreamt_in.fingerprint, **facts)
+    return made

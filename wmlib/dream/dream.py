@@ -1,0 +1,344 @@
+"""Dreaming: a whole population of controllers lives many episodes inside a model, in one compiled call. No simulator is asked.
+
+A dream begins at real stored states (`starts`). In each step C acts on what the model shows it, the model answers with a sample at
+temperature tau, and what is known exactly is not asked of it: when the body falls, what staying up is worth, what an action costs. Every candidate
+of a population meets the same starts and the same noise, so that they are compared by nothing but their weights. Built in chapter 6.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wmlib.control import controller
+from wmlib.control.controller import Linear
+from wmlib.dream import slots
+from wmlib.dream.slots import Rows
+from wmlib.models import minds, nets
+from wmlib.models.ensemble import Ensemble
+from wmlib.models.minds import EnsembleMind, Memory, Starts, WorldMind
+from wmlib.models.nets import Tensor, ops
+from wmlib.models.world import World
+from wmlib.real.body import Array
+from wmlib.real.episodes import Episodes
+from wmlib.runs import InputError
+
+Floats = NDArray[np.float32]
+BLOCK = 64
+"""Noise is drawn for so many steps at once; a longer dream begins as a shorter one."""
+ROWS, STEPS = 512, 8
+"""So many dreams go through a compiled call at once, for so many steps; see `slots`."""
+
+
+@dataclass(frozen=True)
+class DreamConfig:
+    """How to dream.
+
+    Attributes:
+        tau: temperature of the model's samples; 0 is its likeliest answer.
+        horizon: steps after which a dream ends, if nothing else has ended it.
+        exact: fall, alive bonus and control cost by the body's own rules, on the decoded state; if false by M's heads for reward and end.
+        penalty: reward lost in each step for each unit of the members' disagreement (ensembles only).
+        doubt: disagreement at which a dream ends, where the ensemble knows too little to go on (ensembles only).
+    """
+
+    tau: float = 1.0
+    horizon: int = 100
+    exact: bool = True
+    penalty: float = 0.0
+    doubt: float = float("inf")
+
+
+class Outcome(NamedTuple):
+    """What one step of a dream led to, each (R,). `ended` is a fall, an end by M's own head, or a state or doubt beyond all limits."""
+
+    reward: Tensor
+    ended: Tensor
+    doubt: Tensor
+
+
+class Dreamed(NamedTuple):
+    """What a population of P candidates dreamed in N episodes.
+
+    Attributes:
+        returns: (P, N); sums of dreamed rewards.
+        lengths: (P, N); steps until the dream ended, or the horizon.
+    """
+
+    returns: Floats
+    lengths: NDArray[np.int32]
+
+    @property
+    def fitness(self) -> Array:
+        """Mean return of each candidate, (P,)."""
+        return np.asarray(self.returns.mean(axis=1, dtype=np.float64))
+
+
+@dataclass(frozen=True, eq=False)
+class Track:
+    """One candidate's dreams from N starts, step by step, for watching. Past `lengths[i]` row i only repeats itself.
+
+    Attributes:
+        obs: (N, T+1, D); the decoded view, in the body's units; `body.poses(track.obs[i, : track.lengths[i] + 1])` draws one.
+        action: (N, T, a_dim).
+        reward: (N, T); 0 after the end.
+        doubt: (N, T); disagreement of the members, 0 for a world.
+        lengths: (N,).
+        ended: (N,); false where only the horizon ended it.
+    """
+
+    obs: Floats
+    action: Floats
+    reward: Floats
+    doubt: Floats
+    lengths: NDArray[np.int32]
+    ended: NDArray[np.bool_]
+
+
+class Dreams:
+    """A model, the shape of a controller and a way to dream, compiled: `dreams(population, starts, seed)`."""
+
+    def __init__(
+        self, model: World | Ensemble, linear: Linear, config: DreamConfig | None = None
+    ) -> None:
+        """Checks that they belong together; compiles at the first call.
+
+        Raises:
+            InputError: if the controller is of another body or asks for what the model does not show, or the model cannot dream so.
+        """
+        self.config = config or DreamConfig()
+        self.linear, self.body = linear, linear.body
+        self.mind: WorldMind | EnsembleMind = minds.mind(model, linear.body)
+        shown = self.mind.shown
+        if linear.features not in shown:
+            raise InputError(
+                f"This model does not show the '{linear.features}' that C looks at; it shows: {', '.join(shown)}."
+            )
+        if linear.n_features != shown[linear.features]:
+            raise InputError(
+                f"C looks at {linear.n_features} numbers of '{linear.features}'; this model shows {shown[linear.features]}. They belong to different models."
+            )
+        _check(self.config, self.mind)
+        constant = linear.std < controller.CONSTANT
+        self.mean, self.scale = (
+            np.float32(linear.mean),
+            np.float32(np.where(constant, 0.0, 1 / np.where(constant, 1.0, linear.std))),
+        )
+        low, high = self.body.action_low, self.body.action_high
+        self.center, self.half = (high + low) / 2, (high - low) / 2
+        self._run = nets.compiled(
+            self._rollout, jit=False
+        )  # XLA is slower here: facts of every step are small
+        self._one = nets.compiled(self._watched_step, jit=False)
+
+    def starts(self, episodes: Episodes, n: int, *, seed: int = 0, latest: int = 0) -> Starts:
+        """n real states to dream from, at step 0 to `latest` of their episodes; see `minds.starts`."""
+        return minds.starts(self.mind, episodes, n, seed=seed, latest=latest)
+
+    def __call__(
+        self, population: NDArray[Any], starts: Starts, seed: int, *, horizon: int | None = None
+    ) -> Dreamed:
+        """Dreams of every candidate from every start, with the same noise for each candidate.
+
+        Args:
+            population: (P, n_params).
+            starts: N of them; with an ensemble, episode i is dreamed by member i mod E.
+            seed: of the noise; the same seed gives the same dream.
+            horizon: another one than the configuration's, with no new compilation.
+
+        Raises:
+            InputError: if the starts are another model's, or the population has another shape.
+        """
+        population, memory = self._checked(population, starts)
+        horizon = self.config.horizon if horizon is None else horizon
+        noise = tuple(
+            ops.convert_to_tensor(part.reshape(-1, *part.shape[2:]))
+            for part in self.noise(horizon, len(memory[0]), seed)
+        )
+        W_c, b_c = (
+            ops.convert_to_tensor(part, "float32") for part in self.linear.unpack(population)
+        )
+        tau = np.float32(self.config.tau)
+
+        def advance(rows: Rows) -> Rows:
+            return Rows(
+                *self._run(
+                    W_c, b_c, noise, tau, np.int32(horizon), np.int32(len(memory[0])), tuple(rows)
+                )
+            )
+
+        returns, lengths = slots.run(
+            advance, memory, len(population), members=self.mind.members, rows=ROWS
+        )
+        return Dreamed(returns[:, : len(starts)], lengths[:, : len(starts)])
+
+    def noise(self, steps: int, n: int, seed: int) -> tuple[Floats, ...]:
+        """The noise of n episodes for this many steps, rounded up to whole blocks: arrays (T, n, ...)."""
+        if steps < 1:
+            raise InputError(f"A horizon of {steps} steps was asked for; expected at least 1.")
+        blocks = [
+            self.mind.noise(np.random.default_rng([seed, 6, block]), BLOCK, n)
+            for block in range(-(-steps // BLOCK))
+        ]
+        return tuple(np.concatenate(parts) for parts in zip(*blocks, strict=True))
+
+    def watch(
+        self, params: NDArray[Any], starts: Starts, seed: int, *, horizon: int | None = None
+    ) -> Track:
+        """The dreams of one candidate, params (n_params,), step by step: those that a call with the same starts and seed adds up."""
+        population, memory = self._checked(params[None], starts)
+        W_c, b_c = (
+            np.repeat(np.float32(part), len(memory[0]), axis=0)
+            for part in self.linear.unpack(population)
+        )
+        horizon = self.config.horizon if horizon is None else horizon
+        noise = self.noise(horizon, len(memory[0]), seed)
+        alive, rows = np.ones(len(memory[0]), bool), []
+        for t in range(horizon):
+            state = memory[0]
+            memory, outcome, action = self._one(
+                W_c, b_c, memory, tuple(part[t] for part in noise), np.float32(self.config.tau)
+            )
+            reward, ended, doubt = (np.asarray(ops.convert_to_numpy(part)) for part in outcome)
+            rows.append(
+                (state, action, np.where(alive, reward, 0), np.where(alive, doubt, 0), alive)
+            )
+            alive = alive & ~ended
+            if not alive[: len(starts)].any():
+                break
+        states, action, reward, doubt, lived = (
+            np.stack(part, axis=1)[: len(starts)] for part in zip(*rows, strict=True)
+        )
+        obs = np.concatenate([states, np.asarray(memory[0])[: len(starts), None]], axis=1)
+        return Track(
+            obs, action, reward, doubt, lived.sum(axis=1, dtype=np.int32), ~alive[: len(starts)]
+        )
+
+    def check_starts(self, starts: Starts) -> None:
+        """Raises InputError if the starts are another model's."""
+        if starts.of != self.mind.fingerprint or len(starts.memory) != self.mind.parts:
+            raise InputError(
+                "These starts were made with another model's codes and memory. Make them with `starts` of these dreams."
+            )
+
+    def _checked(
+        self, population: NDArray[Any], starts: Starts
+    ) -> tuple[NDArray[Any], tuple[Floats, ...]]:
+        """Both, once they are known to fit; starts repeated until every member has as many."""
+        self.check_starts(starts)
+        population = np.asarray(population)
+        if (
+            population.ndim != 2
+            or population.shape[1] != self.linear.n_params
+            or not len(population)
+        ):
+            raise InputError(
+                f"A population of shape {population.shape} was given; expected (P, {self.linear.n_params})."
+            )
+        rows = np.arange(-(-len(starts) // self.mind.members) * self.mind.members) % len(starts)
+        return population, starts.take(rows).memory
+
+    def act(self, W_c: Tensor, b_c: Tensor, memory: Memory) -> Tensor:
+        """Actions (R, a_dim) by weights W_c (R, a_dim, F) and b_c (R, a_dim), each row by its own: what `Linear.act` does."""
+        x = ops.clip(
+            (self.mind.show(memory, self.linear.features) - self.mean) * self.scale,
+            -controller.CLIP,
+            controller.CLIP,
+        )
+        return self.center + self.half * ops.tanh(ops.matmul(W_c, x[:, :, None])[..., 0] + b_c)
+
+    def step(
+        self, memory: Memory, action: Tensor, noise: tuple[Tensor, ...], tau: Tensor
+    ) -> tuple[Memory, Outcome]:
+        """One step of R dreams: what action (R, a_dim) leads to."""
+        memory, predicted = self.mind.step(memory, action, noise, tau, with_doubt=self.with_doubt)
+        beyond = ops.logical_not(predicted.outlier <= minds.BEYOND)  # so that NaN is beyond
+        if not self.config.exact:
+            reward, ended = predicted.reward_head, ops.logical_or(beyond, predicted.done_logit > 0)
+        else:
+            fell = ops.zeros_like(beyond)
+            for read, low, high in self.body.healthy:
+                watched = read(memory[0])
+                fell = ops.logical_or(
+                    fell, ops.logical_not(ops.logical_and(watched > low, watched < high))
+                )
+            reward, ended = (
+                predicted.reward_alive - self.body.alive_bonus * ops.cast(fell, "float32"),
+                ops.logical_or(beyond, fell),
+            )
+        reward = ops.where(beyond, 0.0, reward - self.config.penalty * predicted.doubt)
+        return memory, Outcome(
+            reward, ops.logical_or(ended, predicted.doubt > self.config.doubt), predicted.doubt
+        )
+
+    @property
+    def with_doubt(self) -> bool:
+        """Whether the members' disagreement must be known."""
+        return self.config.penalty > 0 or self.config.doubt < float("inf")
+
+    def _watched_step(
+        self, W_c: Tensor, b_c: Tensor, memory: Memory, noise: tuple[Tensor, ...], tau: Tensor
+    ) -> Any:
+        action = self.act(W_c, b_c, memory)
+        return *self.step(memory, action, noise, tau), action
+
+    def _rollout(
+        self,
+        W_c: Tensor,
+        b_c: Tensor,
+        noise: tuple[Tensor, ...],
+        tau: Tensor,
+        horizon: Tensor,
+        n: Tensor,
+        rows: tuple[Any, ...],
+    ) -> Any:
+        """A few steps of R dreams: W_c (P, a_dim, F), b_c (P, a_dim), noise (T * n, ...), `rows` as in `slots.Rows`."""
+        candidate, episode, t, alive, total, memory = rows
+        W_c, b_c = ops.take(W_c, candidate, axis=0), ops.take(b_c, candidate, axis=0)
+
+        def going(step: Tensor, t: Tensor, alive: Tensor, *_: Tensor) -> Tensor:
+            return ops.logical_and(step < STEPS, ops.any(alive))
+
+        def live(step: Tensor, t: Tensor, alive: Tensor, total: Tensor, *memory: Tensor) -> Any:
+            at = ops.minimum(t, horizon - 1) * n + episode
+            after, outcome = self.step(
+                memory,
+                self.act(W_c, b_c, memory),
+                tuple(ops.take(part, at, axis=0) for part in noise),
+                tau,
+            )
+            total, t = total + ops.where(alive, outcome.reward, 0.0), t + ops.cast(alive, "int32")
+            return (
+                step + 1,
+                t,
+                ops.logical_and(
+                    alive, ops.logical_and(ops.logical_not(outcome.ended), t < horizon)
+                ),
+                total,
+                *after,
+            )
+
+        begun = (
+            ops.convert_to_tensor(0, "int32"),
+            *(ops.convert_to_tensor(part) for part in (t, alive, total, *memory)),
+        )
+        _, t, alive, total, *memory = ops.while_loop(going, live, begun)
+        return candidate, episode, t, alive, total, tuple(memory)
+
+
+def _check(config: DreamConfig, mind: WorldMind | EnsembleMind) -> None:
+    """Raises InputError for a setting that is out of range, or that this model has nothing for."""
+    if config.tau < 0 or config.horizon < 1 or config.penalty < 0 or config.doubt <= 0:
+        raise InputError(
+            f"tau {config.tau}, horizon {config.horizon}, penalty {config.penalty} and doubt {config.doubt} were asked for; expected none negative, horizon and doubt above 0."
+        )
+    doubting = config.penalty > 0 or config.doubt < float("inf")
+    if isinstance(mind, WorldMind) and doubting:
+        raise InputError(
+            "penalty and doubt need an ensemble: a world is one model, and disagrees with nobody."
+        )
+    if isinstance(mind, EnsembleMind) and not config.exact:
+        raise InputError("An ensemble has no heads for reward and end; dream with exact=True.")

@@ -1,0 +1,171 @@
+"""The dream as a Gymnasium environment: reset, step, reset. Any agent that learns from a `VectorEnv` can learn in it.
+
+Every row is a dream of its own, with its own seed for starts and noise. As in Gymnasium 1.x, a row that has ended is reset by the step after:
+that step's action is ignored, its reward is 0 (`AutoresetMode.NEXT_STEP`). Built in chapter 6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from gymnasium.spaces import Box
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+from numpy.typing import NDArray
+
+from wmlib.dream.dream import Dreams
+from wmlib.models import nets
+from wmlib.models.minds import Starts
+from wmlib.models.nets import ops
+from wmlib.real.body import Array, Bools
+from wmlib.runs import InputError
+
+Floats = NDArray[np.float32]
+BLOCK = 32
+"""Noise is drawn for so many steps of a row at once."""
+
+
+class _Dreamer:
+    """The random numbers of one row: which start comes next, and the noise of each step."""
+
+    def __init__(self, dreams: Dreams, n_starts: int, seed: int) -> None:
+        self.dreams, self.n_starts = dreams, n_starts
+        self.choice, self.rng = (np.random.default_rng([seed, 7, of]) for of in (0, 1))
+        self.block: tuple[Floats, ...] = ()
+        self.at = BLOCK
+
+    def start(self) -> int:
+        return int(self.choice.integers(self.n_starts))
+
+    def noise(self) -> tuple[Floats, ...]:
+        if self.at == BLOCK:
+            self.block, self.at = self.dreams.mind.noise(self.rng, BLOCK), 0
+        self.at += 1
+        return tuple(part[self.at - 1] for part in self.block)
+
+
+class DreamEnv(VectorEnv):  # type: ignore[misc]
+    """`num_envs` dreams side by side, as Gymnasium's `VectorEnv`.
+
+    Actions are (num_envs, a_dim), held in the body's box; observations (num_envs, F) float32, the features that `dreams.linear` names, as the
+    model gives them; the reward is as `Dreams` adds it up. A row is `terminated` by a fall or by the end of what the model knows, `truncated` by
+    the horizon. With an ensemble, row i is dreamed by member i mod E.
+    """
+
+    metadata = {"autoreset_mode": AutoresetMode.NEXT_STEP}  # noqa: RUF012  # Gymnasium's own name and type
+
+    def __init__(self, dreams: Dreams, starts: Starts, num_envs: int) -> None:
+        """Makes an environment; `reset` begins it.
+
+        Args:
+            dreams: model, features and way to dream.
+            starts: real states to begin from, made by `dreams.starts`.
+            num_envs: rows.
+
+        Raises:
+            InputError: if `num_envs` is not positive, or the starts are another model's.
+        """
+        if num_envs < 1:
+            raise InputError(f"{num_envs} environments were asked for; expected at least 1.")
+        dreams.check_starts(starts)
+        self.dreams, self.starts, self.num_envs = dreams, starts, num_envs
+        body, members = dreams.body, dreams.mind.members
+        self.single_observation_space = Box(
+            -np.inf, np.inf, (dreams.linear.n_features,), np.float32
+        )
+        self.single_action_space = Box(body.action_low, body.action_high, dtype=np.float32)
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self._rows = (
+            np.arange(-(-num_envs // members) * members) % num_envs
+        )  # filled up, until every member has as many
+        self._step = nets.compiled(dreams.step, jit=False)
+        self._dreamers: list[_Dreamer] = []
+
+    def reset(
+        self, *, seed: int | Sequence[int] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Floats, dict[str, Any]]:
+        """Begins a dream in every row.
+
+        Args:
+            seed: row i is seeded with seed + i, or with its own of a list; without one, rows go on with the numbers that they have.
+            options: none.
+        """
+        if seed is None and not self._dreamers:
+            seed = int(np.random.default_rng().integers(2**31))
+        if seed is not None:
+            seeds = (
+                [seed + i for i in range(self.num_envs)] if isinstance(seed, int) else list(seed)
+            )
+            if len(seeds) != self.num_envs or min(seeds) < 0:
+                raise InputError(
+                    f"Seeds {seeds} were given; expected {self.num_envs}, each at least 0."
+                )
+            self._dreamers = [_Dreamer(self.dreams, len(self.starts), of) for of in seeds]
+        self._memory = [
+            np.zeros((self.num_envs, *part.shape[1:]), np.float32) for part in self.starts.memory
+        ]
+        self._steps, self._over = np.zeros(self.num_envs, np.int64), np.zeros(self.num_envs, bool)
+        self._begin(np.arange(self.num_envs))
+        return self._seen(), {}
+
+    def step(self, actions: NDArray[Any]) -> tuple[Floats, Array, Bools, Bools, dict[str, Any]]:
+        """One step of every dream that goes on; rows that ended in the step before are reset.
+
+        Raises:
+            InputError: if `reset` was never called, or the actions have a wrong shape, or are NaN.
+        """
+        actions = np.asarray(actions, dtype=np.float32)
+        if (
+            not self._dreamers
+            or actions.shape != self.action_space.shape
+            or not np.isfinite(actions).all()
+        ):
+            raise InputError(
+                f"Actions of shape {actions.shape} were given; expected finite ones of shape {self.action_space.shape}, after a reset."
+            )
+        body, going = self.dreams.body, ~self._over
+        held = np.clip(actions, body.action_low, body.action_high)
+        quiet = self.dreams.mind.quiet()
+        drawn = [
+            dreamer.noise() if on else quiet
+            for dreamer, on in zip(self._dreamers, going, strict=True)
+        ]
+        noise = tuple(np.stack(part)[self._rows] for part in zip(*drawn, strict=True))
+        memory, outcome = self._step(
+            tuple(part[self._rows] for part in self._memory),
+            held[self._rows],
+            noise,
+            np.float32(self.dreams.config.tau),
+        )
+        for kept, after in zip(self._memory, memory, strict=True):
+            kept[going] = np.asarray(ops.convert_to_numpy(after))[: self.num_envs][going]
+        reward, ended = (
+            np.asarray(ops.convert_to_numpy(part))[: self.num_envs] for part in outcome[:2]
+        )
+        self._steps[going] += 1
+        terminated = ended & going
+        truncated = going & ~ended & (self._steps >= self.dreams.config.horizon)
+        self._begin(np.flatnonzero(self._over))
+        self._over = terminated | truncated
+        return (
+            self._seen(),
+            np.where(going, reward, 0.0).astype(np.float64),
+            terminated,
+            truncated,
+            {},
+        )
+
+    def _begin(self, rows: NDArray[np.int64]) -> None:
+        """Puts these rows at starts of their own choice."""
+        if len(rows):
+            index = [self._dreamers[row].start() for row in rows]
+            for kept, part in zip(self._memory, self.starts.memory, strict=True):
+                kept[rows] = part[index]
+            self._steps[rows] = 0
+
+    def _seen(self) -> Floats:
+        """What C looks at, as a copy."""
+        return np.array(self.dreams.mind.show(tuple(self._memory), self.dreams.linear.features))

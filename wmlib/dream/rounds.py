@@ -1,0 +1,210 @@
+"""The state of a loop of dreaming and acting: what it is to do, what there is after a round, and how that is kept on disk.
+
+After each round the new experience, C and the model are written under the round's number, and last, in one atomic step, the word that they are
+there: whenever a loop is killed, the folder holds one whole round. Used by `iterate`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wmlib import runs, scales, weights
+from wmlib.control.controller import Linear
+from wmlib.dream.asleep import Sleep
+from wmlib.dream.dream import DreamConfig
+from wmlib.models import ensemble, mdnrnn, refit, vae, world
+from wmlib.models.ensemble import Ensemble
+from wmlib.models.refit import Study
+from wmlib.models.world import World
+from wmlib.real import body as bodies
+from wmlib.real.body import Array
+from wmlib.real.episodes import STORED, Episodes
+from wmlib.real.policies import POLICIES
+from wmlib.runs import InputError
+
+CHECKPOINT = "checkpoint.json"
+
+
+@dataclass(frozen=True)
+class Loop:
+    """What to do.
+
+    Attributes:
+        body: its name.
+        model: `ensemble`, or `world` (V and M).
+        features: what C looks at: `physics`, or in a world also `z` or `zh`.
+        size: width of the ensemble's layers, or M's h_dim.
+        steps: real steps that may be taken, at most.
+        first: real steps of the first round, at most.
+        policy: who acts in it.
+        episodes: real episodes of every other round.
+        param_noise: spread of an episode's weights around C's.
+        action_noise: spread of noise on actions, in halves of the action box.
+        study: how the model learns in a round.
+        sleep: how C is evolved in a round; its horizon is the shortest, its seed is not used.
+        fresh: whether C begins at zero again in every round, its features standardised anew, or goes on from the last one.
+        seed: of the run; see `scales.run_seeds`.
+    """
+
+    body: str = "humanoid"
+    model: str = "ensemble"
+    features: str = "physics"
+    size: int = 256
+    steps: int = 30_000
+    first: int = 4_000
+    policy: str = "mixed"
+    episodes: int = 64
+    param_noise: float = 0.02
+    action_noise: float = 0.2
+    study: Study = field(default_factory=Study)
+    sleep: Sleep = field(
+        default_factory=lambda: Sleep(
+            DreamConfig(tau=0.8), settings={"weight_decay": 0.001}, generations=60
+        )
+    )
+    fresh: bool = False
+    seed: int = 0
+
+    def about(self) -> dict[str, Any]:
+        """As plain values."""
+        return dict(
+            json.loads(json.dumps({**dataclasses.asdict(self), "sleep": self.sleep.about()}))
+        )
+
+    def check(self) -> None:
+        """Raises InputError if a number or a name is not as it must be."""
+        self.study.check()
+        self.sleep.check()
+        scales.run_seeds(scales.TRAINING_SEEDS, self.seed)
+        if self.policy not in POLICIES:
+            raise InputError(
+                f"There is no policy '{self.policy}'; there are: {', '.join(POLICIES)}."
+            )
+        if self.model not in refit.KINDS:
+            raise InputError(
+                f"There is no model '{self.model}'; there are: {', '.join(refit.KINDS)}."
+            )
+        if (
+            not 1 <= self.first <= self.steps
+            or min(self.episodes, self.size) < 1
+            or min(self.param_noise, self.action_noise) < 0
+        ):
+            raise InputError(
+                f"{self.first} first of {self.steps} real steps, {self.episodes} episodes a round, size {self.size}, noise {self.param_noise} and {self.action_noise} were asked for; expected positive numbers, the first steps within all."
+            )
+
+
+@dataclass
+class Run:
+    """A loop under way, or done, after some rounds.
+
+    Attributes:
+        linear: the shape of C.
+        params: C's weights.
+        model: that it last dreamed in.
+        experience: the episodes of each round.
+        log: one row a round: `round`, `real_steps` so far, `gathered` and `gathered_steps`: mean return and length of its real episodes (with noise),
+            `horizon`, the losses, `dreamed`: C's dreamed return, `dreamed_steps` in all.
+    """
+
+    linear: Linear
+    params: Array
+    model: World | Ensemble
+    experience: list[Episodes]
+    log: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def real_steps(self) -> int:
+        """Real steps taken: all of them are in the experience."""
+        return sum(part.n_steps for part in self.experience)
+
+    @property
+    def data(self) -> Episodes:
+        """All episodes, oldest first."""
+        return joined(self.experience)
+
+
+def joined(parts: list[Episodes]) -> Episodes:
+    """Episodes of several rounds, end to end."""
+    return Episodes.of(parts[0].body, [episode for part in parts for episode in part])
+
+
+def keep(folder: Path, run: Run, loop: Loop) -> None:
+    """Writes what there is after a round, then the word that it is there, then removes what was there before."""
+    number = len(run.log)
+    newest = {name: np.asarray(getattr(run.experience[-1], name)) for name in STORED}
+    runs.write_atomic(folder / f"{number:03}-experience.safetensors", weights.to_bytes(newest))
+    for name, data in _files(run).items():
+        runs.write_atomic(folder / f"{number:03}-{name}", data)
+    about = {"loop": loop.about(), "rounds": number, "log": run.log}
+    runs.write_atomic(folder / CHECKPOINT, json.dumps(about).encode())
+    for path in folder.glob(f"{number - 1:03}-*"):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        elif not path.name.endswith("-experience.safetensors"):
+            path.unlink()
+
+
+def _files(run: Run) -> dict[str, bytes]:
+    """C, with its normalisation, and the model."""
+    c = weights.to_bytes({"params": run.params, "mean": run.linear.mean, "std": run.linear.std})
+    if isinstance(run.model, Ensemble):
+        return {"c": c, ensemble.FILE: weights.to_bytes(run.model.arrays(), run.model.about())}
+    return {
+        "c": c,
+        world.VAE_FILE: world.vae_bytes(run.model.vae),
+        world.MDNRNN_FILE: world.mdnrnn_bytes(run.model.mdnrnn, run.model.vae),
+    }
+
+
+def resume(folder: Path, loop: Loop) -> Run | None:
+    """The loop that a folder holds, if any.
+
+    Raises:
+        InputError: if it is damaged, or another one.
+    """
+    loop.check()
+    for half in folder.glob(".*safetensors.*"):  # a save that was killed
+        half.unlink()
+    try:
+        about = json.loads((folder / CHECKPOINT).read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise InputError(
+            f"{folder / CHECKPOINT} cannot be read as JSON ({error}). Remove {folder}, and begin again."
+        ) from None
+    if about.get("loop") != loop.about():
+        raise InputError(
+            f"{folder} holds a loop with {runs.difference(about.get('loop'), loop.about())}. Give the same settings to go on with it, or another --out."
+        )
+    body, number = bodies.get(loop.body), about["rounds"]
+
+    def read(name: str) -> tuple[bytes, str]:
+        path = folder / name
+        if not path.is_file():
+            raise InputError(f"{path} is missing. Remove {folder}, and begin again.")
+        return path.read_bytes(), str(path)
+
+    experience = [
+        Episodes(body, **weights.from_bytes(*read(f"{n:03}-experience.safetensors")))
+        for n in range(1, number + 1)
+    ]
+    c = weights.from_bytes(*read(f"{number:03}-c"))
+    model: World | Ensemble
+    if loop.model == "ensemble":
+        model = ensemble.restore(body, *read(f"{number:03}-{ensemble.FILE}"))
+    else:
+        v = vae.restore(body, *read(f"{number:03}-{world.VAE_FILE}"))
+        model = World(
+            body, v, mdnrnn.restore(body, v.z_dim, *read(f"{number:03}-{world.MDNRNN_FILE}"))
+        )
+    linear = Linear(body, loop.features, c["mean"].size, c["mean"], c["std"])
+    return Run(linear, c["params"], model, experience, about["log"])

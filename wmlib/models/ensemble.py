@@ -1,0 +1,293 @@
+"""The ensemble: M's honest competitor. Some small networks, each of which predicts the change of the physical state in one step.
+
+No code and no memory: from the state (45 numbers for the humanoid) and the action, each member gives mean and spread of the change of
+every number, and what is not known exactly of the reward (`Body.known_reward` is). Where the members disagree, they have not seen enough. Compared with M in chapter 4.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wmlib import runs, weights
+from wmlib.models import mdn, nets
+from wmlib.models.nets import Params, Tensor, ops
+from wmlib.models.vae import STD_FLOOR
+from wmlib.real import body as bodies
+from wmlib.real.body import Array, Body
+from wmlib.real.episodes import Episodes
+from wmlib.runs import InputError
+
+Floats = NDArray[np.float32]
+LOG_SIGMA = (-7.0, 1.5)
+"""log sigma, in standard deviations of the change, is held in here."""
+CLIP = 10.0
+"""Inputs and targets are held within +- this, in standard deviations."""
+KIND, FILE = "ensemble", "ensemble.safetensors"
+STATS = ("mean", "std", "change_std", "action_center", "action_scale", "reward_stats")
+
+
+@dataclass(frozen=True)
+class EnsembleConfig:
+    """Sizes of an ensemble.
+
+    Attributes:
+        members: how many networks.
+        hidden: width of their two hidden layers; the second adds to the first.
+    """
+
+    members: int = 5
+    hidden: int = 256
+
+
+def shapes(config: EnsembleConfig, x_dim: int, a_dim: int) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the weights; the first axis is the member."""
+    e, h = config.members, config.hidden
+    sizes = {"input": (x_dim + a_dim, h), "hidden": (h, h), "output": (h, 2 * x_dim + 1)}
+    return {
+        key: shape
+        for name, (n, m) in sizes.items()
+        for key, shape in ((f"{name}.kernel", (e, n, m)), (f"{name}.bias", (e, 1, m)))
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class Ensemble:
+    """An ensemble: configuration, statistics of state, change, action and reward, and weights.
+
+    Attributes:
+        config: sizes.
+        mean: (S,), of the physical state.
+        std: (S,), of it.
+        change_std: (S,), of its change in one step.
+        action_center: (a_dim,).
+        action_scale: (a_dim,).
+        reward_stats: (2,), mean and standard deviation of the learned part of the reward.
+        params: named weights, first axis the member.
+    """
+
+    config: EnsembleConfig
+    mean: Floats
+    std: Floats
+    change_std: Floats
+    action_center: Floats
+    action_scale: Floats
+    reward_stats: Floats
+    params: Params
+
+    @classmethod
+    def create(
+        cls, body: Body, episodes: Episodes, config: EnsembleConfig | None = None, *, seed: int = 0
+    ) -> Ensemble:
+        """An ensemble with random weights, and the statistics of these episodes.
+
+        Raises:
+            InputError: if a size is not positive.
+        """
+        config = config or EnsembleConfig()
+        if min(config.members, config.hidden) < 1:
+            raise InputError(
+                f"An ensemble of {config.members} members of width {config.hidden} was asked for; expected at least 1."
+            )
+        data = _transitions(episodes)
+        low, high = body.action_low, body.action_high
+
+        def std(values: Array) -> Floats:
+            return np.asarray(np.maximum(values.std(axis=0), STD_FLOOR), dtype=np.float32)
+
+        return cls(
+            config, data["physics"].mean(axis=0).astype(np.float32), std(data["physics"]), std(data["change"]),
+            ((low + high) / 2).astype(np.float32), ((high - low) / 2).astype(np.float32),
+            np.array([data["reward"].mean(), max(data["reward"].std(), STD_FLOOR)], dtype=np.float32),
+            nets.initial(shapes(config, body.physics_dim, body.a_dim), seed),
+        )  # fmt: skip
+
+    def using(self, params: Params) -> Ensemble:
+        """The same ensemble with other weights."""
+        return dataclasses.replace(self, params=params)
+
+    def data(self, episodes: Episodes) -> dict[str, Floats]:
+        """Training data: every real step as standardised inputs `x` (N, S + a_dim), `change` (N, S) and `reward` (N,)."""
+        steps = _transitions(episodes)
+        change = np.clip(steps["change"] / self.change_std, -CLIP, CLIP)
+        reward = (steps["reward"] - self.reward_stats[0]) / self.reward_stats[1]
+        return {
+            "x": self.inputs(steps["physics"], steps["action"]),
+            "change": change.astype(np.float32),
+            "reward": np.clip(reward, -CLIP, CLIP).astype(np.float32),
+        }
+
+    def inputs(self, physics: Array, action: NDArray[Any]) -> Floats:
+        """Standardised inputs (N, S + a_dim)."""
+        x = np.clip((physics - self.mean) / self.std, -CLIP, CLIP)
+        return np.concatenate(
+            [x, (action - self.action_center) / self.action_scale], axis=-1
+        ).astype(np.float32)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Of standardised inputs (N, ...), or (E, N, ...) with rows for each member: mean and log sigma of the change (E, N, S), reward (E, N)."""
+
+        def layer(name: str, x: Tensor) -> Tensor:
+            return ops.matmul(x, self.params[f"{name}.kernel"]) + self.params[f"{name}.bias"]
+
+        first = nets.silu(layer("input", x))
+        out = layer("output", first + nets.silu(layer("hidden", first)))
+        size = len(self.mean)
+        return out[..., :size], ops.clip(out[..., size : 2 * size], *LOG_SIGMA), out[..., -1]
+
+    def loss(self, params: Params, batch: Mapping[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Mean over members of nll of the change (nats a step, in standard units) and half the squared error of the reward."""
+        mean, log_sigma, reward = self.using(params).forward(batch["x"])
+        nll = -ops.mean(ops.sum(mdn.gaussian_log_prob(batch["change"], mean, log_sigma), axis=-1))
+        squared = 0.5 * ops.mean(ops.square(reward - batch["reward"]))
+        return nll + squared, {"nll": nll, "reward": squared}
+
+    def prepare(
+        self, rows: dict[str, NDArray[Any]], rng: np.random.Generator
+    ) -> dict[str, NDArray[Any]]:
+        """For `training.fit`: each member gets rows of its own, drawn with replacement from the batch, so that members differ."""
+        n = len(rows["x"])
+        index = rng.integers(n, size=(self.config.members, n))
+        return {name: array[index] for name, array in rows.items()}
+
+    def step(
+        self,
+        physics: Array,
+        action: NDArray[Any],
+        rng: np.random.Generator | None = None,
+        *,
+        tau: float = 1.0,
+    ) -> tuple[Array, Array, Array]:
+        """One step of physics (N, S) under action (N, a_dim), in the body's units.
+
+        With `rng`, row i is moved by member i mod E, with noise scaled by sqrt(tau); without, by the mean of all members.
+
+        Returns:
+            the next physics (N, S), the learned part of the reward (N,), and the disagreement (N,): the spread of the members' means, root mean square over the
+            numbers of the state, in standard deviations of a change.
+        """
+        mean, log_sigma, reward = (
+            np.asarray(ops.convert_to_numpy(part), np.float64)
+            for part in self.forward(self.inputs(physics, action))
+        )
+        disagreement = np.sqrt(np.mean(mean.var(axis=0), axis=-1))
+        if rng is None:
+            change, value = mean.mean(axis=0), reward.mean(axis=0)
+        else:
+            row = np.arange(len(physics))
+            member = row % self.config.members
+            change = mean[member, row] + np.exp(log_sigma[member, row]) * np.sqrt(
+                tau
+            ) * rng.standard_normal(physics.shape)
+            value = reward[member, row]
+        return (
+            physics + change * self.change_std,
+            value * self.reward_stats[1] + self.reward_stats[0],
+            disagreement,
+        )
+
+    def open_loop(
+        self,
+        physics: Array,
+        action: NDArray[Any],
+        rng: np.random.Generator | None = None,
+        *,
+        tau: float = 1.0,
+    ) -> Array:
+        """Dreams k steps from physics (N, S) with actions (N, k, a_dim): the states that follow, (N, k, S)."""
+        states = []
+        for t in range(action.shape[1]):
+            physics = self.step(physics, action[:, t], rng, tau=tau)[0]
+            states.append(physics)
+        return np.stack(states, axis=1)
+
+    def arrays(self) -> weights.Arrays:
+        """Weights and statistics as named float32 arrays."""
+        return {
+            **nets.to_numpy(self.params),
+            **{
+                f"stats.{name}": np.asarray(getattr(self, name), dtype=np.float32) for name in STATS
+            },
+        }
+
+    def about(self) -> dict[str, Any]:
+        """The configuration as plain values."""
+        return dataclasses.asdict(self.config)
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 of weights, statistics and configuration."""
+        return weights.fingerprint(self.arrays(), self.about())
+
+    def save(self, body: Body, out: str | Path, *, seconds: float, **facts: Any) -> None:
+        """Writes the ensemble into a new folder, whole or not at all.
+
+        Raises:
+            InputError: if `out` exists, or cannot be made.
+        """
+        with runs.new_artefact(out) as folder:
+            runs.write_atomic(folder / FILE, weights.to_bytes(self.arrays(), self.about()))
+            runs.write_manifest(
+                folder,
+                kind=KIND,
+                body=body.name,
+                fingerprint=self.fingerprint,
+                **facts,
+                seconds=round(seconds, 1),
+            )
+
+
+def load(artefact: str | Path) -> Ensemble:
+    """An ensemble from its folder, or from the one of this name in `data/`.
+
+    Raises:
+        InputError: in one line, whatever is wrong with the folder.
+    """
+    folder, manifest = runs.open_artefact(artefact, KIND)
+    return restore(
+        bodies.get(str(manifest.get("body", ""))),
+        runs.read_checked(folder, FILE, manifest),
+        str(folder / FILE),
+    )
+
+
+def restore(body: Body, data: bytes, name: str) -> Ensemble:
+    """An ensemble from the bytes of `weights.to_bytes(ensemble.arrays(), ensemble.about())`, after names and shapes were checked.
+
+    Raises:
+        InputError: in one line, whatever does not fit this body or this library.
+    """
+    found, about = weights.header(data, name)
+    config = weights.config(EnsembleConfig, about, name)
+    expected = shapes(config, body.physics_dim, body.a_dim)
+    sizes = (body.physics_dim,) * 3 + (body.a_dim,) * 2 + (2,)
+    weights.check_shapes(
+        found,
+        expected | {f"stats.{stat}": (size,) for stat, size in zip(STATS, sizes, strict=True)},
+        name,
+    )
+    arrays = weights.from_bytes(data, name)
+    mean, std, change_std, center, scale, reward = (arrays[f"stats.{stat}"] for stat in STATS)
+    return Ensemble(
+        config, mean, std, change_std, center, scale, reward, {key: arrays[key] for key in expected}
+    )
+
+
+def _transitions(episodes: Episodes) -> dict[str, Array]:
+    """Every real step: physics (N, S), action (N, a_dim), change (N, S), and the part of the reward that must be learned (N,)."""
+    physics = episodes.physics
+    last = np.cumsum(episodes.lengths + 1) - 1
+    before, after = (
+        np.delete(physics, last, axis=0),
+        np.delete(physics, last - episodes.lengths, axis=0),
+    )
+    return {
+        "physics": before, "action": episodes.action.astype(np.float64), "change": after - before,
+        "reward": episodes.reward - episodes.body.known_reward(after, episodes.action),
+    }  # fmt: skip

@@ -1,0 +1,226 @@
+"""Figures that take arrays, in the book's one palette.
+
+Lines differ in style as well as in colour, so that nothing hangs on colour alone.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from wmlib.real.body import Array
+from wmlib.real.evaluate import Score, Scorecard, survival
+from wmlib.show.palette import DREAM, HOLD, MODEL, REALITY, colour
+
+STYLES = {"reality": "-", "model": "--", "dream": "-.", "random": ":", "zero": "--", "hold": "-"}
+TERMS = {"alive": "#9a9a9a", "forward": "#0a6fc2", "control": "#b34700", "contact": "#d9b300"}
+WIDTH = 7.2
+STYLE: dict[Any, Any] = {
+    "font.size": 10, "axes.titlesize": 10, "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False,
+    "figure.dpi": 110, "savefig.dpi": 110, "svg.fonttype": "none", "figure.constrained_layout.use": True, "lines.linewidth": 1.8,
+}  # fmt: skip
+
+
+def figure(
+    columns: int = 1, rows: int = 1, height: float = 3.0, **options: Any
+) -> tuple[Figure, Any]:
+    """A figure in the book's style, and its axes (as `plt.subplots` gives them). Height in inches, for each row."""
+    plt.rcParams.update(STYLE)
+    return plt.subplots(rows, columns, figsize=(WIDTH, height * rows), **options)
+
+
+def table(headings: Sequence[str], rows: Iterable[Iterable[Any]]) -> None:
+    """Shows a figure's numbers below it, folded: for who cannot see the figure, and for who wants to go on with them.
+
+    Args:
+        headings: of the columns.
+        rows: of text and numbers (shown with four digits); the first entry says what a row is.
+
+    Raises:
+        ValueError: if a row is not as long as the headings.
+    """
+    from IPython.display import HTML, display  # type: ignore[import-not-found,import-untyped,unused-ignore]
+
+    def shown(value: Any) -> str:
+        return html.escape(
+            value
+            if isinstance(value, str)
+            else f"{value:,.4g}"
+            if abs(value) < 10**4
+            else f"{value:,.0f}"
+        )
+
+    lines = []
+    for row in rows:
+        (_, first), *rest = zip(headings, map(shown, row), strict=True)
+        lines.append(
+            f'<tr><th scope="row">{first}</th>'
+            + "".join(f"<td>{value}</td>" for _, value in rest)
+            + "</tr>"
+        )
+    head = "".join(f'<th scope="col">{html.escape(heading)}</th>' for heading in headings)
+    inside = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
+    box = f'<div role="region" aria-label="The numbers of the figure" tabindex="0" style="overflow-x: auto">{inside}</div>'
+    display(
+        HTML(
+            f'<details class="numbers"><summary>The numbers of this figure</summary>{box}</details>'
+        )
+    )
+
+
+def plot_survival(axes: Axes, scores: Sequence[Score], steps: int | None = None) -> None:
+    """The share of episodes still going after each step, one line a name (its runs together)."""
+    names = list(dict.fromkeys(score.name for score in scores))
+    lengths = {
+        name: np.concatenate([score.lengths for score in scores if score.name == name])
+        for name in names
+    }
+    steps = steps or int(max(values.max() for values in lengths.values()))
+    for name, values in lengths.items():
+        axes.plot(survival(values, steps), STYLES.get(name, "-"), color=colour(name), label=name)
+    axes.set(xlabel="step", ylabel="share of episodes still going", ylim=(0, 1.02), xlim=(0, steps))
+    axes.legend()
+
+
+def plot_histograms(axes: Axes, values: Mapping[str, Array], label: str, bins: int = 40) -> None:
+    """Histograms of one quantity under several names, as outlines on the same bins."""
+    together = np.concatenate(list(values.values()))
+    edges = np.histogram_bin_edges(together, bins).tolist()
+    for name, these in values.items():
+        axes.hist(these, edges, density=True, histtype="stepfilled", alpha=0.25, color=colour(name))
+        axes.hist(
+            these,
+            edges,
+            density=True,
+            histtype="step",
+            color=colour(name),
+            linestyle=STYLES.get(name, "-"),
+            linewidth=1.6,
+            label=name,
+        )
+    axes.set(xlabel=label, ylabel="density")
+    axes.legend()
+
+
+def plot_scorecard(axes: Axes, card: Scorecard) -> None:
+    """Returns with their intervals, one line a row of the scorecard."""
+    for place, row in enumerate(card.rows):
+        middle, low, high = row.episode_return
+        if not np.isnan(low):
+            axes.plot(
+                [low, high],
+                [place, place],
+                color=colour(row.name),
+                linewidth=5,
+                alpha=0.45,
+                solid_capstyle="butt",
+            )
+        axes.plot(middle, place, "o", color=colour(row.name))
+    axes.set(
+        yticks=range(len(card.rows)),
+        yticklabels=[row.name for row in card.rows],
+        xlabel="episode return",
+        xlim=(0, None),
+    )
+    axes.invert_yaxis()
+
+
+def plot_terms(axes: Axes, card: Scorecard, per_step: bool = False) -> None:
+    """The reward taken apart: gains to the right, costs to the left; for each row of the scorecard, of an episode or of a step."""
+    for place, row in enumerate(card.rows):
+        ends = {True: 0.0, False: 0.0}
+        for term, value in sorted(row.terms.items(), key=lambda item: -abs(item[1])):
+            share = value / row.steps[0] if per_step else value
+            axes.barh(
+                place,
+                share,
+                left=ends[share >= 0],
+                color=TERMS.get(term, "#444444"),
+                edgecolor="white",
+                label=term if place == 0 else None,
+            )
+            ends[share >= 0] += share
+    axes.axvline(0, color="black", linewidth=0.8)
+    axes.set(
+        yticks=range(len(card.rows)),
+        yticklabels=[row.name for row in card.rows],
+        xlabel=f"reward in {'a step' if per_step else 'an episode'}",
+    )
+    axes.invert_yaxis()
+    axes.legend(ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1.0), fontsize=9)
+
+
+def plot_map(here: str = "") -> Figure:
+    """The map of the agent: V sees, M predicts, C acts; the chapter's own part is filled.
+
+    Args:
+        here: any of the letters `V`, `M`, `C`, `B` for the body, and `D` for the dream.
+    """
+    plt.rcParams.update(STYLE)
+    drawing, axes = plt.subplots(figsize=(WIDTH, 2.4))
+    axes.set(xlim=(0, 10), ylim=(-0.1, 3.3))
+    axes.axis("off")
+
+    def box(letter: str, x: float, y: float, text: str, shade: str) -> None:
+        filled = letter in here
+        label: dict[str, Any] = {
+            "boxstyle": "round,pad=0.45",
+            "facecolor": shade if filled else "white",
+            "edgecolor": shade,
+            "linewidth": 2,
+        }
+        axes.text(
+            x,
+            y,
+            text,
+            ha="center",
+            va="center",
+            color="white" if filled else shade,
+            weight="bold" if filled else "normal",
+            bbox=label,
+        )
+
+    def arrow(
+        start: tuple[float, float],
+        end: tuple[float, float],
+        text: str,
+        at: tuple[float, float],
+        shade: str = "#444444",
+        curve: float = 0.0,
+        style: str = "-",
+    ) -> None:
+        shape = {
+            "arrowstyle": "->",
+            "color": shade,
+            "linewidth": 1.6,
+            "linestyle": style,
+            "connectionstyle": f"arc3,rad={curve}",
+        }
+        axes.annotate("", end, start, arrowprops=shape)
+        axes.text(*at, text, ha="center", va="center", color=shade, fontsize=9)
+
+    box("B", 1.0, 1.3, "body", "#444444")
+    box("V", 3.5, 1.3, "V  sees", REALITY)
+    box("M", 6.2, 2.3, "M  predicts", MODEL)
+    box("C", 8.8, 1.3, "C  acts", HOLD)
+    arrow((1.6, 1.3), (2.7, 1.3), "obs", (2.15, 1.53))
+    arrow((4.3, 1.3), (8.0, 1.3), "z", (6.2, 1.08))
+    arrow((4.1, 1.62), (5.1, 2.2), "z", (4.4, 2.08))
+    arrow((7.25, 2.15), (8.3, 1.65), "h", (7.6, 1.75))
+    arrow((8.8, 0.95), (1.0, 0.95), "action", (4.9, 0.02), curve=-0.12)
+    arrow(
+        (8.9, 1.68),
+        (6.9, 2.68),
+        "dream: M answers, not the body",
+        (8.5, 3.1),
+        DREAM,
+        curve=0.35,
+        style="--" if "D" not in here else "-",
+    )
+    return drawing
