@@ -11,10 +11,10 @@ import time
 import numpy as np
 
 import wmlib as wm
-from wmlib import scales
 from wmlib.dream import asleep, dream, waking
 from wmlib.models import ensemble, nets, training
 from wmlib.models.nets import keras, ops
+from wmlib.seeds import SELECTION_SEEDS, run_seeds
 
 ROUNDS, POPSIZE, EPISODES, HORIZON = 3, 64, 16, 200
 GENERATIONS = int(sys.argv[1]) if len(sys.argv) > 1 else 40
@@ -170,7 +170,7 @@ def prepared(model, data, features):
         say=None,
     )
     world = model if isinstance(model, wm.world.World) else None
-    seeds = scales.run_seeds(scales.SELECTION_SEEDS, 0)[:100]
+    seeds = run_seeds(SELECTION_SEEDS, 0)[:100]
     real = wm.rollout.rollout(
         BODY,
         waking.Waking(world if linear.features in ("z", "zh") else None, linear, night.params),
@@ -197,7 +197,7 @@ def trained(data, hidden):
 
 def main():
     """Prints the table."""
-    data, world = wm.episodes.load("humanoid-mixed"), wm.world.load("humanoid")
+    data, world = wm.load("humanoid-mixed"), wm.load("humanoid-world")
     models = {
         "world, LSTM 256, C on z": (world, "z"),
         "world, LSTM 256, C on [z, h]": (world, "zh"),

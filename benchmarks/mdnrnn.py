@@ -211,12 +211,12 @@ def torch(batch_size, n):
 
 def main():
     """Prints the table."""
-    real = wm.episodes.load("humanoid-mixed")
-    v = vae.Vae.create(BODY, real.physics, vae.VaeConfig(z_dim=Z_DIM))
+    real = wm.load("humanoid-mixed")
+    v = vae.VAE.create(BODY, real.physics, vae.VAEConfig(z_dim=Z_DIM))
     codes = v.encode(real.physics)[0]
     short, long = windows(codes, real, 10), windows(codes, real, LENGTH)
     data = mdnrnn.sequences(v, real, LENGTH)
-    model = mdnrnn.MdnRnn.create(BODY, data)
+    model = mdnrnn.MDNRNN.create(BODY, data)
     ways = {
         "one window of 10 a step, batch 1": one_window_a_step(*short, 60),
         f"Keras LSTM, fit, batch 32, windows of {LENGTH}": keras_fit(*long, 32, 8),

@@ -16,7 +16,7 @@ ROUNDS, STATES, Z_DIM = 3, 250_000, 32
 BODY = wm.body.get("humanoid")
 
 
-class KerasVae(keras.Model):
+class KerasVAE(keras.Model):
     """The same V as one writes it first in Keras."""
 
     def __init__(self, model):
@@ -54,7 +54,7 @@ class KerasVae(keras.Model):
 
 def through_fit(model, x, batch_size, steps):
     """`model.fit(x, batch_size=...)`; seconds for a whole epoch."""
-    net = KerasVae(model)
+    net = KerasVAE(model)
     net.compile(optimizer="adam")
     net.fit(x[: 4 * batch_size], batch_size=batch_size, verbose=0)
 
@@ -136,9 +136,9 @@ def limit(model, batch_size, steps, rows):
 
 def main():
     """Prints the table."""
-    real = wm.episodes.load("humanoid-mixed")
+    real = wm.load("humanoid-mixed")
     x = np.resize(real.physics, (STATES, BODY.physics_dim))
-    model = vae.Vae.create(BODY, real.physics, vae.VaeConfig(z_dim=Z_DIM))
+    model = vae.VAE.create(BODY, real.physics, vae.VAEConfig(z_dim=Z_DIM))
     x = model.standardize(x)
     ways = {
         "model.fit(batch_size=32)": through_fit(model, x, 32, 600),

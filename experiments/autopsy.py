@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from wmlib import autopsy
-from wmlib.models.mdnrnn import MdnRnn
-from wmlib.models.vae import Vae
+from wmlib.models.mdnrnn import MDNRNN
+from wmlib.models.vae import VAE
 from wmlib.real import body, episodes
-from wmlib.runs import write_csv
+from wmlib.storage import write_csv
 
 ROWS = Path(__file__).resolve().parent.parent / "data/results/autopsy.csv"
 FIELDS = (
@@ -60,7 +60,7 @@ def make(seed: int) -> None:
     done = {(row["mistakes"], int(row["seed"])) for row in read()}
     humanoid, sizes = body.get("humanoid"), autopsy.Sizes()
     gathered = episodes.gather(humanoid, "random", STEPS, seed)
-    learned: dict[tuple[bool, bool, bool], tuple[Vae, MdnRnn]] = {}
+    learned: dict[tuple[bool, bool, bool], tuple[VAE, MDNRNN]] = {}
     for name, mistakes in VARIANTS.items():
         if (name, seed) in done:
             continue

@@ -14,8 +14,8 @@ import sys
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from wmlib import results, runs, whole
-from wmlib.runs import InputError
+from wmlib import results, storage, whole
+from wmlib.errors import InputError
 
 FILE = Path(__file__).resolve().parent.parent / "data" / "results" / "runs.csv"
 
@@ -85,7 +85,7 @@ def of(run: Path) -> list[Cost]:
             raise InputError(
                 f"{run} is not done: there is no {run / name}. Give the run's own command again, and wait for its end."
             )
-        manifest = runs.read_manifest(run / name)
+        manifest = storage.read_manifest(run / name)
         own = (
             manifest["log"][-1] if label.startswith("dream") else manifest
         )  # C's manifest counts the stages before it, its log does not
@@ -125,7 +125,7 @@ def write(rows: list[Cost], path: Path = FILE) -> None:
     every = sorted(
         kept + rows, key=lambda row: (order.index(row.scale), row.seed)
     )  # stable: stages keep their order
-    runs.write_csv(path, FIELDS, ([getattr(row, name) for name in FIELDS] for row in every))
+    storage.write_csv(path, FIELDS, ([getattr(row, name) for name in FIELDS] for row in every))
 
 
 def main(argv: list[str]) -> int:

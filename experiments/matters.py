@@ -20,21 +20,23 @@ from typing import Any
 
 import numpy as np
 
-from wmlib import runs, scales, stages
+from wmlib import stages, storage
 from wmlib.control.controller import Controller
 from wmlib.dream import asleep, waking
 from wmlib.dream.dream import DreamConfig
+from wmlib.errors import InputError
 from wmlib.models import heldout
 from wmlib.models.ensemble import Ensemble, EnsembleConfig
-from wmlib.models.mdnrnn import MdnRnnConfig
+from wmlib.models.mdnrnn import MDNRNNConfig
 from wmlib.models.training import Recipe
-from wmlib.models.vae import Vae, VaeConfig
+from wmlib.models.vae import VAE, VAEConfig
 from wmlib.models.world import World
 from wmlib.real import body as bodies
 from wmlib.real import evaluate
 from wmlib.real.episodes import Episodes, gather
 from wmlib.real.policies import POLICIES
 from wmlib.real.rollout import rollout
+from wmlib.seeds import SELECTION_SEEDS, run_seeds
 
 RESULTS = Path(__file__).resolve().parent.parent / "data/results"
 BODY = "humanoid"
@@ -243,7 +245,7 @@ def kind_of(factor: str, level: str) -> str:
     for kind in FILES:
         if (factor, level) in plan(kind):
             return kind
-    raise runs.InputError(
+    raise InputError(
         f"There is no level '{level}' of a factor '{factor}'. `python -m tools matters --list` names them."
     )
 
@@ -258,17 +260,17 @@ def experience(policy: str, steps: int, seed: int) -> Episodes:
 def held(seed: int) -> Episodes:
     """Episodes that nothing was trained on, with full observations."""
     body = bodies.get(BODY)
-    seeds = scales.run_seeds(scales.SELECTION_SEEDS, seed)[HELD_FROM : HELD_FROM + HELD]
+    seeds = run_seeds(SELECTION_SEEDS, seed)[HELD_FROM : HELD_FROM + HELD]
     return Episodes.of(body, rollout(body, POLICIES["mixed"](body), seeds))
 
 
 @functools.cache
-def seeing(setup: Setup, seed: int) -> Vae:
+def seeing(setup: Setup, seed: int) -> VAE:
     """V."""
     recipe = Recipe(
         setup.v_epochs, 256, 2 * setup.learning_rate, setup.learning_rate / 10, seed=seed, jit=False
     )
-    config = VaeConfig(setup.view, setup.z_dim, beta=setup.beta, kl_floor=setup.kl_floor)
+    config = VAEConfig(setup.view, setup.z_dim, beta=setup.beta, kl_floor=setup.kl_floor)
     return stages.fit_vae(experience(setup.policy, setup.steps, seed), config, recipe, say=None)[0]
 
 
@@ -286,7 +288,7 @@ def learned(setup: Setup, seed: int) -> World | Ensemble:
     recipe = Recipe(
         setup.m_epochs, 16, setup.learning_rate, setup.learning_rate / 10, seed=seed, jit=False
     )
-    config, v = MdnRnnConfig(setup.h_dim, setup.n_mix, setup.joint), seeing(setup.seen(), seed)
+    config, v = MDNRNNConfig(setup.h_dim, setup.n_mix, setup.joint), seeing(setup.seen(), seed)
     return World(
         data.body,
         v,
@@ -381,7 +383,7 @@ def row(kind: str, factor: str, level: str, seed: int) -> dict[str, Any]:
         "command": command,
     }
     FILES[kind][0].parent.mkdir(parents=True, exist_ok=True)
-    runs.write_csv(
+    storage.write_csv(
         FILES[kind][0],
         FIELDS[kind],
         ([each[name] for name in FIELDS[kind]] for each in (*read(kind), made)),
@@ -448,7 +450,7 @@ def main(argv: list[str]) -> int:
                 f"{factor}, {level}, seed {seed}: {what} {made[what]} in {made['seconds']} s of the processor",
                 flush=True,
             )
-    except runs.InputError as error:
+    except InputError as error:
         print(error, file=sys.stderr)
         return 2
     return 0

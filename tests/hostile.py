@@ -238,7 +238,7 @@ CORPUS: dict[str, Submission] = {
     # it reads and reaches out
     "reads the course's seed": body("import os\nreturn os.environ['WM_COURSE_SEED']", says="KeyError"),
     "reads the seed of every process": body("import glob\nfor path in glob.glob('/proc/*/environ'):\n    if b'WM_COURSE_SEED' in open(path, 'rb').read():\n        return 1.0\nraise LookupError('no seed')", says="LookupError|PermissionError"),
-    "reads what is marked": body("import wmlib\nfrom pathlib import Path\nbook = Path(wmlib.__file__).parent.parent\nreturn len((book / 'chapters' / 'graded' / '01_why_dream.py').read_text())", says=GONE),
+    "reads what is marked": body("import wmlib\nfrom pathlib import Path\nbook = Path(wmlib.__file__).parent.parent\nreturn len((book / 'chapters' / 'hidden_tests' / '01_why_dream.py').read_text())", says=GONE),
     "reads the chapter's solution": body("import wmlib\nfrom pathlib import Path\nreturn len((Path(wmlib.__file__).parent.parent / 'chapters' / '01_why_dream.ipynb').read_text())", says=GONE),
     "reads the others' work": body("import glob\nif glob.glob('/tmp/**/*.ipynb', recursive=True):\n    return 1.0\nraise LookupError('nobody here')", says="nobody here"),
     "reads the passwords": body("return len(open('/etc/shadow').read() + open('/etc/passwd').read())", says=GONE),

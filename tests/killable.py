@@ -6,7 +6,7 @@ import time
 import numpy as np
 
 import wmlib as wm
-from wmlib import runs
+from wmlib import storage
 from wmlib.models import ensemble, mdnrnn, training, vae
 
 BODY = wm.body.get("humanoid")
@@ -17,7 +17,7 @@ EPOCHS, EVERY = 3, 3
 
 def training_of(stage, episodes):
     """Loss, first weights, data, recipe and prepare of a small training."""
-    v = vae.Vae.create(BODY, episodes.physics, vae.VaeConfig(z_dim=8, hidden=(64,)))
+    v = vae.VAE.create(BODY, episodes.physics, vae.VAEConfig(z_dim=8, hidden=(64,)))
     if stage.startswith("vae"):
         return (
             v.loss,
@@ -30,7 +30,7 @@ def training_of(stage, episodes):
         e = ensemble.Ensemble.create(BODY, episodes, ensemble.EnsembleConfig(hidden=32))
         return e.loss, e.params, e.data(episodes), training.Recipe(EPOCHS, 32, jit=False), e.prepare
     rows = mdnrnn.sequences(v, episodes, 4)
-    m = mdnrnn.MdnRnn.create(BODY, rows, mdnrnn.MdnRnnConfig(h_dim=48, own="sample"))
+    m = mdnrnn.MDNRNN.create(BODY, rows, mdnrnn.MDNRNNConfig(h_dim=48, own="sample"))
     return (
         m.loss,
         m.params,
@@ -43,15 +43,15 @@ def training_of(stage, episodes):
 def run(stage, data, folder, marks):
     """Trains in a folder from wherever it was. Marks: `t` training begins, `s` a save begins, `e` it has ended, `d` done."""
     handle = os.open(marks, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    write = runs.write_atomic
+    write = storage.write_atomic
 
     def marked(path, content):
         os.write(handle, b"s")
         write(path, content)
         os.write(handle, b"e")
 
-    runs.write_atomic = marked
-    loss, params, rows, recipe, prepare = training_of(stage, wm.episodes.load(data))
+    storage.write_atomic = marked
+    loss, params, rows, recipe, prepare = training_of(stage, wm.load(data))
 
     def validate(params):
         return {"size": float(np.square(np.asarray(next(iter(params.values())))).sum())}

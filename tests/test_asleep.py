@@ -7,16 +7,16 @@ import pytest
 from test_dream import BODY, a_world
 
 import wmlib as wm
-from wmlib import runs
+from wmlib import storage
 from wmlib.cli import main
 from wmlib.control import controller
 from wmlib.dream import asleep
 from wmlib.dream.asleep import Sleep
 from wmlib.dream.dream import DreamConfig
 from wmlib.dream.waking import Waking
+from wmlib.errors import InputError
 from wmlib.models import ensemble
 from wmlib.models.ensemble import Ensemble, EnsembleConfig
-from wmlib.runs import InputError
 
 SLEEP = Sleep(DreamConfig(tau=0.5, horizon=12), settings={"popsize": 8}, generations=21, episodes=3)
 
@@ -286,7 +286,7 @@ def test_a_wrong_command_gets_one_line(stored, capsys, words, message):
 
 
 def test_a_damaged_ensemble_is_refused(stored):
-    manifest = runs.read_manifest(stored / "e")
+    manifest = storage.read_manifest(stored / "e")
     (stored / "e" / ensemble.FILE).write_bytes(b"x")
     assert manifest["kind"] == "ensemble"
     with pytest.raises(InputError, match="truncated or altered"):

@@ -23,7 +23,7 @@ def answers(path):
 
 
 def cases(path):
-    return marking.load(path.parent / "graded" / f"{path.stem}.py")
+    return marking.load(path.parent / "hidden_tests" / f"{path.stem}.py")
 
 
 def defined(name, signature, body):

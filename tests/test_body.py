@@ -198,7 +198,7 @@ def nothing():
 def test_your_own_body_is_found_by_its_name_where_wm_bodies_lists_it(tmp_path, monkeypatch):
     (tmp_path / "my_bodies.py").write_text(OWN)
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(wm.runs.InputError, match="There is no body 'box'"):
+    with pytest.raises(wm.InputError, match="There is no body 'box'"):
         wm.body.get("box")
     monkeypatch.setenv("WM_BODIES", "my_bodies:box")
     try:
@@ -222,6 +222,6 @@ def test_what_is_no_body_is_refused_in_one_line(tmp_path, monkeypatch, listed, m
     (tmp_path / "my_bodies.py").write_text(OWN)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("WM_BODIES", listed)
-    with pytest.raises(wm.runs.InputError, match=message) as caught:
+    with pytest.raises(wm.InputError, match=message) as caught:
         wm.body.get("box")
     assert "\n" not in str(caught.value)

@@ -14,7 +14,7 @@ import pytest
 from tools import notebooks
 from wmlib.classroom import classroom, grading, jail, marking
 from wmlib.cli import main
-from wmlib.runs import InputError
+from wmlib.errors import InputError
 
 CHAPTERS = Path(__file__).resolve().parent.parent / "chapters"
 FIRST = CHAPTERS / "01_why_dream.ipynb"
@@ -98,7 +98,7 @@ def test_no_line_of_a_solution_survives_in_the_students_copy(chapter, tmp_path):
 @pytest.mark.parametrize("chapter", WITH_EXERCISES, ids=lambda path: path.stem)
 def test_the_students_copy_runs_and_the_solution_earns_every_point_and_the_stub_none(chapter):
     cells, found = classroom.assignment(chapter)
-    module = marking.load(chapter.parent / "graded" / f"{chapter.stem}.py")
+    module = marking.load(chapter.parent / "hidden_tests" / f"{chapter.stem}.py")
     namespace = {}
     for cell in cells:
         if cell["role"] != "text":
@@ -237,7 +237,7 @@ def test_the_whole_round(copy, tmp_path, monkeypatch):
 
 
 def test_equal_seeds_draw_equal_cases_and_others_draw_others():
-    module = marking.load(CHAPTERS / "graded" / "01_why_dream.py")
+    module = marking.load(CHAPTERS / "hidden_tests" / "01_why_dream.py")
     told = [
         marking.verdicts(module, "fall_chance", lambda c, R: 0.0, seed)[0][1]
         for seed in ("0", "0", "1")

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 import wmlib as wm
-from wmlib import runs, weights
+from wmlib import storage
 from wmlib.control import controller
 from wmlib.control.controller import Controller, Linear
-from wmlib.runs import InputError
+from wmlib.errors import InputError
 
 BODY = wm.body.get("humanoid")
 RNG = np.random.default_rng(0)
@@ -115,7 +115,7 @@ def test_a_controller_on_a_worlds_features_names_its_world(tmp_path):
 
 def in_manifest(**changed):
     def change(folder):
-        path = folder / runs.MANIFEST
+        path = folder / storage.MANIFEST
         path.write_text(json.dumps({**json.loads(path.read_text()), **changed}))
 
     return change
@@ -127,11 +127,11 @@ def in_file(**changed):
             name: np.zeros(n, np.float32)
             for name, n in (("params", 782), ("mean", 45), ("std", 45))
         }
-        data = weights.to_bytes(
+        data = storage.to_bytes(
             {name: array for name, array in {**arrays, **changed}.items() if array is not None}
         )
         (folder / controller.FILE).write_bytes(data)
-        in_manifest(files={controller.FILE: {"bytes": len(data), "sha256": runs.sha256(data)}})(
+        in_manifest(files={controller.FILE: {"bytes": len(data), "sha256": storage.sha256(data)}})(
             folder
         )
 

@@ -8,7 +8,7 @@ import pytest
 from experiments import costs
 from wmlib import results, whole
 from wmlib.cli import parser
-from wmlib.runs import InputError
+from wmlib.errors import InputError
 
 SECONDS = {
     "experience": 1.5,

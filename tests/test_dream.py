@@ -9,11 +9,11 @@ import wmlib as wm
 from wmlib.control import controller
 from wmlib.dream import slots
 from wmlib.dream.dream import DreamConfig, Dreams
+from wmlib.errors import InputError
 from wmlib.models import mdnrnn, minds, vae, world
 from wmlib.models.ensemble import Ensemble, EnsembleConfig
-from wmlib.models.mdnrnn import MdnRnn, MdnRnnConfig
-from wmlib.models.vae import Vae, VaeConfig
-from wmlib.runs import InputError
+from wmlib.models.mdnrnn import MDNRNN, MDNRNNConfig
+from wmlib.models.vae import VAE, VAEConfig
 
 BODY = wm.body.get("humanoid")
 P, HORIZON = 3, 12
@@ -26,10 +26,10 @@ def real():
 
 def a_world(real, seed=0, joint=False):
     """Random weights, but wilder than a fresh model's, so that the parts of a mixture differ and some dreams end."""
-    v = Vae.create(BODY, real.physics, VaeConfig(z_dim=6, hidden=(24, 16)), seed=seed)
+    v = VAE.create(BODY, real.physics, VAEConfig(z_dim=6, hidden=(24, 16)), seed=seed)
     v = v.using({name: 1.6 * value for name, value in v.params.items()})
-    m = MdnRnn.create(
-        BODY, mdnrnn.sequences(v, real, 8), MdnRnnConfig(h_dim=12, n_mix=3, joint=joint), seed=seed
+    m = MDNRNN.create(
+        BODY, mdnrnn.sequences(v, real, 8), MDNRNNConfig(h_dim=12, n_mix=3, joint=joint), seed=seed
     )
     return world.World(BODY, v, m.using({name: 1.5 * value for name, value in m.params.items()}))
 
@@ -407,7 +407,7 @@ MISTAKES = {
     "no starts": (lambda r, w, e: Dreams(w, linear_on("z", w, r)).starts(r, 0), "0 starts"),
     "observations that are not there": (
         lambda r, w, e: Dreams(
-            world.World(BODY, Vae.create(BODY, r.obs, VaeConfig("full", 6)), w.mdnrnn),
+            world.World(BODY, VAE.create(BODY, r.obs, VAEConfig("full", 6)), w.mdnrnn),
             linear_on("z", w, r),
         ).starts(dataclasses.replace(r, obs=None), 2),
         "sees full observations",
@@ -424,9 +424,9 @@ def test_what_does_not_fit_is_refused_in_one_line(real, small, several, mistake)
 
 
 def test_a_view_of_all_observations_can_be_dreamed_in(real):
-    v = Vae.create(BODY, real.obs, VaeConfig("full", z_dim=6, hidden=(16,)))
+    v = VAE.create(BODY, real.obs, VAEConfig("full", z_dim=6, hidden=(16,)))
     wide = world.World(
-        BODY, v, MdnRnn.create(BODY, mdnrnn.sequences(v, real, 8, real.obs), MdnRnnConfig(h_dim=8))
+        BODY, v, MDNRNN.create(BODY, mdnrnn.sequences(v, real, 8, real.obs), MDNRNNConfig(h_dim=8))
     )
     dreams = Dreams(wide, controller.Linear(BODY, "obs"), DreamConfig(horizon=5))
     assert dreams(

@@ -9,8 +9,8 @@ from test_dream import BODY, a_world, linear_on, population
 import wmlib as wm
 from wmlib.dream.dream import DreamConfig, Dreams
 from wmlib.dream.dreamenv import DreamEnv
+from wmlib.errors import InputError
 from wmlib.models.ensemble import Ensemble, EnsembleConfig
-from wmlib.runs import InputError
 
 N = 5
 

@@ -4,17 +4,17 @@ import numpy as np
 import pytest
 
 import wmlib as wm
-from wmlib import weights
+from wmlib import storage
+from wmlib.errors import InputError
 from wmlib.models import ensemble, heldout, training, vae
 from wmlib.models.ensemble import Ensemble, EnsembleConfig
-from wmlib.runs import InputError
 
 BODY = wm.body.get("humanoid")
 
 
 @pytest.fixture(scope="module")
 def real():
-    return wm.episodes.load("humanoid-mixed").select(range(120))
+    return wm.load("humanoid-mixed").select(range(120))
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +42,8 @@ def test_rows_of_the_data_are_real_steps_of_one_episode(real):
 
 
 def test_it_learns_and_beats_copy_last_on_episodes_it_never_saw(trained):
-    held = wm.episodes.load("humanoid-mixed").select(range(300, 384))
-    unit = vae.Vae.create(BODY, held.physics, vae.VaeConfig(hidden=(4,)))
+    held = wm.load("humanoid-mixed").select(range(300, 384))
+    unit = vae.VAE.create(BODY, held.physics, vae.VAEConfig(hidden=(4,)))
     found = heldout.open_loop(
         unit, held, lambda obs, before, action: trained.open_loop(obs[:, -1], action), horizon=10
     )
@@ -74,9 +74,9 @@ def test_members_differ_and_a_step_is_made_by_its_row_s_member(trained, real):
 
 
 def test_an_ensemble_comes_back_bit_for_bit(trained):
-    data = weights.to_bytes(trained.arrays(), trained.about())
+    data = storage.to_bytes(trained.arrays(), trained.about())
     back = ensemble.restore(BODY, data, "ensemble")
-    assert weights.fingerprint(back.arrays()) == weights.fingerprint(trained.arrays())
+    assert storage.fingerprint(back.arrays()) == storage.fingerprint(trained.arrays())
     with pytest.raises(InputError, match="has shape"):
         ensemble.restore(wm.body.get("half_cheetah"), data, "ensemble")
 

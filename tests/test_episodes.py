@@ -126,7 +126,7 @@ def test_a_window_of_the_real_body_shows_the_state_that_followed_the_action():
 
 def test_episodes_come_back_from_disk_as_they_were(tmp_path):
     gathered = wm.episodes.gather(BODY, "random", 100, 3, tmp_path / "kept")
-    loaded = wm.episodes.load(tmp_path / "kept")
+    loaded = wm.load(tmp_path / "kept")
     for name in wm.episodes.STORED:
         assert np.array_equal(getattr(gathered, name), getattr(loaded, name))
         assert getattr(gathered, name).dtype == getattr(loaded, name).dtype
@@ -152,7 +152,7 @@ def test_a_replay_that_does_not_come_out_the_same_is_refused():
     gathered = wm.episodes.gather(BODY, "random", 50, 4)
     moved = gathered.qpos.copy()
     moved[3, 5] += 1e-12
-    with pytest.raises(wm.runs.InputError, match="does not give these episodes again"):
+    with pytest.raises(wm.InputError, match="does not give these episodes again"):
         dataclasses.replace(gathered, qpos=moved).replayed()
 
 
@@ -162,5 +162,5 @@ def test_two_runs_share_no_episode():
 
 
 def test_training_selection_and_test_seeds_are_disjoint():
-    ranges = [wm.scales.TRAINING_SEEDS, wm.scales.SELECTION_SEEDS, wm.scales.TEST_SEEDS]
+    ranges = [wm.seeds.TRAINING_SEEDS, wm.seeds.SELECTION_SEEDS, wm.seeds.TEST_SEEDS]
     assert all(a.stop <= b.start for a, b in itertools.pairwise(ranges))

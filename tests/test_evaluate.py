@@ -25,7 +25,7 @@ def fake(name, run, returns):
 
 def test_a_score_adds_up_the_episodes_of_its_own_seeds():
     made = evaluate.score(BODY, wm.policies.zero_action(BODY), name="zero", run=2, episodes=6)
-    first = wm.scales.SELECTION_SEEDS.start + 2 * wm.scales.SEEDS_PER_RUN
+    first = wm.seeds.SELECTION_SEEDS.start + 2 * wm.seeds.SEEDS_PER_RUN
     played = wm.rollout.rollout(BODY, wm.policies.zero_action(BODY), range(first, first + 6))
     assert made.returns.tolist() == [episode.episode_return for episode in played]
     assert made.lengths.tolist() == [len(episode) for episode in played]
@@ -52,9 +52,7 @@ def test_test_seeds_give_the_same_policy_the_same_answer_and_refuse_another():
     assert np.array_equal(
         evaluate.score(BODY, zero, name="mine", split="test", episodes=4).returns, once.returns
     )
-    with pytest.raises(
-        wm.runs.InputError, match=r"test seeds of 'mine', run 0, were opened already"
-    ):
+    with pytest.raises(wm.InputError, match=r"test seeds of 'mine', run 0, were opened already"):
         evaluate.score(BODY, held, name="mine", split="test", episodes=4)
     evaluate.score(BODY, held, name="mine", split="selection", episodes=4)
 
@@ -123,7 +121,7 @@ MISTAKES = {
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_gets_one_line(mistake):
     act, message = MISTAKES[mistake]
-    with pytest.raises(wm.runs.InputError, match=message):
+    with pytest.raises(wm.InputError, match=message):
         act()
 
 

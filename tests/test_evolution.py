@@ -5,7 +5,7 @@ import pytest
 
 from wmlib.control import evolution
 from wmlib.control.evolution import best_first, centred_ranks, make
-from wmlib.runs import InputError
+from wmlib.errors import InputError
 
 NAMES = list(evolution.STRATEGIES)
 N = 10

@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from wmlib.runs import InputError
+from wmlib.errors import InputError
 from wmlib.show import explorer
 from wmlib.show.explorer import Effect
 

@@ -10,7 +10,7 @@ import time
 import pytest
 from test_kills import STAGES, content, made  # noqa: F401  a fixture
 
-from wmlib import runs
+from wmlib import storage
 from wmlib.cli import main
 
 WITH_CHECKPOINTS = [
@@ -128,7 +128,7 @@ def test_two_runs_in_one_folder_and_a_run_with_other_words_are_refused(
         failing(patch, KeyboardInterrupt(), 6)
         assert main(STAGES[stage]) == 130
     one_line(capsys, "interrupted")
-    with runs.locked(place / "out.run"):
+    with storage.locked(place / "out.run"):
         assert main(STAGES[stage]) == 2
         one_line(capsys, "Another process")
     other = [

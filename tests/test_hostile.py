@@ -16,7 +16,7 @@ from hostile import CORPUS, FULL, RIGHT, cell, save
 
 from wmlib.classroom import classroom, grading, jail
 from wmlib.cli import main
-from wmlib.runs import InputError
+from wmlib.errors import InputError
 
 ROOT = Path(__file__).resolve().parent.parent
 CHAPTER = ROOT / "chapters" / "01_why_dream.ipynb"

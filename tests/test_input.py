@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 
 import wmlib as wm
-from wmlib import runs
+from wmlib import storage
 from wmlib.cli import main
-from wmlib.runs import InputError
+from wmlib.errors import InputError
 
 HUMANOID = wm.body.get("humanoid")
 
@@ -38,9 +38,9 @@ def artefact(small_artefact, tmp_path):
 def rewrite(folder, name, data):
     """Replaces a file and mends its manifest, so that only the content is wrong."""
     (folder / name).write_bytes(data)
-    manifest = json.loads((folder / runs.MANIFEST).read_text())
-    manifest["files"][name] = {"bytes": len(data), "sha256": runs.sha256(data)}
-    (folder / runs.MANIFEST).write_text(json.dumps(manifest))
+    manifest = json.loads((folder / storage.MANIFEST).read_text())
+    manifest["files"][name] = {"bytes": len(data), "sha256": storage.sha256(data)}
+    (folder / storage.MANIFEST).write_text(json.dumps(manifest))
 
 
 def rewrite_arrays(folder, **changed):
@@ -97,22 +97,22 @@ def no_rewards(folder):
 
 
 def of_another_body(folder):
-    manifest = json.loads((folder / runs.MANIFEST).read_text())
-    (folder / runs.MANIFEST).write_text(json.dumps({**manifest, "body": "half_cheetah"}))
+    manifest = json.loads((folder / storage.MANIFEST).read_text())
+    (folder / storage.MANIFEST).write_text(json.dumps({**manifest, "body": "half_cheetah"}))
 
 
 def of_another_kind(folder):
-    manifest = json.loads((folder / runs.MANIFEST).read_text())
-    (folder / runs.MANIFEST).write_text(json.dumps({**manifest, "kind": "world"}))
+    manifest = json.loads((folder / storage.MANIFEST).read_text())
+    (folder / storage.MANIFEST).write_text(json.dumps({**manifest, "kind": "world"}))
 
 
 def of_another_schema(folder):
-    manifest = json.loads((folder / runs.MANIFEST).read_text())
-    (folder / runs.MANIFEST).write_text(json.dumps({**manifest, "schema": 99}))
+    manifest = json.loads((folder / storage.MANIFEST).read_text())
+    (folder / storage.MANIFEST).write_text(json.dumps({**manifest, "schema": 99}))
 
 
 def half_a_manifest(folder):
-    path = folder / runs.MANIFEST
+    path = folder / storage.MANIFEST
     path.write_bytes(path.read_bytes()[:50])
 
 
@@ -128,7 +128,7 @@ DAMAGES = [
     (of_another_kind, r"holds 'world'; expected 'episodes'"),
     (of_another_schema, r"schema 99; this wmlib reads schema 1"),
     (half_a_manifest, r"cannot be read as JSON"),
-    (lambda folder: (folder / runs.MANIFEST).unlink(), r"has no manifest.json"),
+    (lambda folder: (folder / storage.MANIFEST).unlink(), r"has no manifest.json"),
     (lambda folder: (folder / "episodes.npz").unlink(), r"episodes.npz is missing"),
     (shutil.rmtree, r"There is no folder"),
 ]
@@ -222,14 +222,14 @@ MISTAKES = {
         r"376 numbers is the v4",
     ),
     "an artefact that is not there": (
-        lambda: wm.episodes.load("humanoid-walking"),
+        lambda: wm.load("humanoid-walking"),
         r"no artefact 'humanoid-walking'.*which has: .*humanoid-mixed",
     ),
 }
 
 
 def shipped():
-    return wm.episodes.load("humanoid-mixed")
+    return wm.load("humanoid-mixed")
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
@@ -245,13 +245,13 @@ def test_an_unknown_scale_is_named_with_the_nearest(monkeypatch):
     with pytest.raises(
         InputError, match=r"expected one of smoke, small, large\. Did you mean 'small'\?"
     ):
-        wm.scales.current()
+        wm.config.current()
 
 
 def test_a_missing_data_folder_is_named(monkeypatch, tmp_path):
     monkeypatch.setenv("WM_DATA", str(tmp_path / "nowhere"))
     with pytest.raises(InputError, match=r"data folder is missing: .*nowhere.*set WM_DATA"):
-        wm.episodes.load("humanoid-mixed")
+        wm.load("humanoid-mixed")
 
 
 COMMANDS = {
@@ -289,7 +289,7 @@ def test_a_full_disk_gets_one_line_and_leaves_no_file(tmp_path, monkeypatch, cap
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(runs, "write_arrays", full)
+    monkeypatch.setattr(storage, "write_arrays", full)
     assert main(["gather", "--steps", "20", "--out", str(tmp_path / "new")]) == 1
     assert re.fullmatch(
         r"wmlib: .*No space left on device.*Nothing half-written was left\.\n",
@@ -331,13 +331,13 @@ def test_a_gathering_that_is_stopped_leaves_no_artefact_that_looks_whole(how, tm
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
     path = tmp_path / "row.csv"
-    runs.write_atomic(path, b"old")
+    storage.write_atomic(path, b"old")
 
     def crash(_):
         raise OSError("the disk went away")
 
     monkeypatch.setattr(os, "fsync", crash)
     with pytest.raises(OSError, match="went away"):
-        runs.write_atomic(path, b"new")
+        storage.write_atomic(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]

@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 
 import wmlib as wm
-from wmlib import weights
+from wmlib import storage
 from wmlib.cli import main
 from wmlib.control import controller
 from wmlib.dream import asleep, iterate, rounds
 from wmlib.dream.asleep import Sleep
 from wmlib.dream.dream import DreamConfig
 from wmlib.dream.rounds import Loop
+from wmlib.errors import InputError
 from wmlib.models import refit
 from wmlib.models.refit import Study
-from wmlib.runs import InputError
 
 BODY = wm.body.get("humanoid")
 SLEEP = Sleep(DreamConfig(tau=0.8, horizon=15), settings={"popsize": 4}, generations=2, episodes=2)
@@ -44,7 +44,7 @@ def whole():
 
 def fingerprint(run):
     log = [{key: value for key, value in row.items()} for row in run.log]
-    return weights.fingerprint(
+    return storage.fingerprint(
         {"params": run.params, "qpos": run.data.qpos}, [run.model.fingerprint, log]
     )
 
@@ -163,7 +163,7 @@ def test_on_the_command_line_c_model_and_experience_come_out(tmp_path, monkeypat
     ]
     assert main([*words, "--out", "c"]) == 0
     assert "round  0" in capsys.readouterr().out
-    made, data = controller.load("c"), wm.episodes.load("c-experience")
+    made, data = controller.load("c"), wm.load("c-experience")
     assert {path.name for path in tmp_path.iterdir()} == {"c", "c-model", "c-experience"}
     assert made.facts["real_steps"] == data.n_steps <= 300 == made.facts["budget"]
     assert made.facts["world"] == asleep.load_model("c-model").fingerprint

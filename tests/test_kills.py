@@ -12,7 +12,7 @@ import killable_stage
 import numpy as np
 import pytest
 
-from wmlib import runs
+from wmlib import storage
 from wmlib.cli import main
 
 DREAM = [
@@ -144,7 +144,7 @@ def content(folder):
                     for row in csv.DictReader(file)
                 ]
         else:
-            found[name] = runs.sha256(path.read_bytes())
+            found[name] = storage.sha256(path.read_bytes())
     return found
 
 

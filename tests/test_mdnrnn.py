@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 import wmlib as wm
+from wmlib.errors import InputError
 from wmlib.models import mdn, mdnrnn, training
-from wmlib.models.mdnrnn import MdnRnn, MdnRnnConfig
-from wmlib.models.vae import Vae, VaeConfig
-from wmlib.runs import InputError
+from wmlib.models.mdnrnn import MDNRNN, MDNRNNConfig
+from wmlib.models.vae import VAE, VAEConfig
 
 BODY = wm.body.get("humanoid")
 KINDS = pytest.mark.parametrize("joint", [True, False], ids=["joint", "per dimension"])
@@ -20,7 +20,7 @@ def real():
 
 @pytest.fixture(scope="module")
 def v(real):
-    return Vae.create(BODY, real.physics, VaeConfig(z_dim=6, hidden=(16,)))
+    return VAE.create(BODY, real.physics, VAEConfig(z_dim=6, hidden=(16,)))
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def rows(v, real):
 
 
 def small(rows, **settings):
-    return MdnRnn.create(BODY, rows, MdnRnnConfig(**{"h_dim": 12, "n_mix": 3, **settings}))
+    return MDNRNN.create(BODY, rows, MDNRNNConfig(**{"h_dim": 12, "n_mix": 3, **settings}))
 
 
 def inputs(n=4, steps=7, seed=0):
@@ -239,7 +239,7 @@ def toy(n=256, steps=12, seed=0):
 def test_a_toy_world_with_two_futures_is_learned_and_remembered():
     """Before the first step nobody can know the way: two components are needed. After it memory knows, and one is enough."""
     data = toy()
-    m = MdnRnn.create(BODY, data, MdnRnnConfig(h_dim=24, n_mix=2))
+    m = MDNRNN.create(BODY, data, MDNRNNConfig(h_dim=24, n_mix=2))
     recipe = training.Recipe(epochs=120, batch_size=64, learning_rate=1e-2, jit=False)
     trained = training.fit(m.loss, m.params, data, recipe, prepare=m.prepare(), say=None)
     m = m.using(trained.params)

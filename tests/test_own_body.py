@@ -12,7 +12,7 @@ import pytest
 
 import wmlib as wm
 from wmlib.cli import main
-from wmlib.runs import InputError
+from wmlib.errors import InputError
 
 PAGE = (Path(__file__).resolve().parent.parent / "book" / "your_own_body.md").read_text(
     encoding="utf-8"
@@ -171,5 +171,5 @@ def test_a_worker_that_is_another_process_knows_the_body_too(folder):
         == 0
     )
     assert main(shlex.split("gather --body tray --policy random --steps 300 --out by_threads")) == 0
-    one, other = wm.episodes.load("by_workers"), wm.episodes.load("by_threads")
+    one, other = wm.load("by_workers"), wm.load("by_threads")
     assert np.array_equal(one.qpos, other.qpos)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import wmlib as wm
-from wmlib.runs import InputError
+from wmlib.errors import InputError
 
 BODY = wm.body.get("humanoid")
 
@@ -18,9 +18,9 @@ def stored(folder, *, features=45, hidden=8, actions=17, **facts):
     for i, (n, m) in enumerate([(features, hidden), (hidden, actions)]):
         arrays |= {f"{i}.kernel": rng.normal(size=(n, m)), f"{i}.bias": rng.normal(size=m)}
     arrays = {name: array.astype(np.float32) for name, array in arrays.items()}
-    with wm.runs.new_artefact(folder) as new:
-        wm.runs.write_atomic(new / wm.ppo.FILE, wm.weights.to_bytes(arrays, {}))
-        wm.runs.write_manifest(
+    with wm.storage.new_artefact(folder) as new:
+        wm.storage.write_atomic(new / wm.ppo.FILE, wm.storage.to_bytes(arrays, {}))
+        wm.storage.write_manifest(
             new,
             kind="ppo",
             body="humanoid",

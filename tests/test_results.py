@@ -12,9 +12,9 @@ from wmlib import results
 from wmlib.cli import main
 from wmlib.control import controller
 from wmlib.control.controller import Controller, Linear
+from wmlib.errors import InputError
 from wmlib.real import evaluate
 from wmlib.results import Row
-from wmlib.runs import InputError
 
 BODY = wm.body.get("humanoid")
 ROW = Row(
@@ -118,7 +118,7 @@ def test_a_controller_is_judged_on_the_test_seeds_of_its_run_once(saved, capsys)
     words = ["evaluate", "--controller", "c", "--row", "rows/real.csv", "--episodes", "5"]
     assert main(words) == 0
     (row,) = results.read("rows/real.csv")
-    seeds = wm.scales.run_seeds(wm.scales.TEST_SEEDS, 3)[:5]
+    seeds = wm.seeds.run_seeds(wm.seeds.TEST_SEEDS, 3)[:5]
     played = wm.rollout.rollout(BODY, saved, seeds)
     assert row.mean_return == pytest.approx(
         np.mean([episode.episode_return for episode in played]), abs=1e-3
@@ -248,7 +248,7 @@ ALLOWED = {"gather", "train-vae", "train-mdnrnn", "train-ensemble", "dream", "it
 @pytest.mark.parametrize("name", ["dream.csv", "tried-dream.csv"])
 def test_every_row_from_a_dream_can_be_traced_to_actions_that_nobody_trained(name):
     """The commands of a row, in order: only random policies gather, and each file that one reads was made by one before it or belongs to the book's data."""
-    for row in results.read(wm.runs.data_folder() / "results" / name):
+    for row in results.read(wm.storage.data_folder() / "results" / name):
         made = set()
         for words in map(shlex.split, row.command.split("; ")):
             assert words[0] == "wmlib" and words[1] in ALLOWED, words

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 import wmlib as wm
-from wmlib import runs, weights
+from wmlib import storage
 from wmlib.cli import main
+from wmlib.errors import InputError
 from wmlib.models import training
 from wmlib.models.training import CHECKPOINT, Recipe
-from wmlib.runs import InputError
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def kill_often(processes, stage, data, folder, kills):
     process, started = start(folder / "whole"), time.monotonic()
     process.join()
     seconds = time.monotonic() - started
-    expected, number = runs.sha256((folder / "whole" / CHECKPOINT).read_bytes()), 0
+    expected, number = storage.sha256((folder / "whole" / CHECKPOINT).read_bytes()), 0
     while True:
         run = folder / f"run {number}"
         process = start(run)
@@ -68,7 +68,7 @@ def kill_often(processes, stage, data, folder, kills):
             ] += 1
             continue
         assert process.exitcode == 0
-        assert runs.sha256((run / CHECKPOINT).read_bytes()) == expected, (
+        assert storage.sha256((run / CHECKPOINT).read_bytes()) == expected, (
             f"{stage}: other bits after kills: {fell}"
         )
         assert {path.name for path in run.iterdir()} == {CHECKPOINT}, (
@@ -169,7 +169,7 @@ def test_a_loss_that_is_not_finite_stops_training_and_keeps_the_last_good_weight
     assert np.isfinite(trained.params["w"]) and trained.params["w"] != 0
     assert "Training stopped in epoch 1, step 3: 'loss' is nan." in capsys.readouterr().out
     assert (
-        weights.from_bytes((tmp_path / CHECKPOINT).read_bytes(), "x")["params/w"]
+        storage.from_bytes((tmp_path / CHECKPOINT).read_bytes(), "x")["params/w"]
         == trained.params["w"]
     )
 
@@ -213,9 +213,9 @@ def test_another_training_in_the_same_folder_is_refused_in_one_line(tmp_path, ch
 
 def test_two_processes_do_not_train_in_one_folder(tmp_path):
     with (
-        runs.locked(tmp_path),
+        storage.locked(tmp_path),
         pytest.raises(InputError, match="Another process is training"),
-        runs.locked(tmp_path),
+        storage.locked(tmp_path),
     ):
         pass
 
@@ -297,7 +297,7 @@ def test_the_stages_on_the_command_line_make_a_world_that_is_measured(
         and "copy-last" in printed.out
     )
     assert {path.name for path in tmp_path.iterdir()} == {"vae", "world", "world-epochs"}
-    made = wm.world.load("world")
+    made = wm.load("world")
     assert set(made.facts["log"]) == {"vae", "mdnrnn", "mdnrnn, own 3 steps"}
     assert made.facts["command"].startswith("wmlib train-mdnrnn --vae vae")
     assert sorted(wm.world.load_epochs(made, "world-epochs")) == [0, 1]
@@ -326,11 +326,11 @@ def test_an_ensemble_learns_from_stored_episodes_and_names_what_it_learned_from(
         and "held_nll" in printed.out
         and "e exists already" in printed.err
     )
-    manifest = wm.runs.read_manifest(tmp_path / "e")
-    assert manifest["experience"]["real_steps"] == wm.episodes.load(data).n_steps
+    manifest = wm.storage.read_manifest(tmp_path / "e")
+    assert manifest["experience"]["real_steps"] == wm.load(data).n_steps
     nll = [row["held_nll"] for row in manifest["log"]["ensemble"]]
     assert nll[-1] < nll[0]
-    assert (wm.ensemble.load("e").config.members, wm.ensemble.load("e").config.hidden) == (2, 16)
+    assert (wm.load("e").config.members, wm.load("e").config.hidden) == (2, 16)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ def saturated(body):
     uniform = around_the_box(body, 1.0)
 
     class Saturated:
-        start = uniform.start
+        reset = uniform.reset
 
         def __call__(self, obs, state):
             return np.sign(uniform(obs, state)[0]), state
@@ -134,7 +134,7 @@ def test_a_row_whose_episode_ends_gets_a_fresh_policy_state():
     class Counting:
         """Pushes harder at each step, so that a state that is not made anew shows in the actions."""
 
-        def start(self, seeds):
+        def reset(self, seeds):
             return (seeds * 0,)
 
         def __call__(self, obs, state):

@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 
 import wmlib as wm
-from wmlib import scales, weights
+from wmlib import storage
 from wmlib.cli import main
 from wmlib.control import awake, controller, search
 from wmlib.control.awake import Moments, play
 from wmlib.control.controller import Controller, Linear
 from wmlib.control.search import CHECKPOINT, Search, evolve
-from wmlib.runs import InputError
+from wmlib.errors import InputError
+from wmlib.seeds import SELECTION_SEEDS, TRAINING_SEEDS, run_seeds
 
 BODY = wm.body.get("humanoid")
 POLE = wm.body.get("inverted_pendulum")
@@ -114,12 +115,10 @@ def test_training_and_checks_play_their_own_seeds_fresh_in_each_generation(tiny,
     )
     evolve(TINY, say=None)
     training = [seeds for seeds in asked if len(seeds) == 1]
-    assert [seeds[0] for seeds in training] == list(scales.run_seeds(scales.TRAINING_SEEDS, 3))[
-        : len(training)
-    ]
+    assert [seeds[0] for seeds in training] == list(run_seeds(TRAINING_SEEDS, 3))[: len(training)]
     checks = [seeds for seeds in asked if len(seeds) == 3]
     assert len(checks) == sum("check" in row for row in tiny.log)
-    assert all(seeds == list(scales.run_seeds(scales.SELECTION_SEEDS, 3))[:3] for seeds in checks)
+    assert all(seeds == list(run_seeds(SELECTION_SEEDS, 3))[:3] for seeds in checks)
 
 
 def test_what_is_reported_is_the_mean_with_the_best_check_never_the_best_of_a_population(tiny):
@@ -127,7 +126,7 @@ def test_what_is_reported_is_the_mean_with_the_best_check_never_the_best_of_a_po
     kept = tiny.kept[1_600]
     assert kept.checked == max(checks)
     made = tiny.controller
-    seeds = scales.run_seeds(scales.SELECTION_SEEDS, 3)[:3]
+    seeds = run_seeds(SELECTION_SEEDS, 3)[:3]
     assert play(made.linear, kept.params, seeds).returns.mean() == pytest.approx(kept.checked)
     newest = evolve(dataclasses.replace(TINY, check_episodes=0), say=None)
     assert all("check" not in row for row in newest.log)
@@ -271,7 +270,7 @@ def damage(folder):
 )  # fmt: skip
 def test_another_search_in_the_same_folder_is_refused_in_one_line(tmp_path, tiny, act, message):
     arrays, about = search._state(tiny)
-    (tmp_path / CHECKPOINT).write_bytes(weights.to_bytes(arrays, {"search": TINY.about(), **about}))
+    (tmp_path / CHECKPOINT).write_bytes(storage.to_bytes(arrays, {"search": TINY.about(), **about}))
     assert evolve(TINY, folder=tmp_path, say=None).fingerprint == tiny.fingerprint
     with pytest.raises(InputError, match=message) as caught:
         evolve(act(tmp_path), folder=tmp_path, say=None)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import wmlib as wm
+from wmlib.errors import InputError
 from wmlib.models import truth
-from wmlib.runs import InputError
 
 BODY = wm.body.get("humanoid")
 N = 6
@@ -13,7 +13,7 @@ N = 6
 
 @pytest.fixture(scope="module")
 def data():
-    return wm.episodes.load("humanoid-mixed").select(range(60))
+    return wm.load("humanoid-mixed").select(range(60))
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ import pytest
 from scipy import integrate, stats
 
 import wmlib as wm
+from wmlib.errors import InputError
 from wmlib.models import nets, training, vae
-from wmlib.models.vae import Vae, VaeConfig
-from wmlib.runs import InputError
+from wmlib.models.vae import VAE, VAEConfig
 
 BODY = wm.body.get("humanoid")
 
@@ -18,7 +18,7 @@ def real():
 
 
 def small(obs, **settings):
-    return Vae.create(BODY, obs, VaeConfig(**{"hidden": (32,), "z_dim": 8, **settings}))
+    return VAE.create(BODY, obs, VAEConfig(**{"hidden": (32,), "z_dim": 8, **settings}))
 
 
 def test_kl_is_zero_at_the_prior_and_nowhere_else():
@@ -80,7 +80,7 @@ def test_the_gradient_of_the_elbo_equals_finite_differences(real):
     batch = model.prepare({"x": model.standardize(real.physics[:32])}, rng)
     params = {name: value.astype(np.float64) for name, value in model.params.items()}
     wide = {name: value.astype(np.float64) for name, value in batch.items()}
-    exact = Vae(
+    exact = VAE(
         model.config, model.mean, model.std, model.feature_weights.astype(np.float64), params
     )
     _, _, grads = nets.gradient(model.loss, model.params, batch)

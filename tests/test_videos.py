@@ -14,7 +14,7 @@ from PIL import Image, ImageSequence
 
 import wmlib as wm
 from wmlib.cli import main
-from wmlib.runs import InputError
+from wmlib.errors import InputError
 from wmlib.show import videos
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -302,7 +302,7 @@ def test_the_command_draws_an_episode_and_its_observations(tmp_path, capsys):
     assert capsys.readouterr().out.startswith("true state, true observation: ")
     frames, _ = frames_of(out)
     assert frames.shape[1:] == (96, 192, 3)
-    steps = len(wm.episodes.load("humanoid-mixed")[3])
+    steps = len(wm.load("humanoid-mixed")[3])
     assert len(frames) == len(range(0, steps + 1, 2))
 
 

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 import wmlib as wm
-from wmlib.runs import InputError
+from wmlib.errors import InputError
 
 HUMANOID = wm.body.get("humanoid")
 CHEETAH = wm.body.get("half_cheetah")

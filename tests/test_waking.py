@@ -10,9 +10,9 @@ from wmlib.control.awake import play
 from wmlib.control.controller import Linear
 from wmlib.dream import waking
 from wmlib.dream.waking import Waking
-from wmlib.runs import InputError
+from wmlib.errors import InputError
 
-WORLD = wm.world.load("humanoid")
+WORLD = wm.load("humanoid-world")
 LINEAR = waking.linear(WORLD)
 PARAMS = 0.05 * np.random.default_rng(0).standard_normal(LINEAR.n_params)
 

@@ -12,8 +12,8 @@ import pytest
 import wmlib as wm
 from wmlib import whole
 from wmlib.cli import main, parser
+from wmlib.errors import InputError
 from wmlib.real import evaluate
-from wmlib.runs import InputError
 
 
 def fingerprints(out):
@@ -50,7 +50,7 @@ def test_a_run_ends_with_a_row_for_each_policy_and_a_table_of_costs(done, capsys
         "dreamed, V and M",
     ]
     assert {row["split"] for row in rows} == {"test"} and {row["episodes"] for row in rows} == {"4"}
-    steps = wm.episodes.load(done / "experience").n_steps
+    steps = wm.load(done / "experience").n_steps
     assert [int(row["real_steps"]) for row in rows] == [0, 0, 0, steps, steps]
     assert main(["report", str(done)]) == 0
     printed = capsys.readouterr().out

@@ -14,8 +14,8 @@ import wmlib as wm
 from wmlib.cli import main, parser
 from wmlib.control.awake import play
 from wmlib.control.controller import Linear
+from wmlib.errors import InputError
 from wmlib.real import workers
-from wmlib.runs import InputError
 
 BODY = wm.body.get("humanoid")
 LINEAR = Linear(BODY)
@@ -132,7 +132,7 @@ def test_the_command_line_evolves_the_same_controller_with_processes(tmp_path, m
     ]
     assert main([*words, "--out", "a"]) == 0
     assert main([*words, "--out", "b", "--executor", "processes", "--workers", "2"]) == 0
-    assert wm.controller.load("a").fingerprint == wm.controller.load("b").fingerprint
+    assert wm.load("a").fingerprint == wm.load("b").fingerprint
 
 
 def test_every_command_of_the_cluster_page_is_one_that_the_command_line_reads():

@@ -8,24 +8,24 @@ import numpy as np
 import pytest
 
 import wmlib as wm
-from wmlib import runs, weights
+from wmlib import storage
 from wmlib.cli import main
+from wmlib.errors import InputError
 from wmlib.models import heldout, mdn, mdnrnn, world
-from wmlib.models.mdnrnn import MdnRnn, MdnRnnConfig
-from wmlib.models.vae import Vae, VaeConfig
+from wmlib.models.mdnrnn import MDNRNN, MDNRNNConfig
+from wmlib.models.vae import VAE, VAEConfig
 from wmlib.models.world import MDNRNN_FILE, VAE_FILE, World
-from wmlib.runs import InputError
 
 BODY = wm.body.get("humanoid")
 
 
 def made(episodes, seed=0):
-    v = Vae.create(BODY, episodes.physics, VaeConfig(z_dim=6, hidden=(16,)), seed=seed)
+    v = VAE.create(BODY, episodes.physics, VAEConfig(z_dim=6, hidden=(16,)), seed=seed)
     return World(
         BODY,
         v,
-        MdnRnn.create(
-            BODY, mdnrnn.sequences(v, episodes, 8), MdnRnnConfig(h_dim=12, n_mix=3), seed=seed
+        MDNRNN.create(
+            BODY, mdnrnn.sequences(v, episodes, 8), MDNRNNConfig(h_dim=12, n_mix=3), seed=seed
         ),
     )
 
@@ -55,7 +55,7 @@ def folder(saved, tmp_path):
 def test_a_world_comes_back_bit_for_bit(small, saved, real):
     back = world.load(saved)
     assert back.vae.fingerprint == small.vae.fingerprint
-    assert weights.fingerprint(back.mdnrnn.arrays()) == weights.fingerprint(small.mdnrnn.arrays())
+    assert storage.fingerprint(back.mdnrnn.arrays()) == storage.fingerprint(small.mdnrnn.arrays())
     assert (back.vae.config, back.mdnrnn.config) == (small.vae.config, small.mdnrnn.config)
     assert back.facts["command"] == "a test"
     for a, b in zip(
@@ -115,21 +115,21 @@ def test_a_dream_is_its_noise_and_its_temperature(small, real):
 def mend(folder, name, data):
     """Replaces a file and mends its manifest, so that only the content is wrong."""
     (folder / name).write_bytes(data)
-    manifest = json.loads((folder / runs.MANIFEST).read_text())
-    manifest["files"][name] = {"bytes": len(data), "sha256": runs.sha256(data)}
-    (folder / runs.MANIFEST).write_text(json.dumps(manifest))
+    manifest = json.loads((folder / storage.MANIFEST).read_text())
+    manifest["files"][name] = {"bytes": len(data), "sha256": storage.sha256(data)}
+    (folder / storage.MANIFEST).write_text(json.dumps(manifest))
 
 
 def reweighted(folder, name, change, settings=None):
     data = (folder / name).read_bytes()
-    arrays, (_, about) = weights.from_bytes(data, name), weights.header(data, name)
+    arrays, (_, about) = storage.from_bytes(data, name), storage.header(data, name)
     change(arrays)
-    mend(folder, name, weights.to_bytes(arrays, {**about, **(settings or {})}))
+    mend(folder, name, storage.to_bytes(arrays, {**about, **(settings or {})}))
 
 
 def in_manifest(**changed):
     def damage(folder):
-        path = folder / runs.MANIFEST
+        path = folder / storage.MANIFEST
         path.write_text(json.dumps({**json.loads(path.read_text()), **changed}))
 
     return damage
@@ -158,7 +158,7 @@ DAMAGES = {
         "truncated or altered",
     ),
     "a missing file": (lambda f: (f / MDNRNN_FILE).unlink(), "is missing"),
-    "no manifest": (lambda f: (f / runs.MANIFEST).unlink(), "has no manifest.json"),
+    "no manifest": (lambda f: (f / storage.MANIFEST).unlink(), "has no manifest.json"),
     "another schema": (in_manifest(schema=99), "has schema 99; this wmlib reads schema 1"),
     "another kind": (
         in_manifest(kind="episodes"),
@@ -299,10 +299,10 @@ def test_a_perfect_dream_has_no_error_and_one_that_copies_has_copy_lasts(small, 
 
 def test_r2_is_one_for_truth_and_zero_for_the_mean(small, real, monkeypatch):
     v = dataclasses.replace(small.vae)
-    monkeypatch.setattr(Vae, "reconstruct", lambda self, obs, rng=None: obs)
+    monkeypatch.setattr(VAE, "reconstruct", lambda self, obs, rng=None: obs)
     assert all(np.all(values == 1) for values in heldout.r2(v, real).values())
     monkeypatch.setattr(
-        Vae, "reconstruct", lambda self, obs, rng=None: np.broadcast_to(self.mean, obs.shape)
+        VAE, "reconstruct", lambda self, obs, rng=None: np.broadcast_to(self.mean, obs.shape)
     )
     assert all(np.allclose(values, 0) for values in heldout.r2(v, real).values())
 

@@ -23,7 +23,7 @@ from typing import Any
 import yaml  # type: ignore[import-untyped,unused-ignore]
 
 from tools import executor
-from wmlib.runs import write_atomic
+from wmlib.storage import write_atomic
 
 ROOT = Path(__file__).resolve().parent.parent
 SCALES = ("smoke", "small", "large")

@@ -19,7 +19,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from wmlib import runs
+from wmlib import storage
 from wmlib.real import body, episodes, policies, rollout
 
 GOLDEN = Path(__file__).resolve().parent.parent / "tests" / "golden.json"
@@ -36,7 +36,7 @@ def measure() -> dict[str, Any]:
                 f"{name} {policy} seed {e.seed}": {"steps": len(e), "return": e.episode_return}
                 for e in played
             }
-    return {"versions": runs.versions(), "rows": rows}
+    return {"versions": storage.versions(), "rows": rows}
 
 
 def parity() -> Iterator[str]:
@@ -57,8 +57,8 @@ def parity() -> Iterator[str]:
 
 def replay() -> Iterator[str]:
     """Where the shipped experience parts from the simulator, one line an artefact."""
-    for path in sorted(runs.data_folder().glob(f"*/{runs.MANIFEST}")):
-        if runs.read_manifest(path.parent)["kind"] != episodes.KIND:
+    for path in sorted(storage.data_folder().glob(f"*/{storage.MANIFEST}")):
+        if storage.read_manifest(path.parent)["kind"] != episodes.KIND:
             continue
         shipped = episodes.load(path.parent)
         actions = {episode.seed: episode.action for episode in shipped}
@@ -109,7 +109,7 @@ def main(argv: list[str]) -> int:
         print(f"{title}: {'nothing moved' if not found else f'{len(found)} moved'}")
         print("".join(f"  {line}\n" for line in found), end="")
     if "--accept" in argv:
-        runs.write_atomic(GOLDEN, (json.dumps(now, indent=1) + "\n").encode())
+        storage.write_atomic(GOLDEN, (json.dumps(now, indent=1) + "\n").encode())
         print(f"Today's numbers are golden now: {GOLDEN.name}")
     return int(moved > 0)
 

@@ -271,7 +271,7 @@ def _ask(kernel: Any, code: str, answer: str = "None") -> Any:
 
 def keep(chapter: Any) -> dict[str, Any]:
     """Writes the executed notebook of a chapter whose cells have all passed, and returns its record."""
-    from wmlib.runs import write_atomic
+    from wmlib.storage import write_atomic
 
     path, scale = Path(chapter.path), os.environ.get("WM_SCALE") or "small"
     root, said = path.parent.parent, json.loads(_ask(chapter.kernel, AFTER, "answer"))

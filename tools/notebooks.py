@@ -21,7 +21,7 @@ from typing import Any
 
 from tools import prose
 from wmlib.classroom import classroom
-from wmlib.runs import InputError
+from wmlib.errors import InputError
 
 ROOT = Path(__file__).resolve().parent.parent
 CHAPTERS = ROOT / "chapters"

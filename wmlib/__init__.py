@@ -7,15 +7,17 @@
     show/       what a reader sees                palette, plots, viewer, videos, explorer
     classroom/  exercises and grading             classroom, marking, jail, nbgrading, grading
 
-Beside them: `runs` (artefacts on disk), `weights`, `scales` (sizes and seeds), `stages` and `whole` (runs from end to end), `results`, `cli`,
+Beside them: `config` (sizes), `seeds`, `storage` (artefacts on disk), `errors`, `loading` (`wm.load(name)` opens any artefact); `stages` and `whole` (runs from end to end), `results`, `cli`;
 `ppo` and `autopsy`. A module is imported when it is first named, so that `import wmlib` is quick and a worker loads no more than it uses.
 """
 
 import importlib
-from types import ModuleType
+from typing import Any
+
+from wmlib.errors import InputError as InputError
 
 _PACKAGES = {
-    "": "autopsy ppo results runs scales stages weights whole",
+    "": "autopsy config errors loading ppo results seeds stages storage whole",
     "real.": "body zoo policies rollout workers episodes evaluate",
     "models.": "nets mdn vae mdnrnn ensemble world minds training refit heldout truth",
     "control.": "controller evolution awake search",
@@ -26,12 +28,14 @@ _PACKAGES = {
 _HOME = {
     name: f"wmlib.{package}{name}" for package, names in _PACKAGES.items() for name in names.split()
 }
-__all__ = sorted(_HOME)
+__all__ = sorted([*_HOME, "InputError", "load"])
 __version__ = "0.1.0"
 
 
-def __getattr__(name: str) -> ModuleType:
+def __getattr__(name: str) -> Any:
     """Imports a module of the library when it is first named."""
+    if name == "load":
+        return importlib.import_module("wmlib.loading").load
     if name in _HOME:
         return importlib.import_module(_HOME[name])
     raise AttributeError(f"wmlib has no module '{name}'; it has: {', '.join(__all__)}.")

@@ -14,15 +14,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wmlib import scales
 from wmlib.control import evolution
+from wmlib.errors import InputError
 from wmlib.models import nets, training
-from wmlib.models.mdnrnn import MdnRnn, MdnRnnConfig, sequences
-from wmlib.models.vae import Vae, VaeConfig
+from wmlib.models.mdnrnn import MDNRNN, MDNRNNConfig, sequences
+from wmlib.models.vae import VAE, VAEConfig
 from wmlib.real.body import Array, Body
 from wmlib.real.episodes import Episodes
 from wmlib.real.rollout import Episode, rollout
-from wmlib.runs import InputError
+from wmlib.seeds import SELECTION_SEEDS, TRAINING_SEEDS, run_seeds
 
 
 @dataclass(frozen=True)
@@ -84,14 +84,14 @@ class Agent:
     """
 
     body: Body
-    v: Vae
-    m: MdnRnn
+    v: VAE
+    m: MDNRNN
     mistakes: Mistakes
     params: Array
     log: tuple[Mapping[str, float], ...] = ()
 
 
-def learn(episodes: Episodes, mistakes: Mistakes, sizes: Sizes, seed: int) -> tuple[Vae, MdnRnn]:
+def learn(episodes: Episodes, mistakes: Mistakes, sizes: Sizes, seed: int) -> tuple[VAE, MDNRNN]:
     """V and M from real episodes, with the mistakes that concern them.
 
     Raises:
@@ -102,10 +102,10 @@ def learn(episodes: Episodes, mistakes: Mistakes, sizes: Sizes, seed: int) -> tu
             "This V sees full observations, and these episodes hold only the physical state. Give it episodes.replayed()."
         )
     seen = episodes.obs if mistakes.spikes and episodes.obs is not None else episodes.physics
-    config = VaeConfig(
+    config = VAEConfig(
         view="full" if mistakes.spikes else "physics", z_dim=sizes.z_dim, hidden=(256, 128)
     )
-    v = Vae.create(episodes.body, seen, config, seed=seed)
+    v = VAE.create(episodes.body, seen, config, seed=seed)
     v = dataclasses.replace(v, feature_weights=np.ones_like(v.feature_weights))
     recipe = training.Recipe(epochs=sizes.vae_epochs, batch_size=256, seed=seed, jit=False)
     v = v.using(
@@ -123,7 +123,7 @@ def learn(episodes: Episodes, mistakes: Mistakes, sizes: Sizes, seed: int) -> tu
         following = np.roll(rows["mu"].reshape(-1, v.z_dim), -1, axis=0).reshape(rows["mu"].shape)
         rows["next_mu"] = np.where(last[..., None], following, rows["next_mu"])
         rows["reset"] = np.zeros_like(rows["reset"])
-    m = MdnRnn.create(episodes.body, rows, MdnRnnConfig(h_dim=sizes.h_dim, joint=True), seed=seed)
+    m = MDNRNN.create(episodes.body, rows, MDNRNNConfig(h_dim=sizes.h_dim, joint=True), seed=seed)
     recipe = dataclasses.replace(recipe, epochs=sizes.mdnrnn_epochs, batch_size=32)
     return v, m.using(
         training.fit(m.loss, m.params, rows, recipe, prepare=m.prepare(), say=None).params
@@ -184,7 +184,7 @@ class Driver:
         return push, (params, h, c)
 
 
-def evolve(body: Body, v: Vae, m: MdnRnn, mistakes: Mistakes, sizes: Sizes, seed: int) -> Agent:
+def evolve(body: Body, v: VAE, m: MDNRNN, mistakes: Mistakes, sizes: Sizes, seed: int) -> Agent:
     """C, evolved on the real body; in the report's way each candidate has a start of its own, else all of a generation share two."""
     agent = Agent(body, v, m, mistakes, np.zeros(body.a_dim * (v.z_dim + m.config.h_dim)))
     strategy = evolution.make(
@@ -193,7 +193,7 @@ def evolve(body: Body, v: Vae, m: MdnRnn, mistakes: Mistakes, sizes: Sizes, seed
         seed,
         popsize=sizes.popsize,
     )
-    block, log = scales.run_seeds(scales.TRAINING_SEEDS, seed), []
+    block, log = run_seeds(TRAINING_SEEDS, seed), []
     for generation in range(sizes.generations):
         population = strategy.ask()
         at = 2 * len(population) * generation
@@ -232,6 +232,6 @@ def deploy(agent: Agent, n: int, seed: int) -> list[Episode]:
     return rollout(
         agent.body,
         Driver(agent),
-        scales.run_seeds(scales.SELECTION_SEEDS, seed)[:n],
+        run_seeds(SELECTION_SEEDS, seed)[:n],
         batch=min(n, 64),
     )

@@ -18,14 +18,15 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from wmlib import ppo, results, scales, whole
+from wmlib import config, ppo, results, whole
 from wmlib.classroom import grading
 from wmlib.control import evolution, search
+from wmlib.errors import InputError
 from wmlib.real import body as bodies
 from wmlib.real import episodes, evaluate, rollout, workers
 from wmlib.real.policies import POLICIES
-from wmlib.runs import InputError, versions
 from wmlib.show import videos
+from wmlib.storage import versions
 
 SETTINGS: dict[str, Callable[[str], Any]] = {
     "popsize": int,
@@ -85,7 +86,7 @@ def _workers(command: argparse.ArgumentParser) -> None:
 def gather(options: argparse.Namespace) -> None:
     """Gathers real episodes into a folder."""
     body = bodies.get(options.body)
-    steps = scales.current().real_steps if options.steps is None else options.steps
+    steps = config.current().real_steps if options.steps is None else options.steps
     command = f"wmlib gather --body {body.name} --policy {options.policy} --steps {steps} --seed {options.seed} --out {shlex.quote(options.out)}"
     print(
         f"Gathering {steps:,} real steps of {body.name} with {options.policy} actions, run seed {options.seed}, into {options.out}",
@@ -212,7 +213,7 @@ def train_vae(options: argparse.Namespace) -> None:
     from wmlib import stages
     from wmlib.models import training, vae
 
-    config = vae.VaeConfig(
+    config = vae.VAEConfig(
         view=options.view, z_dim=options.z_dim, beta=options.beta, kl_floor=options.kl_floor
     )
     recipe = training.Recipe(
@@ -232,7 +233,7 @@ def train_mdnrnn(options: argparse.Namespace) -> None:
     from wmlib import stages
     from wmlib.models import mdnrnn, training
 
-    config = mdnrnn.MdnRnnConfig(
+    config = mdnrnn.MDNRNNConfig(
         h_dim=options.h_dim,
         n_mix=options.n_mix,
         joint=options.joint,
@@ -281,7 +282,7 @@ def train_controller(options: argparse.Namespace) -> None:
     settings = {
         name: getattr(options, name) for name in SETTINGS if getattr(options, name) is not None
     }
-    steps = scales.current().real_steps if options.steps is None else options.steps
+    steps = config.current().real_steps if options.steps is None else options.steps
     made = search.Search(
         body=options.body, features=options.features, strategy=options.strategy, settings=settings, steps=steps, marks=tuple(options.marks), seed=options.seed,
         episodes=options.episodes, alive=options.alive, max_steps=options.max_steps, normalise=not options.raw, check_every=options.check_every,
@@ -1010,7 +1011,7 @@ def _shared(stages: Any) -> None:
         if ("--out" in taken and name != "video") or name == "evaluate":
             command.add_argument(
                 "--scale",
-                choices=list(scales.SCALES),
+                choices=list(config.SCALES),
                 help="whose sizes are the defaults (default: WM_SCALE, or small)",
             )
         if "--out" in taken and name not in ("video", "gather", "train-ppo"):

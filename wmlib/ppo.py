@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wmlib import runs, scales, weights
+from wmlib import storage
+from wmlib.errors import InputError
 from wmlib.real import body as bodies
 from wmlib.real.body import Array, Body
-from wmlib.runs import InputError
+from wmlib.seeds import TRAINING_SEEDS, run_seeds
 
 KIND, FILE = "ppo", "policy.safetensors"
 CLIP = 10.0
@@ -55,7 +56,7 @@ class Ppo:
     @property
     def fingerprint(self) -> str:
         """sha256 of the numbers."""
-        return weights.fingerprint(self.arrays, {})
+        return storage.fingerprint(self.arrays, {})
 
     def __call__(self, obs: Array, state: Any = None) -> tuple[Array, Any]:
         """Actions (N, a_dim) for observations (N, obs_dim)."""
@@ -76,10 +77,10 @@ def load(artefact: str | Path) -> Ppo:
     Raises:
         InputError: in one line, whatever is wrong with the folder.
     """
-    folder, manifest = runs.open_artefact(artefact, KIND)
+    folder, manifest = storage.open_artefact(artefact, KIND)
     body = bodies.get(str(manifest.get("body", "")))
-    data = runs.read_checked(folder, FILE, manifest)
-    arrays = weights.from_bytes(data, str(folder / FILE))
+    data = storage.read_checked(folder, FILE, manifest)
+    arrays = storage.from_bytes(data, str(folder / FILE))
     layers = sum(name.endswith("kernel") for name in arrays)
     sizes = [
         len(arrays.get("mean", ())),
@@ -125,7 +126,7 @@ def _environment(body: Body, sb3: Any, features: str, seed: int, gamma: float) -
             env, lambda obs: obs[: body.physics_dim], space
         )
     vectors = sb3.common.vec_env.DummyVecEnv([lambda: sb3.common.monitor.Monitor(env)])
-    vectors.seed(scales.run_seeds(scales.TRAINING_SEEDS, seed)[0])
+    vectors.seed(run_seeds(TRAINING_SEEDS, seed)[0])
     return sb3.common.vec_env.VecNormalize(vectors, gamma=gamma)
 
 
@@ -196,9 +197,9 @@ def train(
                     "real_steps": model.num_timesteps,
                     "command": command,
                 }
-                with runs.new_artefact(place) as folder:
-                    runs.write_atomic(folder / FILE, weights.to_bytes(_arrays(model), {}))
-                    runs.write_manifest(
+                with storage.new_artefact(place) as folder:
+                    storage.write_atomic(folder / FILE, storage.to_bytes(_arrays(model), {}))
+                    storage.write_manifest(
                         folder, kind=KIND, body=body.name, **facts, seconds=round(seconds, 1)
                     )
                 recent = [episode["r"] for episode in model.ep_info_buffer or ()]

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wmlib import ppo, runs
+from wmlib import ppo, storage
 from wmlib.control import controller
+from wmlib.errors import InputError
 from wmlib.real import evaluate
 from wmlib.real.body import Body
 from wmlib.real.policies import POLICIES, Policy
-from wmlib.runs import InputError
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ def append(path: str | Path, row: Row) -> Row:
             rows = read(path) if path.exists() else []
             if there := opened(rows, row.key, row.fingerprint):
                 return there
-            runs.write_csv(
+            storage.write_csv(
                 path, FIELDS, ([getattr(each, name) for name in FIELDS] for each in (*rows, row))
             )
     except (PermissionError, FileExistsError, NotADirectoryError) as error:
@@ -185,7 +185,7 @@ def judge(
         InputError: in one line, whatever is wrong with what was given.
     """
     made: controller.Controller | ppo.Ppo
-    if runs.read_manifest(runs.find(artefact)).get("kind") == ppo.KIND:
+    if storage.read_manifest(storage.find(artefact)).get("kind") == ppo.KIND:
         made = ppo.load(artefact)
         body, named = made.body, (ppo.KIND, str(made.facts.get("configuration")))
     else:
@@ -249,7 +249,7 @@ def judge_baseline(
     )
     row = Row(
         body.name, name, "", seed, 0, 0, split, len(played.returns), round(float(played.returns.mean()), 3), round(float(played.lengths.mean()), 3), 0.0,
-        runs.sha256(name.encode()), command,
+        storage.sha256(name.encode()), command,
     )  # fmt: skip
     return row if path is None else append(path, row)
 

@@ -12,16 +12,17 @@ from typing import Any
 
 import numpy as np
 
-from wmlib import runs
+from wmlib import storage
+from wmlib.errors import InputError
 from wmlib.models import heldout, mdnrnn, training, world
 from wmlib.models.ensemble import Ensemble, EnsembleConfig
-from wmlib.models.mdnrnn import MdnRnn, MdnRnnConfig
+from wmlib.models.mdnrnn import MDNRNN, MDNRNNConfig
 from wmlib.models.training import Recipe, Trained
-from wmlib.models.vae import Vae, VaeConfig, view_slice
+from wmlib.models.vae import VAE, VAEConfig, view_slice
 from wmlib.models.world import World
 from wmlib.real import episodes
 from wmlib.real.episodes import Episodes
-from wmlib.runs import Clock, InputError, run_folder
+from wmlib.storage import Clock, run_folder
 
 CHECKPOINT_STEPS = 200
 VALIDATION_EPISODES = 200
@@ -41,7 +42,7 @@ def _fitted(trained: Trained, folder: Path) -> Trained:
 
 def _experience(artefact: str | Path) -> tuple[Episodes, dict[str, Any]]:
     """Stored episodes, and how the manifest of what is trained on them names them."""
-    manifest = runs.read_manifest(runs.find(artefact))
+    manifest = storage.read_manifest(storage.find(artefact))
     about: dict[str, Any] = {
         key: manifest[key]
         for key in ("command", "policy", "seed", "episodes", "real_steps", "budget", "seconds")
@@ -57,12 +58,12 @@ def rounded(log: Sequence[dict[str, float]]) -> list[dict[str, float]]:
 
 def fit_vae(
     data: Episodes,
-    config: VaeConfig,
+    config: VAEConfig,
     recipe: Recipe,
     *,
     folder: Path | None = None,
     say: Say | None = print,
-) -> tuple[Vae, Trained]:
+) -> tuple[VAE, Trained]:
     """Trains V on every state of these episodes, and measures R^2 (codes sampled) after each epoch on one in twenty of them, held out."""
     model, x, validate = begin_vae(data, config, recipe)
     trained = training.fit(
@@ -80,13 +81,13 @@ def fit_vae(
 
 
 def begin_vae(
-    data: Episodes, config: VaeConfig, recipe: Recipe
-) -> tuple[Vae, Any, Callable[..., dict[str, float]]]:
+    data: Episodes, config: VAEConfig, recipe: Recipe
+) -> tuple[VAE, Any, Callable[..., dict[str, float]]]:
     """A V with random weights, its standardised training data, and what measures it."""
     wide = view_slice(data.body, config.view).stop > data.body.physics_dim
     train, held = _parts(data.replayed() if wide and data.obs is None else data)
     obs = train.obs if wide and train.obs is not None else train.physics
-    model = Vae.create(data.body, obs, config, seed=recipe.seed)
+    model = VAE.create(data.body, obs, config, seed=recipe.seed)
 
     def validate(params: Any) -> dict[str, float]:
         found = heldout.r2(model.using(params), held, np.random.default_rng([recipe.seed, 3]))
@@ -103,16 +104,16 @@ def _parts(data: Episodes) -> tuple[Episodes, Episodes]:
 
 
 def fit_mdnrnn(
-    v: Vae, data: Episodes, config: MdnRnnConfig, recipe: Recipe, *, length: int = 32, own_steps: int = 0,
-    start: MdnRnn | None = None, snapshots: Sequence[int] = (), folder: Path | None = None, say: Say | None = print,
-) -> tuple[MdnRnn, Trained]:  # fmt: skip
+    v: VAE, data: Episodes, config: MDNRNNConfig, recipe: Recipe, *, length: int = 32, own_steps: int = 0,
+    start: MDNRNN | None = None, snapshots: Sequence[int] = (), folder: Path | None = None, say: Say | None = print,
+) -> tuple[MDNRNN, Trained]:  # fmt: skip
     """Trains M on V's codes of these episodes; with `own_steps` on its own rollouts of that length, usually from a `start` trained without.
 
     After each epoch it is measured on held-out episodes: `ahead_10` is its error 10 steps ahead over that of 'nothing changes'.
     """
     train, held = _parts(data)
     rows = mdnrnn.sequences(v, train, length, heldout.seen(v, train))
-    model = start or MdnRnn.create(data.body, rows, config, seed=recipe.seed)
+    model = start or MDNRNN.create(data.body, rows, config, seed=recipe.seed)
 
     def validate(params: Any) -> dict[str, float]:
         rng = np.random.default_rng([recipe.seed, 4])
@@ -128,8 +129,8 @@ def fit_mdnrnn(
 
 
 def train_vae(
-    data: str, out: str, config: VaeConfig, recipe: Recipe, *, command: str = "", say: Say = print
-) -> Vae:
+    data: str, out: str, config: VAEConfig, recipe: Recipe, *, command: str = "", say: Say = print
+) -> VAE:
     """Trains V on stored episodes and writes it to `out`.
 
     Raises:
@@ -154,7 +155,7 @@ def train_vae(
 
 
 def train_mdnrnn(
-    vae: str, data: str, out: str, config: MdnRnnConfig, recipe: Recipe, *, length: int = 32, own: Recipe | None = None, own_steps: int = 10,
+    vae: str, data: str, out: str, config: MDNRNNConfig, recipe: Recipe, *, length: int = 32, own: Recipe | None = None, own_steps: int = 10,
     snapshots: Sequence[int] = (), command: str = "", say: Say = print,
 ) -> World:  # fmt: skip
     """Trains M on stored episodes as a V codes them, and writes both as a world to `out`.
@@ -181,7 +182,7 @@ def train_mdnrnn(
             f"{epochs_out} exists already. Nothing was overwritten: remove it, or give another --out."
         )
     with run_folder(out) as folder:
-        v, manifest = world.load_vae(vae), runs.read_manifest(runs.find(vae))
+        v, manifest = world.load_vae(vae), storage.read_manifest(storage.find(vae))
         stored, about = _experience(data)
         if manifest.get("body") != stored.body.name:
             raise InputError(

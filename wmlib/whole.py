@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from wmlib import results, runs
+from wmlib import results, storage
+from wmlib.errors import InputError
 from wmlib.real import evaluate
 from wmlib.results import Row
-from wmlib.runs import InputError
 
 CONFIG, ROWS = "run.json", "results.csv"
 PARTS = {
@@ -152,12 +152,12 @@ def begun(scale: str, body: str, seed: int, out: str | Path, resume: bool) -> It
             raise InputError(
                 f"{out} holds a run already. Leave out --no-resume to go on with it, or give another --out."
             )
-        with runs.locked(out):
+        with storage.locked(out):
             if there and (found := _config(out)) != config:
                 raise InputError(
-                    f"{out} holds a run with {runs.difference(found, config)}. Give the same words to go on with it, or another --out."
+                    f"{out} holds a run with {storage.difference(found, config)}. Give the same words to go on with it, or another --out."
                 )
-            runs.write_atomic(out / CONFIG, json.dumps(config, indent=2).encode())
+            storage.write_atomic(out / CONFIG, json.dumps(config, indent=2).encode())
             yield
     except (PermissionError, FileExistsError, NotADirectoryError) as error:
         raise InputError(
@@ -189,7 +189,7 @@ def costs(out: str | Path) -> str:
     lines = []
     for name, label in PARTS.items():
         if (Path(out) / name).is_dir():
-            manifest = runs.read_manifest(Path(out) / name)
+            manifest = storage.read_manifest(Path(out) / name)
             own = (
                 manifest["log"][-1] if label.startswith("dream") else manifest
             )  # C's manifest counts the stages before it, its log does not

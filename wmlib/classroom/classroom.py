@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from wmlib.classroom.nbgrading import as_notebook
-from wmlib.runs import InputError, write_atomic
+from wmlib.errors import InputError
+from wmlib.storage import write_atomic
 
 TRIPLE = ("exercise", "check", "solution")
 SHORTEST_LEAK = 12  # characters of a solution's expression that may not stand in the student's copy

@@ -25,7 +25,8 @@ from typing import Any
 from wmlib.classroom import classroom, jail, marking
 from wmlib.classroom.classroom import Exercise
 from wmlib.classroom.nbgrading import MARK, as_notebook, graded
-from wmlib.runs import LIBRARY, InputError, new_artefact
+from wmlib.errors import InputError
+from wmlib.storage import LIBRARY, new_artefact
 
 LARGEST = 2_000_000  # bytes of a notebook that is handed in
 _PAGE = """<!DOCTYPE html>
@@ -275,7 +276,7 @@ def _trial(
     if not seconds > 0:
         raise InputError(f"A cell may take {seconds} s; expected a number above 0.")
     cells, found = classroom.assignment(chapter)
-    cases = chapter.resolve().parent / "graded" / f"{chapter.stem}.py"
+    cases = chapter.resolve().parent / "hidden_tests" / f"{chapter.stem}.py"
     module = marking.load(cases)
     if missing := [exercise.name for exercise in found if not hasattr(module, exercise.name)]:
         raise InputError(
@@ -306,7 +307,7 @@ def grade(
 
     Args:
         folder: the submissions: `NAME.ipynb`, or a folder NAME with a notebook in it.
-        chapter: the chapter's notebook, with the solutions; `graded/` beside it holds what is marked.
+        chapter: the chapter's notebook, with the solutions; `hidden_tests/` beside it holds what is marked.
         out: the folder to make: `grades.csv`, and `feedback/NAME.html` for each student.
         seconds: how long one cell, and one call of an answer, may take.
         say: called with each student's grade.

@@ -30,7 +30,8 @@ from typing import Any
 import numpy as np
 
 from wmlib.classroom.marking import Thing
-from wmlib.runs import LIBRARY, InputError, data_folder
+from wmlib.errors import InputError
+from wmlib.storage import LIBRARY, data_folder
 
 START = 180.0  # seconds that a process and its libraries may need to start on a busy machine
 MEMORY = 4 * 10**9  # bytes, all processes of a jail together

@@ -1,6 +1,6 @@
 """Marks one answer: runs it on cases drawn from the course's seed, and says for each what was expected and what came.
 
-`graded/NN_slug.py`, beside the chapters, holds for each exercise a function of the answer and a random generator that
+`hidden_tests/NN_slug.py`, beside the chapters, holds for each exercise a function of the answer and a random generator that
 yields cases. A public repository hides no code; what it can hide are numbers, if the seed of a course is kept private.
 """
 
@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from wmlib.runs import InputError
+from wmlib.errors import InputError
 
 SEED = "WM_COURSE_SEED"  # the environment variable
 

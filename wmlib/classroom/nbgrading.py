@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from wmlib.runs import InputError
+from wmlib.errors import InputError
 
 MARK = "-mark"  # ends the id of the cell that holds an answer's mark
 LIMIT = 180.0  # seconds that nbgrader may take for a page, with its start on a busy machine

@@ -32,7 +32,7 @@ class Population:
         """One row for each episode; good for one rollout."""
         self.linear, self.params, self.begun = linear, params, 0
 
-    def start(self, seeds: Any) -> Array:
+    def reset(self, seeds: Any) -> Array:
         """The parameters of the episodes that begin."""
         self.begun += len(seeds)
         return self.params[self.begun - len(seeds) : self.begun].copy()

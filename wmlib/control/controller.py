@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wmlib import runs, weights
+from wmlib import storage
+from wmlib.errors import InputError
 from wmlib.real import body as bodies
 from wmlib.real.body import Array, Body
-from wmlib.runs import InputError
 
 KIND = "controller"
 FILE = "controller.safetensors"
@@ -171,7 +171,7 @@ class Controller:
     @property
     def fingerprint(self) -> str:
         """sha256 over body, features, normalisation and weights."""
-        return weights.fingerprint(
+        return storage.fingerprint(
             self._arrays(), {"body": self.linear.body.name, "features": self.linear.features}
         )
 
@@ -200,9 +200,9 @@ class Controller:
             raise InputError(
                 f"A controller on the features '{self.linear.features}' belongs to a world; name its fingerprint."
             )
-        with runs.new_artefact(out) as folder:
-            runs.write_atomic(folder / FILE, weights.to_bytes(self._arrays()))
-            runs.write_manifest(
+        with storage.new_artefact(out) as folder:
+            storage.write_atomic(folder / FILE, storage.to_bytes(self._arrays()))
+            storage.write_manifest(
                 folder, kind=KIND, body=self.linear.body.name, features=self.linear.features, n_features=self.linear.n_features, world=world,
                 fingerprint=self.fingerprint, **facts, seconds=round(seconds, 1), log=list(log),
             )  # fmt: skip
@@ -214,19 +214,19 @@ def load(artefact: str | Path) -> Controller:
     Raises:
         InputError: in one line: a file is missing, altered or of another shape; another schema, kind or body.
     """
-    folder, manifest = runs.open_artefact(artefact, KIND)
+    folder, manifest = storage.open_artefact(artefact, KIND)
     n_features = manifest.get("n_features")
-    if type(n_features) is not int or not 0 < n_features <= weights.LARGEST:
+    if type(n_features) is not int or not 0 < n_features <= storage.LARGEST:
         raise InputError(
             f"{folder} says that its controller sees {n_features!r} features; expected a whole number. Make it again."
         )
     linear = Linear(
         bodies.get(str(manifest.get("body", ""))), str(manifest.get("features")), n_features
     )
-    data = runs.read_checked(folder, FILE, manifest)
+    data = storage.read_checked(folder, FILE, manifest)
     shapes = {"params": (linear.n_params,), "mean": (n_features,), "std": (n_features,)}
-    weights.check_shapes(weights.header(data, folder / FILE)[0], shapes, folder / FILE)
-    arrays = weights.from_bytes(data, folder / FILE)
+    storage.check_shapes(storage.header(data, folder / FILE)[0], shapes, folder / FILE)
+    arrays = storage.from_bytes(data, folder / FILE)
     facts = {key: value for key, value in manifest.items() if key != "files"}
     made = Controller(linear.normalised(arrays["mean"], arrays["std"]), arrays["params"], facts)
     if manifest.get("fingerprint") != made.fingerprint:

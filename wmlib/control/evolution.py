@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wmlib.runs import InputError
+from wmlib.errors import InputError
 
 Array = NDArray[np.float64]
 State = dict[str, NDArray[Any]]
@@ -213,7 +213,7 @@ class Elites(Strategy):
         self.sigma *= math.exp(c / damping * (float(np.linalg.norm(self.path)) / expected - 1))
 
 
-class Cem(Strategy):
+class CEM(Strategy):
     """The cross-entropy method: the next mean and standard deviations are those of the elites, with some extra spread that fades.
 
     Without the extra, the standard deviations die out long before the top is reached (Szita and Lorincz, 2006).
@@ -258,7 +258,7 @@ class Cem(Strategy):
         self.generation += 1
 
 
-class OpenAiEs(Strategy):
+class OpenAIES(Strategy):
     """Estimates the gradient of the mean fitness around the mean from antithetic pairs and centred ranks, and climbs it with Adam.
 
     Salimans et al. (2017): rows i and i + P/2 of the population are mean + sigma eps and mean - sigma eps. sigma stays.
@@ -311,7 +311,7 @@ class OpenAiEs(Strategy):
         self.mean = self.mean + rate * self.first / (np.sqrt(self.second) + EPSILON)
 
 
-class CmaEs(Strategy):
+class CMAES(Strategy):
     """CMA-ES as its inventor's `pycma` does it: full covariance, or its diagonal alone (`separable`) for thousands of parameters.
 
     pycma is told ranks, so that nothing but the order of fitness can matter, and draws from a generator made anew for each generation. Its state
@@ -385,8 +385,8 @@ class CmaEs(Strategy):
 
 
 STRATEGIES: dict[str, tuple[Callable[..., Strategy], dict[str, Any]]] = {
-    "hill-climber": (HillClimber, {}), "elites-reported": (Elites, {"as_reported": True}), "elites": (Elites, {}), "cem": (Cem, {}),
-    "openai-es": (OpenAiEs, {}), "cma-es": (CmaEs, {}), "sep-cma-es": (CmaEs, {"separable": True}),
+    "hill-climber": (HillClimber, {}), "elites-reported": (Elites, {"as_reported": True}), "elites": (Elites, {}), "cem": (CEM, {}),
+    "openai-es": (OpenAIES, {}), "cma-es": (CMAES, {}), "sep-cma-es": (CMAES, {"separable": True}),
 }  # fmt: skip
 
 

@@ -18,14 +18,15 @@ from typing import Any
 
 import numpy as np
 
-from wmlib import runs, scales, weights
+from wmlib import storage
 from wmlib.control import evolution
 from wmlib.control.awake import Moments, play
 from wmlib.control.controller import Controller, Linear
+from wmlib.errors import InputError
 from wmlib.real import body as bodies
 from wmlib.real.body import Array
 from wmlib.real.workers import Workers
-from wmlib.runs import InputError
+from wmlib.seeds import SELECTION_SEEDS, TRAINING_SEEDS, run_seeds
 
 CHECKPOINT = "checkpoint.safetensors"
 NEAR = 1.5
@@ -43,7 +44,7 @@ class Search:
         settings: of the strategy.
         steps: real steps that it may take, checks included.
         marks: at these numbers of real steps, too, C is kept as it would be reported then.
-        seed: of the run; see `scales.run_seeds`.
+        seed: of the run; see `run_seeds`.
         episodes: that each candidate plays in a generation.
         alive: weight of the alive bonus in the fitness.
         max_steps: longest training episode; the body's own limit by default.
@@ -91,7 +92,7 @@ class Search:
         Raises:
             InputError: if one is not as it must be.
         """
-        scales.run_seeds(scales.TRAINING_SEEDS, self.seed)
+        run_seeds(TRAINING_SEEDS, self.seed)
         if min(self.all_marks) < 1 or self.all_marks[-1] > self.steps:
             raise InputError(
                 f"{self.steps} real steps and marks at {list(self.marks)} were asked for; expected at least 1, and no mark past the last step."
@@ -154,7 +155,7 @@ class Evolution:
     def fingerprint(self) -> str:
         """sha256 over all of it but the seconds."""
         arrays, about = _state(self)
-        return weights.fingerprint(
+        return storage.fingerprint(
             arrays,
             {
                 **about,
@@ -202,7 +203,7 @@ def _spend(run: Evolution, search: Search, steps: int) -> None:
 
 def _check(run: Evolution, search: Search, workers: Workers | int | None) -> float:
     """The mean's return on selection seeds; the best so far is kept."""
-    seeds = scales.run_seeds(scales.SELECTION_SEEDS, search.seed)[: search.check_episodes]
+    seeds = run_seeds(SELECTION_SEEDS, search.seed)[: search.check_episodes]
     played = play(run.linear, run.strategy.mean, seeds, workers=workers)
     _spend(run, search, played.real_steps)
     value = float(played.returns.mean())
@@ -228,7 +229,7 @@ def generation(
     number, row = run.strategy.generation, {}
     if search.check_episodes and ((number + 1) % search.check_every == 0 or _near(run, search)):
         row["check"] = _check(run, search, workers)
-    every = scales.run_seeds(scales.TRAINING_SEEDS, search.seed)
+    every = run_seeds(TRAINING_SEEDS, search.seed)
     seeds = [every[(number * search.episodes + k) % len(every)] for k in range(search.episodes)]
     played = play(
         run.linear,
@@ -280,8 +281,8 @@ def evolve(
             run.strategy.generation % checkpoint_every == 0 or search.steps in run.kept
         ):
             arrays, about = _state(run)
-            runs.write_atomic(
-                folder / CHECKPOINT, weights.to_bytes(arrays, {"search": search.about(), **about})
+            storage.write_atomic(
+                folder / CHECKPOINT, storage.to_bytes(arrays, {"search": search.about(), **about})
             )
     return run
 
@@ -294,7 +295,7 @@ def line(row: Mapping[str, Any], steps: int) -> str:
     )
 
 
-def _state(run: Evolution) -> tuple[weights.Arrays, dict[str, Any]]:
+def _state(run: Evolution) -> tuple[storage.Arrays, dict[str, Any]]:
     """Everything there is to a search, as arrays and plain values."""
     arrays = {f"strategy/{name}": value for name, value in run.strategy.state().items()}
     arrays |= {
@@ -329,12 +330,12 @@ def _resume(folder: Path | None, search: Search) -> Evolution | None:
     Raises:
         InputError: if it is damaged, or another one.
     """
-    if folder is None or (there := weights.checkpoint(folder, CHECKPOINT)) is None:
+    if folder is None or (there := storage.checkpoint(folder, CHECKPOINT)) is None:
         return None
     about, parts = there[0], dict[str, dict[str, Any]](there[1])
     if about.get("search") != search.about():
         raise InputError(
-            f"{folder} holds a search with {runs.difference(about.get('search'), search.about())}. Give the same settings to go on with it, or another --out."
+            f"{folder} holds a search with {storage.difference(about.get('search'), search.about())}. Give the same settings to go on with it, or another --out."
         )
     run = begin(search)
     run.strategy.restore(parts["strategy"])
@@ -374,7 +375,7 @@ def train(
             f"{taken[0]} exists already. Nothing was overwritten: remove it, or give another --out."
         )
     begin(search)
-    with runs.run_folder(out) as folder:
+    with storage.run_folder(out) as folder:
         run = evolve(search, folder=folder, workers=workers, say=say)
         for mark, place in places.items():
             if place.exists():  # written before a kill

@@ -16,11 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from wmlib import runs, weights
+from wmlib import storage
 from wmlib.control import evolution
 from wmlib.control.controller import Controller, Linear
 from wmlib.dream import waking
 from wmlib.dream.dream import DreamConfig, Dreams
+from wmlib.errors import InputError
 from wmlib.models import ensemble, world
 from wmlib.models.ensemble import Ensemble
 from wmlib.models.minds import Starts
@@ -28,7 +29,6 @@ from wmlib.models.world import World
 from wmlib.real import episodes
 from wmlib.real.body import Array
 from wmlib.real.episodes import Episodes
-from wmlib.runs import InputError
 
 CHECKPOINT = "checkpoint.safetensors"
 EVERY = 10
@@ -215,9 +215,9 @@ def _search(
             continue
         if folder is not None:
             state = {name: np.asarray(value) for name, value in night.strategy.state().items()}
-            runs.write_atomic(
+            storage.write_atomic(
                 folder / CHECKPOINT,
-                weights.to_bytes(
+                storage.to_bytes(
                     state, {**about, "log": night.log, "dreamed_steps": night.dreamed_steps}
                 ),
             )
@@ -236,14 +236,14 @@ def line(row: Mapping[str, Any], generations: int) -> str:
 
 def _origin(model: World | Ensemble, linear: Linear, data: Episodes, params: Array) -> str:
     """A fingerprint of everything that a search starts from."""
-    arrays: weights.Arrays = {
+    arrays: storage.Arrays = {
         "params": params,
         "mean": linear.mean,
         "std": linear.std,
         "qpos": data.qpos,
         "action": data.action,
     }
-    return weights.fingerprint(arrays, [model.fingerprint, linear.features, linear.body.name])
+    return storage.fingerprint(arrays, [model.fingerprint, linear.features, linear.body.name])
 
 
 def _resume(folder: Path, about: Mapping[str, Any], night: Night) -> None:
@@ -252,12 +252,12 @@ def _resume(folder: Path, about: Mapping[str, Any], night: Night) -> None:
     Raises:
         InputError: if it is damaged, or another one.
     """
-    if (there := weights.checkpoint(folder, CHECKPOINT)) is None:
+    if (there := storage.checkpoint(folder, CHECKPOINT)) is None:
         return
     found, parts = there
     if found.get("sleep") != about["sleep"]:
         raise InputError(
-            f"{folder} holds a search with {runs.difference(found.get('sleep'), about['sleep'])}. Give the same settings to go on with it, or another --out."
+            f"{folder} holds a search with {storage.difference(found.get('sleep'), about['sleep'])}. Give the same settings to go on with it, or another --out."
         )
     if found.get("of") != about["of"]:
         raise InputError(
@@ -274,8 +274,8 @@ def load_model(artefact: str | Path) -> World | Ensemble:
         InputError: in one line, whatever is wrong with the folder.
     """
     bare = Path(artefact).name == str(artefact) and not Path(artefact).is_dir()
-    folder = None if bare else runs.find(artefact)
-    if folder is not None and runs.read_manifest(folder).get("kind") == ensemble.KIND:
+    folder = None if bare else storage.find(artefact)
+    if folder is not None and storage.read_manifest(folder).get("kind") == ensemble.KIND:
         return ensemble.load(folder)
     return world.load(artefact)
 
@@ -298,7 +298,7 @@ def train(
         InputError: in one line, whatever is wrong with what was given.
     """
     sleep.check()
-    with runs.run_folder(out) as folder:
+    with storage.run_folder(out) as folder:
         dreamt_in, stored = load_model(model), episodes.load(data)
         linear = linear_for(dreamt_in, stored, features)
         night = evolve(dreamt_in, linear, stored, sleep, folder=folder, say=say)
@@ -306,7 +306,7 @@ def train(
         before = (
             dreamt_in.facts
             if isinstance(dreamt_in, World)
-            else runs.read_manifest(runs.find(model))
+            else storage.read_manifest(storage.find(model))
         )
         stages = [before.get("experience", {}), before.get("vae_made_by", {}), before]
         real_steps = max(int(stage.get("real_steps") or 0) for stage in stages)

@@ -17,6 +17,7 @@ from wmlib.control import controller
 from wmlib.control.controller import Linear
 from wmlib.dream import slots
 from wmlib.dream.slots import Rows
+from wmlib.errors import InputError
 from wmlib.models import minds, nets
 from wmlib.models.ensemble import Ensemble
 from wmlib.models.minds import EnsembleMind, Memory, Starts, WorldMind
@@ -24,7 +25,6 @@ from wmlib.models.nets import Tensor, ops
 from wmlib.models.world import World
 from wmlib.real.body import Array
 from wmlib.real.episodes import Episodes
-from wmlib.runs import InputError
 
 Floats = NDArray[np.float32]
 BLOCK = 64

@@ -16,11 +16,11 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from wmlib.dream.dream import Dreams
+from wmlib.errors import InputError
 from wmlib.models import nets
 from wmlib.models.minds import Starts
 from wmlib.models.nets import ops
 from wmlib.real.body import Array, Bools
-from wmlib.runs import InputError
 
 Floats = NDArray[np.float32]
 BLOCK = 32

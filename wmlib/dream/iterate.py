@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from wmlib import runs, scales
+from wmlib import storage
 from wmlib.control.controller import REAL, Controller
 from wmlib.dream import asleep
 from wmlib.dream.rounds import CHECKPOINT, Loop, Run, joined, keep, resume
 from wmlib.dream.waking import Waking
+from wmlib.errors import InputError
 from wmlib.models import refit
 from wmlib.models.ensemble import Ensemble
 from wmlib.models.world import World
@@ -25,7 +26,7 @@ from wmlib.real import body as bodies
 from wmlib.real.episodes import Episodes
 from wmlib.real.policies import POLICIES, Policy
 from wmlib.real.rollout import rollout
-from wmlib.runs import InputError
+from wmlib.seeds import TRAINING_SEEDS, run_seeds
 
 LONGER = 1.7
 """Dreams may last this many times as long as four of five of the last real episodes did."""
@@ -39,7 +40,7 @@ def gather(
     loop: Loop, policy: Policy, begun: int, n: int, max_steps: int | None = None
 ) -> Episodes:
     """n real episodes on the run's next training seeds, after the `begun` that it has used; none of their steps is thrown away."""
-    seeds = scales.run_seeds(scales.TRAINING_SEEDS, loop.seed)[begun : begun + n]
+    seeds = run_seeds(TRAINING_SEEDS, loop.seed)[begun : begun + n]
     body = bodies.get(loop.body)
     return Episodes.of(body, rollout(body, policy, seeds, max_steps=max_steps, keep_obs=False))
 
@@ -161,14 +162,14 @@ def train(
     beside = {
         name: Path(out).with_name(f"{Path(out).name}-{name}") for name in ("model", "experience")
     }
-    with runs.run_folder(out) as folder:
+    with storage.run_folder(out) as folder:
         if taken := [
             path for path in beside.values() if path.exists() and not (folder / CHECKPOINT).exists()
         ]:
             raise InputError(
                 f"{taken[0]} exists already. Nothing was overwritten: remove it, or give another --out."
             )
-        clock = runs.Clock(folder)
+        clock = storage.Clock(folder)
         run = iterate(loop, folder=folder, say=clock.say(say))
         made = Controller(run.linear, run.params)
         facts: dict[str, Any] = {
@@ -179,7 +180,7 @@ def train(
         }
         how = f"{'iterated' if len(run.log) > 1 else 'one-shot'} {loop.model}"
         if not beside["experience"].exists():
-            with runs.new_artefact(beside["experience"]) as fresh:
+            with storage.new_artefact(beside["experience"]) as fresh:
                 run.data.write(
                     fresh,
                     seconds=clock.seconds,

@@ -15,10 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from wmlib import runs, scales, weights
+from wmlib import storage
 from wmlib.control.controller import Linear
 from wmlib.dream.asleep import Sleep
 from wmlib.dream.dream import DreamConfig
+from wmlib.errors import InputError
 from wmlib.models import ensemble, mdnrnn, refit, vae, world
 from wmlib.models.ensemble import Ensemble
 from wmlib.models.refit import Study
@@ -27,7 +28,7 @@ from wmlib.real import body as bodies
 from wmlib.real.body import Array
 from wmlib.real.episodes import STORED, Episodes
 from wmlib.real.policies import POLICIES
-from wmlib.runs import InputError
+from wmlib.seeds import TRAINING_SEEDS, run_seeds
 
 CHECKPOINT = "checkpoint.json"
 
@@ -50,7 +51,7 @@ class Loop:
         study: how the model learns in a round.
         sleep: how C is evolved in a round; its horizon is the shortest, its seed is not used.
         fresh: whether C begins at zero again in every round, its features standardised anew, or goes on from the last one.
-        seed: of the run; see `scales.run_seeds`.
+        seed: of the run; see `run_seeds`.
     """
 
     body: str = "humanoid"
@@ -82,7 +83,7 @@ class Loop:
         """Raises InputError if a number or a name is not as it must be."""
         self.study.check()
         self.sleep.check()
-        scales.run_seeds(scales.TRAINING_SEEDS, self.seed)
+        run_seeds(TRAINING_SEEDS, self.seed)
         if self.policy not in POLICIES:
             raise InputError(
                 f"There is no policy '{self.policy}'; there are: {', '.join(POLICIES)}."
@@ -140,11 +141,11 @@ def keep(folder: Path, run: Run, loop: Loop) -> None:
     """Writes what there is after a round, then the word that it is there, then removes what was there before."""
     number = len(run.log)
     newest = {name: np.asarray(getattr(run.experience[-1], name)) for name in STORED}
-    runs.write_atomic(folder / f"{number:03}-experience.safetensors", weights.to_bytes(newest))
+    storage.write_atomic(folder / f"{number:03}-experience.safetensors", storage.to_bytes(newest))
     for name, data in _files(run).items():
-        runs.write_atomic(folder / f"{number:03}-{name}", data)
+        storage.write_atomic(folder / f"{number:03}-{name}", data)
     about = {"loop": loop.about(), "rounds": number, "log": run.log}
-    runs.write_atomic(folder / CHECKPOINT, json.dumps(about).encode())
+    storage.write_atomic(folder / CHECKPOINT, json.dumps(about).encode())
     for path in folder.glob(f"{number - 1:03}-*"):
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
@@ -154,9 +155,9 @@ def keep(folder: Path, run: Run, loop: Loop) -> None:
 
 def _files(run: Run) -> dict[str, bytes]:
     """C, with its normalisation, and the model."""
-    c = weights.to_bytes({"params": run.params, "mean": run.linear.mean, "std": run.linear.std})
+    c = storage.to_bytes({"params": run.params, "mean": run.linear.mean, "std": run.linear.std})
     if isinstance(run.model, Ensemble):
-        return {"c": c, ensemble.FILE: weights.to_bytes(run.model.arrays(), run.model.about())}
+        return {"c": c, ensemble.FILE: storage.to_bytes(run.model.arrays(), run.model.about())}
     return {
         "c": c,
         world.VAE_FILE: world.vae_bytes(run.model.vae),
@@ -183,7 +184,7 @@ def resume(folder: Path, loop: Loop) -> Run | None:
         ) from None
     if about.get("loop") != loop.about():
         raise InputError(
-            f"{folder} holds a loop with {runs.difference(about.get('loop'), loop.about())}. Give the same settings to go on with it, or another --out."
+            f"{folder} holds a loop with {storage.difference(about.get('loop'), loop.about())}. Give the same settings to go on with it, or another --out."
         )
     body, number = bodies.get(loop.body), about["rounds"]
 
@@ -194,10 +195,10 @@ def resume(folder: Path, loop: Loop) -> Run | None:
         return path.read_bytes(), str(path)
 
     experience = [
-        Episodes(body, **weights.from_bytes(*read(f"{n:03}-experience.safetensors")))
+        Episodes(body, **storage.from_bytes(*read(f"{n:03}-experience.safetensors")))
         for n in range(1, number + 1)
     ]
-    c = weights.from_bytes(*read(f"{number:03}-c"))
+    c = storage.from_bytes(*read(f"{number:03}-c"))
     model: World | Ensemble
     if loop.model == "ensemble":
         model = ensemble.restore(body, *read(f"{number:03}-{ensemble.FILE}"))

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from wmlib.control.controller import REAL, Controller, Linear
+from wmlib.errors import InputError
 from wmlib.models import nets
 from wmlib.models.world import World
 from wmlib.real.body import Array
-from wmlib.runs import InputError
 
 
 def _widths(world: World) -> dict[str, int]:
@@ -86,7 +86,7 @@ class Waking:
             None if world is None or frozen else nets.compiled(world.mdnrnn.step, jit=False)
         )
 
-    def start(self, seeds: Any) -> tuple[Any, ...]:
+    def reset(self, seeds: Any) -> tuple[Any, ...]:
         """Of the episodes that begin: parameters, random numbers, and an empty memory."""
         n = len(seeds)
         self.begun += n

@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wmlib import runs, weights
+from wmlib import storage
+from wmlib.errors import InputError
 from wmlib.models import mdn, nets
 from wmlib.models.nets import Params, Tensor, ops
 from wmlib.models.vae import STD_FLOOR
 from wmlib.real import body as bodies
 from wmlib.real.body import Array, Body
 from wmlib.real.episodes import Episodes
-from wmlib.runs import InputError
 
 Floats = NDArray[np.float32]
 LOG_SIGMA = (-7.0, 1.5)
@@ -207,7 +207,7 @@ class Ensemble:
             states.append(physics)
         return np.stack(states, axis=1)
 
-    def arrays(self) -> weights.Arrays:
+    def arrays(self) -> storage.Arrays:
         """Weights and statistics as named float32 arrays."""
         return {
             **nets.to_numpy(self.params),
@@ -223,7 +223,7 @@ class Ensemble:
     @property
     def fingerprint(self) -> str:
         """sha256 of weights, statistics and configuration."""
-        return weights.fingerprint(self.arrays(), self.about())
+        return storage.fingerprint(self.arrays(), self.about())
 
     def save(self, body: Body, out: str | Path, *, seconds: float, **facts: Any) -> None:
         """Writes the ensemble into a new folder, whole or not at all.
@@ -231,9 +231,9 @@ class Ensemble:
         Raises:
             InputError: if `out` exists, or cannot be made.
         """
-        with runs.new_artefact(out) as folder:
-            runs.write_atomic(folder / FILE, weights.to_bytes(self.arrays(), self.about()))
-            runs.write_manifest(
+        with storage.new_artefact(out) as folder:
+            storage.write_atomic(folder / FILE, storage.to_bytes(self.arrays(), self.about()))
+            storage.write_manifest(
                 folder,
                 kind=KIND,
                 body=body.name,
@@ -249,30 +249,30 @@ def load(artefact: str | Path) -> Ensemble:
     Raises:
         InputError: in one line, whatever is wrong with the folder.
     """
-    folder, manifest = runs.open_artefact(artefact, KIND)
+    folder, manifest = storage.open_artefact(artefact, KIND)
     return restore(
         bodies.get(str(manifest.get("body", ""))),
-        runs.read_checked(folder, FILE, manifest),
+        storage.read_checked(folder, FILE, manifest),
         str(folder / FILE),
     )
 
 
 def restore(body: Body, data: bytes, name: str) -> Ensemble:
-    """An ensemble from the bytes of `weights.to_bytes(ensemble.arrays(), ensemble.about())`, after names and shapes were checked.
+    """An ensemble from the bytes of `storage.to_bytes(ensemble.arrays(), ensemble.about())`, after names and shapes were checked.
 
     Raises:
         InputError: in one line, whatever does not fit this body or this library.
     """
-    found, about = weights.header(data, name)
-    config = weights.config(EnsembleConfig, about, name)
+    found, about = storage.header(data, name)
+    config = storage.config(EnsembleConfig, about, name)
     expected = shapes(config, body.physics_dim, body.a_dim)
     sizes = (body.physics_dim,) * 3 + (body.a_dim,) * 2 + (2,)
-    weights.check_shapes(
+    storage.check_shapes(
         found,
         expected | {f"stats.{stat}": (size,) for stat, size in zip(STATS, sizes, strict=True)},
         name,
     )
-    arrays = weights.from_bytes(data, name)
+    arrays = storage.from_bytes(data, name)
     mean, std, change_std, center, scale, reward = (arrays[f"stats.{stat}"] for stat in STATS)
     return Ensemble(
         config, mean, std, change_std, center, scale, reward, {key: arrays[key] for key in expected}

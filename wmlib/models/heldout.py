@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wmlib.models.vae import Vae
+from wmlib.errors import InputError
+from wmlib.models.vae import VAE
 from wmlib.models.world import World
 from wmlib.real.body import Array
 from wmlib.real.episodes import Episodes
-from wmlib.runs import InputError
 
 STILL = 1e-6
 """Variance, in V's units, below which a number counts as one that never moves: rounding leaves a constant some 1e-20."""
@@ -27,7 +27,7 @@ Dreamer = Callable[[Array, NDArray[Any], NDArray[Any]], Array]
 """`(obs (B, T+1, ...), before (B, T, a_dim), action (B, k, a_dim)) -> what follows (B, k, D)`, D at least `physics_dim`."""
 
 
-def seen(model: Vae, episodes: Episodes) -> Array:
+def seen(model: VAE, episodes: Episodes) -> Array:
     """What V sees of every state, (n_steps + E, ...): the full observations if its view needs them.
 
     Raises:
@@ -42,7 +42,7 @@ def seen(model: Vae, episodes: Episodes) -> Array:
     return episodes.obs
 
 
-def r2(model: Vae, episodes: Episodes, rng: np.random.Generator | None = None) -> dict[str, Array]:
+def r2(model: VAE, episodes: Episodes, rng: np.random.Generator | None = None) -> dict[str, Array]:
     """Share of the variance that survives V, for each number of each named part of its view: 1 - error / variance.
 
     Args:
@@ -94,7 +94,7 @@ class OpenLoop:
 
 
 def open_loop(
-    model: Vae,
+    model: VAE,
     episodes: Episodes,
     dream: Dreamer,
     *,
@@ -150,7 +150,7 @@ def _starts(
     return states[state_from + np.minimum(offset, length)], action, offset[:, watched:-1] < length
 
 
-def vae_report(model: Vae, episodes: Episodes, rng: np.random.Generator) -> str:
+def vae_report(model: VAE, episodes: Episodes, rng: np.random.Generator) -> str:
     """The held-out table of a V as text: R^2 of each part, codes sampled and not, and KL."""
     lines = [
         f"{len(episodes)} held-out episodes, {episodes.n_steps:,} steps; units: standard deviations of the training data",

@@ -15,14 +15,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from wmlib import weights
+from wmlib import storage
+from wmlib.errors import InputError
 from wmlib.models import mdn, nets
 from wmlib.models.mdn import Mixture, Noise
 from wmlib.models.nets import Params, Tensor, ops
-from wmlib.models.vae import Vae
+from wmlib.models.vae import VAE
 from wmlib.real.body import Body
 from wmlib.real.episodes import Episodes
-from wmlib.runs import InputError
 
 Floats = NDArray[np.float32]
 State = tuple[Tensor, Tensor]
@@ -35,7 +35,7 @@ STATS = ("action_center", "action_scale", "change_scale", "reward_stats")
 
 
 @dataclass(frozen=True)
-class MdnRnnConfig:
+class MDNRNNConfig:
     """Sizes and options of an M.
 
     Attributes:
@@ -67,7 +67,7 @@ class Prediction(NamedTuple):
     done_logit: Tensor
 
 
-def shapes(config: MdnRnnConfig, z_dim: int, a_dim: int) -> dict[str, tuple[int, ...]]:
+def shapes(config: MDNRNNConfig, z_dim: int, a_dim: int) -> dict[str, tuple[int, ...]]:
     """Names and shapes of the weights of an M."""
     h, k = config.h_dim, config.n_mix
     lstm: dict[str, tuple[int, ...]] = {
@@ -83,7 +83,7 @@ def shapes(config: MdnRnnConfig, z_dim: int, a_dim: int) -> dict[str, tuple[int,
 
 
 @dataclass(frozen=True, eq=False)
-class MdnRnn:
+class MDNRNN:
     """An M: its configuration, the scales of what goes in and out, and its weights.
 
     Attributes:
@@ -97,7 +97,7 @@ class MdnRnn:
         params: named weights, NumPy arrays or tensors.
     """
 
-    config: MdnRnnConfig
+    config: MDNRNNConfig
     z_dim: int
     a_dim: int
     action_center: Floats
@@ -111,16 +111,16 @@ class MdnRnn:
         cls,
         body: Body,
         data: Mapping[str, NDArray[Any]],
-        config: MdnRnnConfig | None = None,
+        config: MDNRNNConfig | None = None,
         *,
         seed: int = 0,
-    ) -> MdnRnn:
+    ) -> MDNRNN:
         """An M with random weights, scaled to the training data that `sequences` gave.
 
         Raises:
             InputError: if a size is not positive, or `own` is not `mean` or `sample`.
         """
-        config = config or MdnRnnConfig()
+        config = config or MDNRNNConfig()
         if min(config.h_dim, config.n_mix) < 1 or config.own not in ("mean", "sample"):
             raise InputError(
                 f"An M with h_dim {config.h_dim}, n_mix {config.n_mix} and own '{config.own}' was asked for; expected sizes of at least 1, and 'mean' or 'sample'."
@@ -137,7 +137,7 @@ class MdnRnn:
             params=initial(config, z_dim, body.a_dim, seed),
         )  # fmt: skip
 
-    def using(self, params: Params) -> MdnRnn:
+    def using(self, params: Params) -> MDNRNN:
         """The same M with other weights."""
         return dataclasses.replace(self, params=params)
 
@@ -356,7 +356,7 @@ class MdnRnn:
 
     # On disk.
 
-    def arrays(self) -> weights.Arrays:
+    def arrays(self) -> storage.Arrays:
         """Weights and scales as named float32 arrays."""
         return {
             **nets.to_numpy(self.params),
@@ -370,7 +370,7 @@ class MdnRnn:
         return dataclasses.asdict(self.config)
 
 
-def initial(config: MdnRnnConfig, z_dim: int, a_dim: int, seed: int) -> Params:
+def initial(config: MDNRNNConfig, z_dim: int, a_dim: int, seed: int) -> Params:
     """Random weights. The forget gate begins open (bias 1), and the heads near 0, so that M begins with 'nothing changes'.
 
     The components begin side by side, from -1 to 1 usual changes: equal ones would get equal gradients, and never part.
@@ -390,7 +390,7 @@ def initial(config: MdnRnnConfig, z_dim: int, a_dim: int, seed: int) -> Params:
 
 
 def sequences(
-    vae: Vae, episodes: Episodes, length: int = 32, obs: NDArray[Any] | None = None
+    vae: VAE, episodes: Episodes, length: int = 32, obs: NDArray[Any] | None = None
 ) -> dict[str, NDArray[Any]]:
     """Training data of M: all steps of the episodes, end to end, cut in rows of `length` steps.
 
@@ -442,24 +442,24 @@ def _emptied(state: State, reset: Tensor | None, t: int) -> State:
     return state[0] * keep, state[1] * keep
 
 
-def restore(body: Body, z_dim: int, data: bytes, name: str) -> MdnRnn:
+def restore(body: Body, z_dim: int, data: bytes, name: str) -> MDNRNN:
     """An M from the bytes of its file, after its configuration, names and shapes were checked.
 
     Raises:
         InputError: in one line, whatever does not fit this body, this code or this library.
     """
-    found, about = weights.header(data, name)
-    config = weights.config(
-        MdnRnnConfig, {key: value for key, value in about.items() if key != TRAINED_ON}, name
+    found, about = storage.header(data, name)
+    config = storage.config(
+        MDNRNNConfig, {key: value for key, value in about.items() if key != TRAINED_ON}, name
     )
     expected = shapes(config, z_dim, body.a_dim)
     of_stats = dict(zip(STATS, ((body.a_dim,), (body.a_dim,), (z_dim,), (2,)), strict=True))
-    weights.check_shapes(
+    storage.check_shapes(
         found, expected | {f"stats.{stat}": shape for stat, shape in of_stats.items()}, name
     )
-    arrays = weights.from_bytes(data, name)
+    arrays = storage.from_bytes(data, name)
     center, scale, change, reward = (arrays[f"stats.{stat}"] for stat in STATS)
-    return MdnRnn(
+    return MDNRNN(
         config,
         z_dim,
         body.a_dim,

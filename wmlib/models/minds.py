@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from wmlib.errors import InputError
 from wmlib.models import mdn
 from wmlib.models.ensemble import CLIP, Ensemble
 from wmlib.models.mdn import Noise
@@ -19,7 +20,6 @@ from wmlib.models.nets import Tensor, ops
 from wmlib.models.world import World
 from wmlib.real.body import Body
 from wmlib.real.episodes import Episodes
-from wmlib.runs import InputError
 
 Floats = NDArray[np.float32]
 Memory = tuple[Tensor, ...]

@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from wmlib.errors import InputError
 from wmlib.models import mdnrnn, training
 from wmlib.models.ensemble import Ensemble, EnsembleConfig
-from wmlib.models.mdnrnn import MdnRnn, MdnRnnConfig
+from wmlib.models.mdnrnn import MDNRNN, MDNRNNConfig
 from wmlib.models.nets import Loss, Params
 from wmlib.models.training import Recipe
-from wmlib.models.vae import Vae, VaeConfig
+from wmlib.models.vae import VAE, VAEConfig
 from wmlib.models.world import World
 from wmlib.real.episodes import Episodes
-from wmlib.runs import InputError
 
 KINDS = ("ensemble", "world")
 LENGTH = 32
@@ -69,12 +69,12 @@ def begin(kind: str, data: Episodes, size: int, seed: int) -> World | Ensemble:
         raise InputError(f"There is no model '{kind}'; there are: {', '.join(KINDS)}.")
     if kind == "ensemble":
         return Ensemble.create(data.body, data, EnsembleConfig(hidden=size), seed=seed)
-    v = Vae.create(data.body, data.physics, VaeConfig(), seed=seed)
+    v = VAE.create(data.body, data.physics, VAEConfig(), seed=seed)
     return World(
         data.body,
         v,
-        MdnRnn.create(
-            data.body, mdnrnn.sequences(v, data, LENGTH), MdnRnnConfig(h_dim=size), seed=seed
+        MDNRNN.create(
+            data.body, mdnrnn.sequences(v, data, LENGTH), MDNRNNConfig(h_dim=size), seed=seed
         ),
     )
 
@@ -115,7 +115,7 @@ def fit(
     v = v.using(params)
     m, rows = model.mdnrnn, mdnrnn.sequences(v, data, LENGTH)
     if first:  # its scales are of V's codes, which mean something only now
-        m = MdnRnn.create(data.body, rows, m.config, seed=seed)
+        m = MDNRNN.create(data.body, rows, m.config, seed=seed)
     params, of_m = _fit(
         m.loss,
         m.params,

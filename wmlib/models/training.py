@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wmlib import runs, weights
+from wmlib import storage
+from wmlib.errors import InputError
 from wmlib.models import nets
 from wmlib.models.nets import Loss, Params, ops
-from wmlib.runs import InputError
 
 CHECKPOINT = "checkpoint.safetensors"
 Batch = dict[str, NDArray[Any]]
@@ -81,7 +81,7 @@ class Trained:
     @property
     def fingerprint(self) -> str:
         """sha256 over weights, optimizer, random state (the number of steps) and log."""
-        return weights.fingerprint(*_state(self))
+        return storage.fingerprint(*_state(self))
 
 
 def learning_rate(recipe: Recipe, step: int, n_steps: int) -> float:
@@ -165,8 +165,8 @@ def fit(
     n_steps = recipe.epochs * per_epoch
     about = {
         "recipe": dataclasses.asdict(recipe),
-        "data": weights.fingerprint(data),
-        "start": weights.fingerprint(nets.to_numpy(params)),
+        "data": storage.fingerprint(data),
+        "start": storage.fingerprint(nets.to_numpy(params)),
         "snapshots": sorted(snapshots),
     }
     params = {
@@ -181,7 +181,7 @@ def fit(
         run.params, run.first, run.second = (nets.to_numpy(part) for part in tensors)
         if folder is not None:
             arrays, state = _state(run)
-            runs.write_atomic(folder / CHECKPOINT, weights.to_bytes(arrays, {**about, **state}))
+            storage.write_atomic(folder / CHECKPOINT, storage.to_bytes(arrays, {**about, **state}))
 
     while run.steps < n_steps and not run.stopped:
         epoch, done = divmod(run.steps, per_epoch)
@@ -242,7 +242,7 @@ def _begin(params: Params, snapshots: Sequence[int]) -> Trained:
     )
 
 
-def _state(run: Trained) -> tuple[weights.Arrays, dict[str, Any]]:
+def _state(run: Trained) -> tuple[storage.Arrays, dict[str, Any]]:
     """Everything there is to a training, as arrays and plain values."""
     arrays = {
         f"{part}/{key}": np.asarray(value)
@@ -263,13 +263,13 @@ def _resume(folder: Path | None, about: Mapping[str, Any]) -> Trained | None:
     Raises:
         InputError: if it is damaged, or another one.
     """
-    if folder is None or (there := weights.checkpoint(folder, CHECKPOINT)) is None:
+    if folder is None or (there := storage.checkpoint(folder, CHECKPOINT)) is None:
         return None
     found, parts = there
     for key, wanted in about.items():
         if found.get(key) != wanted:
             what = (
-                runs.difference(found.get(key), wanted)
+                storage.difference(found.get(key), wanted)
                 if key == "recipe"
                 else {"data": "other data", "start": "other first weights"}.get(
                     key, f"another '{key}'"

@@ -14,10 +14,10 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from wmlib.errors import InputError
 from wmlib.real.body import Array, Body, Bools
 from wmlib.real.episodes import Episodes
 from wmlib.real.rollout import n_cores
-from wmlib.runs import InputError
 
 DEEP = 0.05
 """Metres that a body may be in the floor: MuJoCo's own soft contact gives way by about 0.02."""

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wmlib import weights
+from wmlib import storage
+from wmlib.errors import InputError
 from wmlib.models import nets
 from wmlib.models.nets import Params, Tensor, ops
 from wmlib.real.body import Array, Body
-from wmlib.runs import InputError
 
 Floats = NDArray[np.float32]
 STD_FLOOR = 1e-3
@@ -34,7 +34,7 @@ CHUNK = 16_384
 
 
 @dataclass(frozen=True)
-class VaeConfig:
+class VAEConfig:
     """Sizes and weights of a VAE.
 
     Attributes:
@@ -74,7 +74,7 @@ def group_weights(body: Body, view: str) -> Floats:
     return columns
 
 
-def shapes(config: VaeConfig, x_dim: int) -> dict[str, tuple[int, ...]]:
+def shapes(config: VAEConfig, x_dim: int) -> dict[str, tuple[int, ...]]:
     """Names and shapes of the weights of a VAE over x_dim numbers."""
     encoder = nets.mlp_shapes("encoder", (x_dim, *config.hidden, 2 * config.z_dim))
     return encoder | nets.mlp_shapes("decoder", (config.z_dim, *reversed(config.hidden), x_dim))
@@ -101,7 +101,7 @@ def _stored(values: Array) -> Array:
 
 
 @dataclass(frozen=True, eq=False)
-class Vae:
+class VAE:
     """A VAE: its configuration, the statistics of its view, and its weights.
 
     Attributes:
@@ -112,7 +112,7 @@ class Vae:
         params: named weights, NumPy arrays or tensors.
     """
 
-    config: VaeConfig
+    config: VAEConfig
     mean: Array
     std: Array
     feature_weights: Floats
@@ -120,14 +120,14 @@ class Vae:
 
     @classmethod
     def create(
-        cls, body: Body, obs: Array, config: VaeConfig | None = None, *, seed: int = 0
-    ) -> Vae:
+        cls, body: Body, obs: Array, config: VAEConfig | None = None, *, seed: int = 0
+    ) -> VAE:
         """A VAE with random weights, and the statistics of these observations (N, ...).
 
         Raises:
             InputError: if a size is not positive, or the observations are not of this body or too narrow for the view.
         """
-        config = config or VaeConfig()
+        config = config or VAEConfig()
         if config.z_dim < 1 or min(config.hidden, default=1) < 1:
             raise InputError(
                 f"A VAE with z_dim {config.z_dim} and hidden layers {config.hidden} was asked for; expected sizes of at least 1."
@@ -149,7 +149,7 @@ class Vae:
             nets.initial(shapes(config, part.stop), seed),
         )
 
-    def using(self, params: Params) -> Vae:
+    def using(self, params: Params) -> VAE:
         """The same VAE with other weights."""
         return dataclasses.replace(self, params=params)
 
@@ -264,7 +264,7 @@ class Vae:
 
     # On disk.
 
-    def arrays(self) -> weights.Arrays:
+    def arrays(self) -> storage.Arrays:
         """Weights and statistics as named float32 arrays."""
         stats = {
             f"stats.{name}": np.asarray(getattr(self, name), dtype=np.float32) for name in STATS
@@ -278,23 +278,23 @@ class Vae:
     @property
     def fingerprint(self) -> str:
         """sha256 of weights, statistics and configuration: by it an M names the V that it was trained on."""
-        return weights.fingerprint(self.arrays(), self.about())
+        return storage.fingerprint(self.arrays(), self.about())
 
 
-def restore(body: Body, data: bytes, name: str) -> Vae:
+def restore(body: Body, data: bytes, name: str) -> VAE:
     """A VAE from the bytes of its file, after its configuration, names and shapes were checked.
 
     Raises:
         InputError: in one line, whatever does not fit this body or this library.
     """
-    found, about = weights.header(data, name)
-    config = weights.config(VaeConfig, about, name)
+    found, about = storage.header(data, name)
+    config = storage.config(VAEConfig, about, name)
     x_dim = view_slice(body, config.view).stop
     expected = shapes(config, x_dim)
-    weights.check_shapes(found, expected | {f"stats.{stat}": (x_dim,) for stat in STATS}, name)
-    arrays = weights.from_bytes(data, name)
+    storage.check_shapes(found, expected | {f"stats.{stat}": (x_dim,) for stat in STATS}, name)
+    arrays = storage.from_bytes(data, name)
     mean, std, feature_weights = (arrays[f"stats.{stat}"] for stat in STATS)
-    return Vae(
+    return VAE(
         config,
         mean.astype(np.float64),
         std.astype(np.float64),

@@ -14,14 +14,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from wmlib import runs, weights
+from wmlib import storage
+from wmlib.errors import InputError
 from wmlib.models import mdn, mdnrnn, vae
-from wmlib.models.mdnrnn import MdnRnn, State
+from wmlib.models.mdnrnn import MDNRNN, State
 from wmlib.models.nets import ops
-from wmlib.models.vae import Floats, Vae
+from wmlib.models.vae import VAE, Floats
 from wmlib.real import body as bodies
 from wmlib.real.body import Array, Body
-from wmlib.runs import InputError
 
 KIND, VAE_KIND, EPOCHS_KIND = "world", "vae", "mdnrnn epochs"
 VAE_FILE, MDNRNN_FILE = "vae.safetensors", "mdnrnn.safetensors"
@@ -57,14 +57,14 @@ class World:
     """
 
     body: Body
-    vae: Vae
-    mdnrnn: MdnRnn
+    vae: VAE
+    mdnrnn: MDNRNN
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def fingerprint(self) -> str:
         """sha256 of V and M: by it a controller names the world whose features it sees."""
-        return weights.fingerprint(
+        return storage.fingerprint(
             self.mdnrnn.arrays(), {**self.mdnrnn.about(), mdnrnn.TRAINED_ON: self.vae.fingerprint}
         )
 
@@ -164,10 +164,10 @@ class World:
         Raises:
             InputError: if `out` exists, or cannot be made.
         """
-        with runs.new_artefact(out) as folder:
-            runs.write_atomic(folder / VAE_FILE, vae_bytes(self.vae))
-            runs.write_atomic(folder / MDNRNN_FILE, mdnrnn_bytes(self.mdnrnn, self.vae))
-            runs.write_manifest(
+        with storage.new_artefact(out) as folder:
+            storage.write_atomic(folder / VAE_FILE, vae_bytes(self.vae))
+            storage.write_atomic(folder / MDNRNN_FILE, mdnrnn_bytes(self.mdnrnn, self.vae))
+            storage.write_manifest(
                 folder,
                 kind=KIND,
                 body=self.body.name,
@@ -177,21 +177,21 @@ class World:
             )
 
 
-def vae_bytes(model: Vae) -> bytes:
+def vae_bytes(model: VAE) -> bytes:
     """V's file."""
-    return weights.to_bytes(model.arrays(), model.about())
+    return storage.to_bytes(model.arrays(), model.about())
 
 
-def mdnrnn_bytes(model: MdnRnn, of: Vae) -> bytes:
+def mdnrnn_bytes(model: MDNRNN, of: VAE) -> bytes:
     """M's file, which names the V that it was trained on."""
-    return weights.to_bytes(model.arrays(), {**model.about(), mdnrnn.TRAINED_ON: of.fingerprint})
+    return storage.to_bytes(model.arrays(), {**model.about(), mdnrnn.TRAINED_ON: of.fingerprint})
 
 
-def save_vae(body: Body, model: Vae, out: str | Path, *, seconds: float, **facts: Any) -> None:
+def save_vae(body: Body, model: VAE, out: str | Path, *, seconds: float, **facts: Any) -> None:
     """Writes a V alone, as `World.save` does a world."""
-    with runs.new_artefact(out) as folder:
-        runs.write_atomic(folder / VAE_FILE, vae_bytes(model))
-        runs.write_manifest(
+    with storage.new_artefact(out) as folder:
+        storage.write_atomic(folder / VAE_FILE, vae_bytes(model))
+        storage.write_manifest(
             folder, kind=VAE_KIND, body=body.name, **facts, seconds=round(seconds, 1)
         )
 
@@ -205,13 +205,13 @@ def save_epochs(
     **facts: Any,
 ) -> None:
     """Writes what M was after some epochs of its training, for `load_epochs`."""
-    with runs.new_artefact(out) as folder:
+    with storage.new_artefact(out) as folder:
         for epoch, params in snapshots.items():
-            runs.write_atomic(
+            storage.write_atomic(
                 folder / _epoch_file(epoch),
                 mdnrnn_bytes(world.mdnrnn.using(dict(params)), world.vae),
             )
-        runs.write_manifest(
+        storage.write_manifest(
             folder,
             kind=EPOCHS_KIND,
             body=world.body.name,
@@ -233,16 +233,16 @@ def _open(
     bare = Path(artefact).name == str(artefact) and not Path(artefact).is_dir()
     named = (
         f"{artefact}-{ending}"
-        if bare and (runs.data_folder() / f"{artefact}-{ending}").is_dir()
+        if bare and (storage.data_folder() / f"{artefact}-{ending}").is_dir()
         else artefact
     )
-    folder, manifest = runs.open_artefact(named, *kinds)
+    folder, manifest = storage.open_artefact(named, *kinds)
     return folder, manifest, bodies.get(str(manifest.get("body", "")))
 
 
-def _mdnrnn(folder: Path, name: str, manifest: Mapping[str, Any], body: Body, of: Vae) -> MdnRnn:
-    data = runs.read_checked(folder, name, manifest)
-    _, about = weights.header(data, folder / name)
+def _mdnrnn(folder: Path, name: str, manifest: Mapping[str, Any], body: Body, of: VAE) -> MDNRNN:
+    data = storage.read_checked(folder, name, manifest)
+    _, about = storage.header(data, folder / name)
     if about.get(mdnrnn.TRAINED_ON) != of.fingerprint:
         raise InputError(
             f"{folder / name} was trained on the codes of another V than the one beside it. Train M on this V, or restore the folder with git."
@@ -250,14 +250,16 @@ def _mdnrnn(folder: Path, name: str, manifest: Mapping[str, Any], body: Body, of
     return mdnrnn.restore(body, of.z_dim, data, str(folder / name))
 
 
-def load_vae(artefact: str | Path) -> Vae:
+def load_vae(artefact: str | Path) -> VAE:
     """V of an artefact that `wmlib train-vae` made, or of a world.
 
     Raises:
         InputError: in one line, whatever is wrong with the folder.
     """
     folder, manifest, body = _open(artefact, (VAE_KIND, KIND), "world")
-    return vae.restore(body, runs.read_checked(folder, VAE_FILE, manifest), str(folder / VAE_FILE))
+    return vae.restore(
+        body, storage.read_checked(folder, VAE_FILE, manifest), str(folder / VAE_FILE)
+    )
 
 
 def load(artefact: str | Path = "humanoid") -> World:

@@ -22,7 +22,7 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from wmlib.runs import InputError
+from wmlib.errors import InputError
 
 Array = NDArray[np.float64]
 Actions = NDArray[np.float32]

@@ -17,14 +17,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wmlib import runs, scales
+from wmlib import storage
+from wmlib.errors import InputError
 from wmlib.real import body as bodies
 from wmlib.real import rollout as real
 from wmlib.real.body import Actions, Array, Body, Bools
 from wmlib.real.policies import POLICIES, Replay
 from wmlib.real.rollout import Episode
 from wmlib.real.workers import Workers
-from wmlib.runs import InputError
+from wmlib.seeds import TRAINING_SEEDS, run_seeds
 
 Ints = NDArray[np.int64]
 KIND = "episodes"
@@ -283,22 +284,22 @@ class Episodes:
         if not (
             np.array_equal(again.lengths, self.lengths) and np.array_equal(again.qpos, self.qpos)
         ):
-            version = runs.versions().get("mujoco")
+            version = storage.versions().get("mujoco")
             raise InputError(
                 f"MuJoCo {version} does not give these episodes again: another version or processor made them. Use their qpos and qvel, or gather again."
             )
         return replace(self, obs=again.obs)
 
     def write(self, folder: Path, *, seconds: float, **facts: Any) -> None:
-        """Writes what cannot be derived, and a manifest, into a folder that `runs.new_artefact` gave."""
-        runs.write_arrays(folder / FILE, {name: getattr(self, name) for name in STORED})
+        """Writes what cannot be derived, and a manifest, into a folder that `storage.new_artefact` gave."""
+        storage.write_arrays(folder / FILE, {name: getattr(self, name) for name in STORED})
         summary = {
             "body": self.body.name,
             "env_id": self.body.env_id,
             "episodes": len(self),
             "real_steps": self.n_steps,
         }
-        runs.write_manifest(folder, kind=KIND, **summary, **facts, seconds=round(seconds, 1))
+        storage.write_manifest(folder, kind=KIND, **summary, **facts, seconds=round(seconds, 1))
 
 
 def _cut(episode: Episode, length: int) -> Episode:
@@ -319,8 +320,8 @@ def load(artefact: str | Path) -> Episodes:
     Raises:
         InputError: in one line, whatever is wrong with the folder.
     """
-    folder, manifest = runs.open_artefact(artefact, KIND)
-    arrays = runs.read_arrays(folder, FILE, manifest)
+    folder, manifest = storage.open_artefact(artefact, KIND)
+    arrays = storage.read_arrays(folder, FILE, manifest)
     if missing := [name for name in STORED if name not in arrays]:
         raise InputError(
             f"{folder / FILE} has no array '{missing[0]}'; expected {', '.join(STORED)}. Gather it again."
@@ -345,7 +346,7 @@ def gather(
         body: the body.
         policy: a name in `policies.POLICIES`.
         steps: real steps, at least 1.
-        seed: the run's seed; see `scales.run_seeds`.
+        seed: the run's seed; see `run_seeds`.
         out: where to keep them, if anywhere. It is tried before anything is simulated.
         workers: who plays, or how many threads do, every core by default. It changes no number.
         progress: called with the number of real steps so far.
@@ -358,7 +359,7 @@ def gather(
         raise InputError(f"There is no policy '{policy}'; there are: {', '.join(POLICIES)}.")
     if steps < 1:
         raise InputError(f"{steps} steps were asked for; expected a whole number of at least 1.")
-    seeds = scales.run_seeds(scales.TRAINING_SEEDS, seed)
+    seeds = run_seeds(TRAINING_SEEDS, seed)
 
     def simulate() -> Episodes:
         if isinstance(workers, Workers):
@@ -382,7 +383,7 @@ def gather(
     if out is None:
         return simulate()
     started = time.monotonic()
-    with runs.new_artefact(out) as folder:
+    with storage.new_artefact(out) as folder:
         gathered = simulate()
         gathered.write(
             folder,

@@ -13,13 +13,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wmlib import scales
+from wmlib import config
+from wmlib.errors import InputError
 from wmlib.real.body import Array, Body, Bools
 from wmlib.real.policies import POLICIES, Policy
 from wmlib.real.rollout import rollout
-from wmlib.runs import InputError
+from wmlib.seeds import SEEDS_PER_RUN, SELECTION_SEEDS, TEST_SEEDS, run_seeds
 
-SPLITS = {"selection": scales.SELECTION_SEEDS, "test": scales.TEST_SEEDS}
+SPLITS = {"selection": SELECTION_SEEDS, "test": TEST_SEEDS}
 BASELINES = ("random", "zero", "hold")
 BASELINE_RUNS = 5
 _opened: dict[tuple[str, str, int], Score] = {}
@@ -77,16 +78,14 @@ def score(
     Raises:
         InputError: if a size or a name is wrong, or test seeds are opened again with another policy.
     """
-    episodes = scales.current().eval_episodes if episodes is None else episodes
+    episodes = config.current().eval_episodes if episodes is None else episodes
     if split not in SPLITS:
         raise InputError(
             f"There is no split '{split}' to evaluate on; there are: {', '.join(SPLITS)}."
         )
-    if not 1 <= episodes <= scales.SEEDS_PER_RUN:
-        raise InputError(
-            f"{episodes} episodes were asked for; expected 1 to {scales.SEEDS_PER_RUN:,}."
-        )
-    seeds = scales.run_seeds(SPLITS[split], run)[:episodes]
+    if not 1 <= episodes <= SEEDS_PER_RUN:
+        raise InputError(f"{episodes} episodes were asked for; expected 1 to {SEEDS_PER_RUN:,}.")
+    seeds = run_seeds(SPLITS[split], run)[:episodes]
     played = rollout(body, policy, seeds, keep_obs=False)
     made = Score(
         name, run,

@@ -1,7 +1,7 @@
 """What acts without having learned: random actions, random weights, zero action, a pose held by joint control, and a replay.
 
 A *policy* is a callable `(obs (N, obs_dim), state) -> (actions (N, a_dim), state)`. The state is `None`, an array with
-leading axis N, or a tuple of such arrays; a policy that needs one has a method `start(seeds (N,)) -> state`, and the
+leading axis N, or a tuple of such arrays; a policy that needs one has a method `reset(seeds (N,)) -> state`, and the
 row of an episode that begins is made anew from that episode's seed. Actions are rounded to float32, as Gymnasium's
 action space has them. N is always the batch size, so that a policy's own rounding never depends on the threads.
 """
@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from wmlib.errors import InputError
 from wmlib.real.body import Array, Body
-from wmlib.runs import InputError
 
 Policy = Callable[[Array, Any], tuple[NDArray[Any], Any]]
 
@@ -27,7 +27,7 @@ class RandomActions:
         """Reads the action box of the body."""
         self.low, self.high = body.action_low.astype(float), body.action_high.astype(float)
 
-    def start(self, seeds: NDArray[np.int64]) -> NDArray[np.object_]:
+    def reset(self, seeds: NDArray[np.int64]) -> NDArray[np.object_]:
         """A random generator for each episode, apart from the one that draws the episode's start."""
         generators = np.empty(len(seeds), dtype=object)
         generators[:] = [np.random.default_rng([int(seed), 1]) for seed in seeds]
@@ -52,7 +52,7 @@ class RandomWeights:
         self.low, self.high = body.action_low.astype(float), body.action_high.astype(float)
         self.physics_dim, self.spread = body.physics_dim, (gentle, strong)
 
-    def start(self, seeds: NDArray[np.int64]) -> Array:
+    def reset(self, seeds: NDArray[np.int64]) -> Array:
         """Weights and bias of each episode, (N, a_dim, physics_dim + 1)."""
         weights = np.empty((len(seeds), self.low.size, self.physics_dim + 1))
         for row, seed in enumerate(seeds.tolist()):
@@ -76,11 +76,11 @@ class Mixed:
         """Makes both policies."""
         self.actions, self.weights = RandomActions(body), RandomWeights(body)
 
-    def start(
+    def reset(
         self, seeds: NDArray[np.int64]
     ) -> tuple[NDArray[np.bool_], NDArray[np.object_], Array]:
         """Which of the two each episode follows, and the states of both."""
-        return seeds % 2 == 0, self.actions.start(seeds), self.weights.start(seeds)
+        return seeds % 2 == 0, self.actions.reset(seeds), self.weights.reset(seeds)
 
     def __call__(self, obs: Array, state: Any) -> tuple[Array, Any]:
         """Each row's action by its own policy."""
@@ -98,7 +98,7 @@ class Replay:
         self.actions = actions
         self.a_dim = next(iter(actions.values())).shape[1]
 
-    def start(self, seeds: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def reset(self, seeds: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Each episode's seed and its step."""
         return seeds, np.zeros(len(seeds), dtype=np.int64)
 

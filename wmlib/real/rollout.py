@@ -17,9 +17,9 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from wmlib.errors import InputError
 from wmlib.real.body import Actions, Array, Body
 from wmlib.real.policies import Policy
-from wmlib.runs import InputError
 
 BATCH = 64
 
@@ -211,7 +211,7 @@ def rollout(
 
     Args:
         body: the body.
-        policy: see the head of `wmlib.real.policies`. `start` is called for episodes in the order of their seeds.
+        policy: see the head of `wmlib.real.policies`. `reset` is called for episodes in the order of their seeds.
         seeds: the seed of each episode, none negative.
         min_steps: if given, begin no more episodes once this many steps are under way, and return the first episodes,
             in the order of `seeds`, that together have at least so many. Episodes are always whole.
@@ -277,8 +277,8 @@ def _run(
 ) -> dict[int, Episode]:
     """Steps all rows together; a row whose episode has ended takes the next seed. Returns place in `seeds` -> episode."""
     body, frame = simulators.body, simulators.frame
-    start = getattr(policy, "start", lambda seeds: None)
-    state = start(np.array([seed for _, seed in first], dtype=np.int64))
+    reset = getattr(policy, "reset", lambda seeds: None)
+    state = reset(np.array([seed for _, seed in first], dtype=np.int64))
     places = [place for place, _ in first]
     recorders = [_Recorder(seed, keep_obs) for _, seed in first]
     episodes: dict[int, Episode] = {}
@@ -321,7 +321,7 @@ def _run(
                 continue
             places[row], starts[row] = following
             recorders[row] = _Recorder(starts[row], keep_obs)
-            _put(state, row, start(np.array([starts[row]], dtype=np.int64)))
+            _put(state, row, reset(np.array([starts[row]], dtype=np.int64)))
         if starts:
             obs = begin(starts)
         if progress is not None:

@@ -15,7 +15,7 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExe
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
-from wmlib.runs import InputError
+from wmlib.errors import InputError
 
 KINDS = ("threads", "processes", "dask")
 RETRIES = 3

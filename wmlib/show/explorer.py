@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from wmlib.runs import InputError
+from wmlib.errors import InputError
 from wmlib.show.palette import MODEL, RANDOM, REALITY
 
 LEVEL = 0.95

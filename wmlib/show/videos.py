@@ -22,10 +22,10 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from wmlib import runs
+from wmlib import storage
+from wmlib.errors import InputError
 from wmlib.real import body as bodies
 from wmlib.real.body import Array, Body
-from wmlib.runs import InputError
 from wmlib.show import viewer
 from wmlib.show.palette import colours
 
@@ -127,7 +127,7 @@ def write(
         np.save(folder / "panels.npy", panels)
         mujoco.mj_saveModel(body.model, str(folder / "model.mjb"))
         (folder / "order.json").write_text(json.dumps(order), encoding="utf-8")
-        runs.write_atomic(path, _drawn(folder, f"video{path.suffix.lower()}"))
+        storage.write_atomic(path, _drawn(folder, f"video{path.suffix.lower()}"))
     return path
 
 
@@ -135,7 +135,7 @@ def _drawn(folder: Path, name: str) -> bytes:
     """The file that the renderer's process makes of what lies in the folder, by the first kind of OpenGL that works."""
     given = os.environ.get("MUJOCO_GL")
     kinds = [given] if given else ["egl", "osmesa"] if sys.platform == "linux" else [""]
-    paths = [str(runs.LIBRARY.parent), os.environ.get("PYTHONPATH", "")]
+    paths = [str(storage.LIBRARY.parent), os.environ.get("PYTHONPATH", "")]
     reasons = []
     for kind in kinds:
         surroundings = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))} | (

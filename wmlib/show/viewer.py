@@ -18,9 +18,9 @@ from typing import Any
 import mujoco
 import numpy as np
 
+from wmlib.errors import InputError
 from wmlib.real import body as bodies
 from wmlib.real.body import Array, Body
-from wmlib.runs import InputError
 from wmlib.show.palette import colours
 
 MAX_FRAMES, MAX_TRACKS, MAX_LETTERS, MAX_LABEL = 5_000, 8, 60, 400

@@ -1,4 +1,4 @@
-"""Sizes of a run, and which seeds are for what.
+"""The sizes of a run at each scale.
 
 Every chapter and every command reads its sizes here, so that one notebook serves the test (`smoke`), the class
 (`small`) and the long run (`large`). The scale is chosen by the environment variable `WM_SCALE`.
@@ -10,7 +10,7 @@ import difflib
 import os
 from dataclasses import dataclass
 
-from wmlib.runs import InputError
+from wmlib.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,6 @@ SCALES = {
     )
 }
 
-# Three disjoint ranges of episode seeds. What is trained on, chosen by, and reported never meet.
-TRAINING_SEEDS = range(0, 100_000_000)
-SELECTION_SEEDS = range(100_000_000, 200_000_000)
-TEST_SEEDS = range(200_000_000, 300_000_000)
-SEEDS_PER_RUN = 100_000
-
 
 def current() -> Scale:
     """The scale named by `WM_SCALE`, or `small`.
@@ -56,21 +50,3 @@ def current() -> Scale:
         hint = f" Did you mean '{near[0]}'?" if near else ""
         raise InputError(f"WM_SCALE is '{name}'; expected one of {', '.join(SCALES)}.{hint}")
     return SCALES[name]
-
-
-def run_seeds(seeds: range, run: int) -> range:
-    """The block of episode seeds that run number `run` may use, so that two runs share no episode.
-
-    Args:
-        seeds: one of `TRAINING_SEEDS`, `SELECTION_SEEDS`, `TEST_SEEDS`.
-        run: the run's own seed, 0 to 999; the unit over which intervals are taken.
-
-    Raises:
-        InputError: if `run` is outside 0 to 999.
-    """
-    n_runs = len(seeds) // SEEDS_PER_RUN
-    if not 0 <= run < n_runs:
-        raise InputError(
-            f"The seed of a run is {run}; expected a whole number from 0 to {n_runs - 1}."
-        )
-    return seeds[run * SEEDS_PER_RUN : (run + 1) * SEEDS_PER_RUN]
