@@ -11,6 +11,7 @@ import time
 import numpy as np
 
 import wmlib as wm
+from wmlib.config import DreamConfig, EnsembleConfig, EvolveConfig, TrainConfig
 from wmlib.dream import asleep, dream, waking
 from wmlib.models import ensemble, nets, training
 from wmlib.models.nets import keras, ops
@@ -161,15 +162,15 @@ def limit(shapes, rows=dream.ROWS):
 def prepared(model, data, features):
     """C evolved in the model's dream, its real return, and what is timed."""
     linear = asleep.linear_for(model, data, features)
-    config = dream.DreamConfig(tau=0.8, horizon=HORIZON)
+    config = DreamConfig(tau=0.8, horizon=HORIZON)
     night = asleep.evolve(
         model,
         linear,
         data,
-        asleep.Sleep(config, settings={"weight_decay": 0.001}, generations=GENERATIONS),
+        EvolveConfig(config, settings={"weight_decay": 0.001}, generations=GENERATIONS),
         say=None,
     )
-    world = model if isinstance(model, wm.world.World) else None
+    world = model if isinstance(model, wm.World) else None
     seeds = run_seeds(SELECTION_SEEDS, 0)[:100]
     real = wm.rollout.rollout(
         BODY,
@@ -188,8 +189,8 @@ def prepared(model, data, features):
 
 def trained(data, hidden):
     """An ensemble of that width, trained on the shipped experience."""
-    e = ensemble.Ensemble.create(BODY, data, ensemble.EnsembleConfig(hidden=hidden))
-    recipe = training.Recipe(epochs=30, batch_size=256, jit=False)
+    e = ensemble.Ensemble.create(BODY, data, EnsembleConfig(hidden=hidden))
+    recipe = TrainConfig(epochs=30, batch_size=256, jit=False)
     return e.using(
         training.fit(e.loss, e.params, e.data(data), recipe, prepare=e.prepare, say=None).params
     )

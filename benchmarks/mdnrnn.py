@@ -14,6 +14,7 @@ import time
 import numpy as np
 
 import wmlib as wm
+from wmlib.config import TrainConfig, VAEConfig
 from wmlib.models import mdn, mdnrnn, nets, training, vae
 from wmlib.models.mdn import Mixture
 from wmlib.models.nets import keras
@@ -120,7 +121,7 @@ def keras_fit(x, y, per_window, batch_size, n):
 
 def ours(data, model, batch_size, n, *, own=0, per_row=float(LENGTH), loss=None):
     """`wmlib`'s step: codes drawn anew, episodes end to end."""
-    step = training.adam_step(loss or model.loss, training.Recipe(jit=False))
+    step = training.adam_step(loss or model.loss, TrainConfig(jit=False))
     zeros = {key: np.zeros_like(value) for key, value in model.params.items()}
     state = [nets.to_tensors(part) for part in (model.params, zeros, zeros)]
     prepare = model.prepare(own)
@@ -212,7 +213,7 @@ def torch(batch_size, n):
 def main():
     """Prints the table."""
     real = wm.load("humanoid-mixed")
-    v = vae.VAE.create(BODY, real.physics, vae.VAEConfig(z_dim=Z_DIM))
+    v = vae.VAE.create(BODY, real.physics, VAEConfig(z_dim=Z_DIM))
     codes = v.encode(real.physics)[0]
     short, long = windows(codes, real, 10), windows(codes, real, LENGTH)
     data = mdnrnn.sequences(v, real, LENGTH)

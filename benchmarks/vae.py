@@ -9,6 +9,7 @@ import time
 import numpy as np
 
 import wmlib as wm
+from wmlib.config import TrainConfig, VAEConfig
 from wmlib.models import nets, training, vae
 from wmlib.models.nets import keras
 
@@ -68,7 +69,7 @@ def through_fit(model, x, batch_size, steps):
 
 def ours(model, x, batch_size, steps, jit):
     """`training.fit`, its progress and log included."""
-    recipe = training.Recipe(epochs=1, batch_size=batch_size, jit=jit)
+    recipe = TrainConfig(epochs=1, batch_size=batch_size, jit=jit)
     step = training.adam_step(model.loss, recipe)
     state = [
         nets.to_tensors(part)
@@ -138,7 +139,7 @@ def main():
     """Prints the table."""
     real = wm.load("humanoid-mixed")
     x = np.resize(real.physics, (STATES, BODY.physics_dim))
-    model = vae.VAE.create(BODY, real.physics, vae.VAEConfig(z_dim=Z_DIM))
+    model = vae.VAE.create(BODY, real.physics, VAEConfig(z_dim=Z_DIM))
     x = model.standardize(x)
     ways = {
         "model.fit(batch_size=32)": through_fit(model, x, 32, 600),

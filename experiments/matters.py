@@ -21,15 +21,20 @@ from typing import Any
 import numpy as np
 
 from wmlib import stages, storage
+from wmlib.config import (
+    DreamConfig,
+    EnsembleConfig,
+    EvolveConfig,
+    MDNRNNConfig,
+    TrainConfig,
+    VAEConfig,
+)
 from wmlib.control.controller import Controller
 from wmlib.dream import asleep, waking
-from wmlib.dream.dream import DreamConfig
 from wmlib.errors import InputError
 from wmlib.models import heldout
-from wmlib.models.ensemble import Ensemble, EnsembleConfig
-from wmlib.models.mdnrnn import MDNRNNConfig
-from wmlib.models.training import Recipe
-from wmlib.models.vae import VAE, VAEConfig
+from wmlib.models.ensemble import Ensemble
+from wmlib.models.vae import VAE
 from wmlib.models.world import World
 from wmlib.real import body as bodies
 from wmlib.real import evaluate
@@ -267,7 +272,7 @@ def held(seed: int) -> Episodes:
 @functools.cache
 def seeing(setup: Setup, seed: int) -> VAE:
     """V."""
-    recipe = Recipe(
+    recipe = TrainConfig(
         setup.v_epochs, 256, 2 * setup.learning_rate, setup.learning_rate / 10, seed=seed, jit=False
     )
     config = VAEConfig(setup.view, setup.z_dim, beta=setup.beta, kl_floor=setup.kl_floor)
@@ -279,13 +284,13 @@ def learned(setup: Setup, seed: int) -> World | Ensemble:
     """The model."""
     data = experience(setup.policy, setup.steps, seed)
     if setup.model == "ensemble":
-        recipe = Recipe(
+        recipe = TrainConfig(
             setup.epochs, 256, setup.learning_rate, setup.learning_rate / 10, seed=seed, jit=False
         )
         return stages.fit_ensemble(
             data, EnsembleConfig(setup.members, setup.hidden), recipe, say=None
         )[0]
-    recipe = Recipe(
+    recipe = TrainConfig(
         setup.m_epochs, 16, setup.learning_rate, setup.learning_rate / 10, seed=seed, jit=False
     )
     config, v = MDNRNNConfig(setup.h_dim, setup.n_mix, setup.joint), seeing(setup.seen(), seed)
@@ -309,7 +314,7 @@ def real_return(setup: Setup, seed: int) -> dict[str, Any]:
         if getattr(setup, name) is not None
     }
     dream = DreamConfig(tau=setup.tau, horizon=setup.horizon)
-    sleep = asleep.Sleep(
+    sleep = EvolveConfig(
         dream, setup.strategy, settings, setup.generations, setup.episodes, seed=seed
     )
     linear = asleep.linear_for(model, data, "physics" if setup.model == "ensemble" else "z")

@@ -7,6 +7,7 @@ import numpy as np
 
 import wmlib as wm
 from wmlib import storage
+from wmlib.config import EnsembleConfig, MDNRNNConfig, TrainConfig, VAEConfig
 from wmlib.models import ensemble, mdnrnn, training, vae
 
 BODY = wm.body.get("humanoid")
@@ -17,25 +18,25 @@ EPOCHS, EVERY = 3, 3
 
 def training_of(stage, episodes):
     """Loss, first weights, data, recipe and prepare of a small training."""
-    v = vae.VAE.create(BODY, episodes.physics, vae.VAEConfig(z_dim=8, hidden=(64,)))
+    v = vae.VAE.create(BODY, episodes.physics, VAEConfig(z_dim=8, hidden=(64,)))
     if stage.startswith("vae"):
         return (
             v.loss,
             v.params,
             {"x": v.standardize(episodes.physics)},
-            training.Recipe(EPOCHS, 32, jit=stage.endswith("XLA")),
+            TrainConfig(EPOCHS, 32, jit=stage.endswith("XLA")),
             v.prepare,
         )
     if stage == "ensemble":
-        e = ensemble.Ensemble.create(BODY, episodes, ensemble.EnsembleConfig(hidden=32))
-        return e.loss, e.params, e.data(episodes), training.Recipe(EPOCHS, 32, jit=False), e.prepare
+        e = ensemble.Ensemble.create(BODY, episodes, EnsembleConfig(hidden=32))
+        return e.loss, e.params, e.data(episodes), TrainConfig(EPOCHS, 32, jit=False), e.prepare
     rows = mdnrnn.sequences(v, episodes, 4)
-    m = mdnrnn.MDNRNN.create(BODY, rows, mdnrnn.MDNRNNConfig(h_dim=48, own="sample"))
+    m = mdnrnn.MDNRNN.create(BODY, rows, MDNRNNConfig(h_dim=48, own="sample"))
     return (
         m.loss,
         m.params,
         rows,
-        training.Recipe(EPOCHS, 8, jit=False),
+        TrainConfig(EPOCHS, 8, jit=False),
         m.prepare(3 if stage.endswith("own") else 0),
     )
 

@@ -9,16 +9,17 @@ from test_dream import BODY, a_world
 import wmlib as wm
 from wmlib import storage
 from wmlib.cli import main
+from wmlib.config import DreamConfig, EnsembleConfig, EvolveConfig
 from wmlib.control import controller
 from wmlib.dream import asleep
-from wmlib.dream.asleep import Sleep
-from wmlib.dream.dream import DreamConfig
 from wmlib.dream.waking import Waking
 from wmlib.errors import InputError
 from wmlib.models import ensemble
-from wmlib.models.ensemble import Ensemble, EnsembleConfig
+from wmlib.models.ensemble import Ensemble
 
-SLEEP = Sleep(DreamConfig(tau=0.5, horizon=12), settings={"popsize": 8}, generations=21, episodes=3)
+SLEEP = EvolveConfig(
+    DreamConfig(tau=0.5, horizon=12), settings={"popsize": 8}, generations=21, episodes=3
+)
 
 
 @pytest.fixture(scope="module")
@@ -179,11 +180,15 @@ def test_awake_without_noise_is_the_controller_and_with_noise_each_episode_explo
             "there are: physics",
         ),
         (
-            lambda w, r: asleep.evolve(w, asleep.linear_for(w, r, "z"), r, Sleep(generations=0)),
+            lambda w, r: asleep.evolve(
+                w, asleep.linear_for(w, r, "z"), r, EvolveConfig(generations=0)
+            ),
             "0 generations",
         ),
         (
-            lambda w, r: asleep.evolve(w, asleep.linear_for(w, r, "z"), r, Sleep(strategy="luck")),
+            lambda w, r: asleep.evolve(
+                w, asleep.linear_for(w, r, "z"), r, EvolveConfig(strategy="luck")
+            ),
             "no strategy 'luck'",
         ),
     ],

@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 
 import wmlib as wm
+from wmlib.config import DreamConfig, EnsembleConfig, MDNRNNConfig, VAEConfig
 from wmlib.control import controller
 from wmlib.dream import slots
-from wmlib.dream.dream import DreamConfig, Dreams
+from wmlib.dream.dream import Dreams
 from wmlib.errors import InputError
 from wmlib.models import mdnrnn, minds, vae, world
-from wmlib.models.ensemble import Ensemble, EnsembleConfig
-from wmlib.models.mdnrnn import MDNRNN, MDNRNNConfig
-from wmlib.models.vae import VAE, VAEConfig
+from wmlib.models.ensemble import Ensemble
+from wmlib.models.mdnrnn import MDNRNN
+from wmlib.models.vae import VAE
 
 BODY = wm.body.get("humanoid")
 P, HORIZON = 3, 12

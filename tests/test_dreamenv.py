@@ -7,10 +7,11 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from test_dream import BODY, a_world, linear_on, population
 
 import wmlib as wm
-from wmlib.dream.dream import DreamConfig, Dreams
+from wmlib.config import DreamConfig, EnsembleConfig
+from wmlib.dream.dream import Dreams
 from wmlib.dream.dreamenv import DreamEnv
 from wmlib.errors import InputError
-from wmlib.models.ensemble import Ensemble, EnsembleConfig
+from wmlib.models.ensemble import Ensemble
 
 N = 5
 

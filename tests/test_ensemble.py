@@ -5,9 +5,10 @@ import pytest
 
 import wmlib as wm
 from wmlib import storage
+from wmlib.config import EnsembleConfig, TrainConfig, VAEConfig
 from wmlib.errors import InputError
 from wmlib.models import ensemble, heldout, training, vae
-from wmlib.models.ensemble import Ensemble, EnsembleConfig
+from wmlib.models.ensemble import Ensemble
 
 BODY = wm.body.get("humanoid")
 
@@ -20,7 +21,7 @@ def real():
 @pytest.fixture(scope="module")
 def trained(real):
     e = Ensemble.create(BODY, real, EnsembleConfig(members=3, hidden=48))
-    recipe = training.Recipe(epochs=25, batch_size=128, learning_rate=3e-3, jit=False)
+    recipe = TrainConfig(epochs=25, batch_size=128, learning_rate=3e-3, jit=False)
     return e.using(
         training.fit(e.loss, e.params, e.data(real), recipe, prepare=e.prepare, say=None).params
     )
@@ -43,7 +44,7 @@ def test_rows_of_the_data_are_real_steps_of_one_episode(real):
 
 def test_it_learns_and_beats_copy_last_on_episodes_it_never_saw(trained):
     held = wm.load("humanoid-mixed").select(range(300, 384))
-    unit = vae.VAE.create(BODY, held.physics, vae.VAEConfig(hidden=(4,)))
+    unit = vae.VAE.create(BODY, held.physics, VAEConfig(hidden=(4,)))
     found = heldout.open_loop(
         unit, held, lambda obs, before, action: trained.open_loop(obs[:, -1], action), horizon=10
     )

@@ -9,17 +9,16 @@ import pytest
 import wmlib as wm
 from wmlib import storage
 from wmlib.cli import main
+from wmlib.config import DreamConfig, EvolveConfig, Loop, Study
 from wmlib.control import controller
 from wmlib.dream import asleep, iterate, rounds
-from wmlib.dream.asleep import Sleep
-from wmlib.dream.dream import DreamConfig
-from wmlib.dream.rounds import Loop
 from wmlib.errors import InputError
 from wmlib.models import refit
-from wmlib.models.refit import Study
 
 BODY = wm.body.get("humanoid")
-SLEEP = Sleep(DreamConfig(tau=0.8, horizon=15), settings={"popsize": 4}, generations=2, episodes=2)
+SLEEP = EvolveConfig(
+    DreamConfig(tau=0.8, horizon=15), settings={"popsize": 4}, generations=2, episodes=2
+)
 LOOP = Loop(
     steps=750,
     first=220,

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 import wmlib as wm
+from wmlib.config import MDNRNNConfig, TrainConfig, VAEConfig
 from wmlib.errors import InputError
 from wmlib.models import mdn, mdnrnn, training
-from wmlib.models.mdnrnn import MDNRNN, MDNRNNConfig
-from wmlib.models.vae import VAE, VAEConfig
+from wmlib.models.mdnrnn import MDNRNN
+from wmlib.models.vae import VAE
 
 BODY = wm.body.get("humanoid")
 KINDS = pytest.mark.parametrize("joint", [True, False], ids=["joint", "per dimension"])
@@ -208,7 +209,7 @@ def test_at_first_m_says_that_nothing_changes(rows):
 def test_one_batch_is_overfitted(rows):
     m = small(rows, h_dim=64)
     few = {name: array[:4] for name, array in rows.items()}
-    recipe = training.Recipe(epochs=250, batch_size=4, learning_rate=5e-3, jit=False)
+    recipe = TrainConfig(epochs=250, batch_size=4, learning_rate=5e-3, jit=False)
     trained = training.fit(m.loss, m.params, few, recipe, prepare=m.prepare(), say=None)
     first, last = trained.log[0], trained.log[-1]
     assert last["nll"] < first["nll"] - 2
@@ -240,7 +241,7 @@ def test_a_toy_world_with_two_futures_is_learned_and_remembered():
     """Before the first step nobody can know the way: two components are needed. After it memory knows, and one is enough."""
     data = toy()
     m = MDNRNN.create(BODY, data, MDNRNNConfig(h_dim=24, n_mix=2))
-    recipe = training.Recipe(epochs=120, batch_size=64, learning_rate=1e-2, jit=False)
+    recipe = TrainConfig(epochs=120, batch_size=64, learning_rate=1e-2, jit=False)
     trained = training.fit(m.loss, m.params, data, recipe, prepare=m.prepare(), say=None)
     m = m.using(trained.params)
     held = toy(seed=1)

@@ -11,9 +11,10 @@ import pytest
 import wmlib as wm
 from wmlib import storage
 from wmlib.cli import main
+from wmlib.config import TrainConfig
 from wmlib.errors import InputError
 from wmlib.models import training
-from wmlib.models.training import CHECKPOINT, Recipe
+from wmlib.models.training import CHECKPOINT
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +110,7 @@ START = {"w": np.zeros((), np.float32)}
 
 def test_a_line_is_learned_and_each_epoch_gets_a_line(capsys):
     trained = training.fit(
-        slope, START, POINTS, Recipe(epochs=60, batch_size=16, learning_rate=0.1, jit=False)
+        slope, START, POINTS, TrainConfig(epochs=60, batch_size=16, learning_rate=0.1, jit=False)
     )
     assert float(trained.params["w"]) == pytest.approx(3, abs=0.05)
     lines = capsys.readouterr().out.splitlines()
@@ -120,7 +121,7 @@ def test_a_line_is_learned_and_each_epoch_gets_a_line(capsys):
 
 def test_training_in_parts_is_training_at_once(tmp_path):
     """Stopped by an exception in the middle of an epoch, and gone on with."""
-    recipe = Recipe(epochs=4, batch_size=16, jit=False)
+    recipe = TrainConfig(epochs=4, batch_size=16, jit=False)
     whole = training.fit(slope, START, POINTS, recipe, say=None, snapshots=(0, 1, 3))
     calls = []
 
@@ -161,7 +162,7 @@ def test_training_in_parts_is_training_at_once(tmp_path):
 
 def test_a_loss_that_is_not_finite_stops_training_and_keeps_the_last_good_weights(tmp_path, capsys):
     poisoned = {"x": POINTS["x"].copy(), "y": POINTS["y"].copy()}
-    recipe = Recipe(epochs=3, batch_size=8, jit=False)
+    recipe = TrainConfig(epochs=3, batch_size=8, jit=False)
     third = np.random.default_rng([recipe.seed, 1, 0]).permutation(64)[16:24]
     poisoned["y"][third[0]] = np.nan
     trained = training.fit(slope, START, poisoned, recipe, folder=tmp_path)
@@ -192,7 +193,7 @@ def test_a_loss_that_is_not_finite_stops_training_and_keeps_the_last_good_weight
             "one and the same number",
         ),
         (lambda call: call.update(data={"x": POINTS["x"][:0]}), "at least 1"),
-        (lambda call: call.update(recipe=Recipe(epochs=-1)), "-1 epochs"),
+        (lambda call: call.update(recipe=TrainConfig(epochs=-1)), "-1 epochs"),
     ],
 )
 def test_another_training_in_the_same_folder_is_refused_in_one_line(tmp_path, change, message):
@@ -200,7 +201,7 @@ def test_another_training_in_the_same_folder_is_refused_in_one_line(tmp_path, ch
         "loss": slope,
         "params": START,
         "data": dict(POINTS),
-        "recipe": Recipe(epochs=1, batch_size=16, jit=False),
+        "recipe": TrainConfig(epochs=1, batch_size=16, jit=False),
         "folder": tmp_path,
         "say": None,
     }
@@ -222,7 +223,7 @@ def test_two_processes_do_not_train_in_one_folder(tmp_path):
 
 def test_the_optimizer_is_adam():
     """Against the equations, in NumPy and float64."""
-    recipe = Recipe(
+    recipe = TrainConfig(
         epochs=5,
         batch_size=64,
         learning_rate=0.01,

@@ -14,10 +14,11 @@ import pytest
 import wmlib as wm
 from wmlib import storage
 from wmlib.cli import main
+from wmlib.config import Search
 from wmlib.control import awake, controller, search
 from wmlib.control.awake import Moments, play
 from wmlib.control.controller import Controller, Linear
-from wmlib.control.search import CHECKPOINT, Search, evolve
+from wmlib.control.search import CHECKPOINT, evolve
 from wmlib.errors import InputError
 from wmlib.seeds import SELECTION_SEEDS, TRAINING_SEEDS, run_seeds
 

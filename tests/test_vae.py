@@ -5,9 +5,10 @@ import pytest
 from scipy import integrate, stats
 
 import wmlib as wm
+from wmlib.config import TrainConfig, VAEConfig
 from wmlib.errors import InputError
 from wmlib.models import nets, training, vae
-from wmlib.models.vae import VAE, VAEConfig
+from wmlib.models.vae import VAE
 
 BODY = wm.body.get("humanoid")
 
@@ -97,7 +98,7 @@ def test_the_gradient_of_the_elbo_equals_finite_differences(real):
 def test_one_batch_is_overfitted(real):
     model = small(real.physics, beta=1e-4, hidden=(128,), z_dim=32)
     x = model.standardize(real.physics[:64])
-    recipe = training.Recipe(epochs=400, batch_size=64, learning_rate=3e-3, jit=False)
+    recipe = TrainConfig(epochs=400, batch_size=64, learning_rate=3e-3, jit=False)
     trained = training.fit(
         model.loss, model.params, {"x": x}, recipe, prepare=model.prepare, say=None
     )
@@ -179,7 +180,7 @@ def test_the_kl_falls_as_beta_rises_and_a_floor_keeps_codes_awake(real):
 
     def kl(**settings):
         model = small(real.physics, **settings)
-        recipe = training.Recipe(epochs=30, batch_size=64, learning_rate=3e-3, jit=False)
+        recipe = TrainConfig(epochs=30, batch_size=64, learning_rate=3e-3, jit=False)
         trained = training.fit(
             model.loss,
             model.params,

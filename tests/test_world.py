@@ -10,10 +10,11 @@ import pytest
 import wmlib as wm
 from wmlib import storage
 from wmlib.cli import main
+from wmlib.config import MDNRNNConfig, VAEConfig
 from wmlib.errors import InputError
 from wmlib.models import heldout, mdn, mdnrnn, world
-from wmlib.models.mdnrnn import MDNRNN, MDNRNNConfig
-from wmlib.models.vae import VAE, VAEConfig
+from wmlib.models.mdnrnn import MDNRNN
+from wmlib.models.vae import VAE
 from wmlib.models.world import MDNRNN_FILE, VAE_FILE, World
 
 BODY = wm.body.get("humanoid")

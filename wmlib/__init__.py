@@ -8,7 +8,7 @@
     classroom/  exercises and grading             classroom, marking, jail, nbgrading, grading
 
 Beside them: `config` (sizes), `seeds`, `storage` (artefacts on disk), `errors`, `loading` (`wm.load(name)` opens any artefact); `stages` and `whole` (runs from end to end), `results`, `cli`;
-`ppo` and `autopsy`. A module is imported when it is first named, so that `import wmlib` is quick and a worker loads no more than it uses.
+`ppo` and `autopsy`. Classes need no module: `wm.VAE`, `wm.DreamConfig`. A module is imported when it is first named, so that `import wmlib` is quick and a worker loads no more than it uses.
 """
 
 import importlib
@@ -25,17 +25,30 @@ _PACKAGES = {
     "show.": "palette plots viewer videos explorer",
     "classroom.": "classroom marking jail nbgrading grading",
 }
+_CLASSES = {
+    "config": "VAEConfig MDNRNNConfig EnsembleConfig TrainConfig DreamConfig EvolveConfig Search Study Loop",
+    "loading": "load",
+    "models.vae": "VAE",
+    "models.mdnrnn": "MDNRNN",
+    "models.ensemble": "Ensemble",
+    "models.world": "World",
+    "control.controller": "Controller Linear",
+    "dream.dream": "Dreams",
+    "dream.dreamenv": "DreamEnv",
+    "dream.waking": "Waking",
+}
+_OWNER = {name: f"wmlib.{module}" for module, names in _CLASSES.items() for name in names.split()}
 _HOME = {
     name: f"wmlib.{package}{name}" for package, names in _PACKAGES.items() for name in names.split()
 }
-__all__ = sorted([*_HOME, "InputError", "load"])
+__all__ = sorted([*_HOME, *_OWNER, "InputError"])
 __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    """Imports a module of the library when it is first named."""
-    if name == "load":
-        return importlib.import_module("wmlib.loading").load
+    """Imports a module of the library when it, or a class of it, is first named."""
+    if name in _OWNER:
+        return getattr(importlib.import_module(_OWNER[name]), name)
     if name in _HOME:
         return importlib.import_module(_HOME[name])
-    raise AttributeError(f"wmlib has no module '{name}'; it has: {', '.join(__all__)}.")
+    raise AttributeError(f"wmlib has no '{name}'; it has: {', '.join(__all__)}.")

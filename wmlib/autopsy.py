@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from wmlib.config import MDNRNNConfig, TrainConfig, VAEConfig
 from wmlib.control import evolution
 from wmlib.errors import InputError
 from wmlib.models import nets, training
-from wmlib.models.mdnrnn import MDNRNN, MDNRNNConfig, sequences
-from wmlib.models.vae import VAE, VAEConfig
+from wmlib.models.mdnrnn import MDNRNN, sequences
+from wmlib.models.vae import VAE
 from wmlib.real.body import Array, Body
 from wmlib.real.episodes import Episodes
 from wmlib.real.rollout import Episode, rollout
@@ -107,7 +108,7 @@ def learn(episodes: Episodes, mistakes: Mistakes, sizes: Sizes, seed: int) -> tu
     )
     v = VAE.create(episodes.body, seen, config, seed=seed)
     v = dataclasses.replace(v, feature_weights=np.ones_like(v.feature_weights))
-    recipe = training.Recipe(epochs=sizes.vae_epochs, batch_size=256, seed=seed, jit=False)
+    recipe = TrainConfig(epochs=sizes.vae_epochs, batch_size=256, seed=seed, jit=False)
     v = v.using(
         training.fit(
             v.loss, v.params, {"x": v.standardize(seen)}, recipe, prepare=v.prepare, say=None
@@ -145,7 +146,7 @@ class Driver:
         self.params = np.asarray(agent.params if params is None else params, np.float64)
         self._step = nets.compiled(agent.m.step, jit=False)
 
-    def start(self, seeds: Any) -> tuple[Array, NDArray[np.float32], NDArray[np.float32]]:
+    def reset(self, seeds: Any) -> tuple[Array, NDArray[np.float32], NDArray[np.float32]]:
         """Parameters and an empty memory of the episodes that begin."""
         n, h_dim = len(seeds), self.agent.m.config.h_dim
         self.begun += n

@@ -9,17 +9,30 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import inspect
 import os
+import re
 import shlex
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from wmlib import config, ppo, results, whole
 from wmlib.classroom import grading
+from wmlib.config import (
+    DreamConfig,
+    EnsembleConfig,
+    EvolveConfig,
+    Loop,
+    MDNRNNConfig,
+    Search,
+    Study,
+    TrainConfig,
+    VAEConfig,
+)
 from wmlib.control import evolution, search
 from wmlib.errors import InputError
 from wmlib.real import body as bodies
@@ -28,6 +41,7 @@ from wmlib.real.policies import POLICIES
 from wmlib.show import videos
 from wmlib.storage import versions
 
+Kind = TypeVar("Kind")
 SETTINGS: dict[str, Callable[[str], Any]] = {
     "popsize": int,
     "sigma": float,
@@ -36,6 +50,86 @@ SETTINGS: dict[str, Callable[[str], Any]] = {
     "elite_rate": float,
 }
 """Of the strategies, that the command line can set."""
+KINDS = {"int": int, "float": float, "str": str, "int | None": int, "tuple[int, ...]": int}
+"""Type of a knob, as its dataclass writes it -> what reads it."""
+
+
+RECIPE = "epochs batch_size learning_rate seed"
+
+
+def _sentences(kind: type) -> dict[str, str]:
+    """Field -> what the docstring of its dataclass says of it."""
+    text = re.sub(r"\n {12,}", " ", inspect.getdoc(kind) or "").partition("Attributes:\n")[2]
+    return dict(re.findall(r"^    (\w+): (.*?)\.?$", text, re.M))
+
+
+def _knobs(
+    command: argparse.ArgumentParser, kind: type, names: str, *, off: str = "", **defaults: Any
+) -> None:
+    """An option for each named field of a dataclass: its type, default and sentence are those of the dataclass.
+
+    Args:
+        command: gets the options.
+        kind: the dataclass.
+        names: of the fields, in order; `field=option` where the option is called otherwise.
+        off: `field=option` of a field that is true, and that the option makes false.
+        defaults: that the command has instead of the dataclass.
+    """
+    fields = {field.name: field for field in dataclasses.fields(kind)}
+    sentences = _sentences(kind)
+    for word in f"{names} {off}".split():
+        name, _, option = word.partition("=")
+        field, flag = fields[name], "--" + (option or name).replace("_", "-")
+        dest, said = f"{kind.__name__}.{name}", sentences[name].replace("%", "%%").replace("`", "")
+        if word == off:
+            command.add_argument(flag, dest=dest, action="store_false", help=f"switch off: {said}")
+        elif field.type == "bool":
+            command.add_argument(flag, dest=dest, action="store_true", help=said)
+        else:
+            default = defaults.get(name, field.default)
+            several: dict[str, Any] = {"nargs": "*"} if str(field.type).startswith("tuple") else {}
+            told = "" if default in (None, ()) else " (default: %(default)s)"
+            if defaults.get(name, 0) is None:
+                told = " (default: those of the scale WM_SCALE)"
+            command.add_argument(
+                flag, dest=dest, type=KINDS[str(field.type)], default=default, metavar=(option or name).upper(),
+                help=said + told, **several,
+            )  # fmt: skip
+
+
+def _made(kind: type[Kind], options: argparse.Namespace, **more: Any) -> Kind:
+    """A dataclass from the options that `_knobs` gave a command; `more` fields are given here."""
+    start = f"{kind.__name__}."
+    given = {
+        key.removeprefix(start): tuple(value) if isinstance(value, list) else value
+        for key, value in vars(options).items()
+        if key.startswith(start)
+    }
+    return kind(**{**given, **more})
+
+
+def _strategy(command: argparse.ArgumentParser, kind: type, **defaults: Any) -> None:
+    """Which strategy, and its settings."""
+    command.add_argument(
+        "--strategy", dest=f"{kind.__name__}.strategy", default="openai-es", metavar="STRATEGY",
+        help=f"one of {', '.join(evolution.STRATEGIES)} (default: %(default)s)",
+    )  # fmt: skip
+    for name, read in SETTINGS.items():
+        command.add_argument(
+            f"--{name.replace('_', '-')}", type=read, default=defaults.get(name), metavar=name.upper(),
+            help="of the strategy (default: its own)",
+        )  # fmt: skip
+
+
+def _settings(options: argparse.Namespace) -> dict[str, Any]:
+    """The settings of the strategy that were given."""
+    return {name: getattr(options, name) for name in SETTINGS if getattr(options, name) is not None}
+
+
+def _out(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--out", required=True, help="the folder to make; checkpoints are in OUT.run/ until then"
+    )
 
 
 def _progress(goal: int) -> Callable[[int], None]:
@@ -211,45 +305,36 @@ def _video_stage(stages: Any) -> None:
 def train_vae(options: argparse.Namespace) -> None:
     """Trains V on stored episodes."""
     from wmlib import stages
-    from wmlib.models import training, vae
 
-    config = vae.VAEConfig(
-        view=options.view, z_dim=options.z_dim, beta=options.beta, kl_floor=options.kl_floor
-    )
-    recipe = training.Recipe(
-        epochs=options.epochs, batch_size=options.batch_size, learning_rate=options.learning_rate, final_learning_rate=options.learning_rate / 100,
-        seed=options.seed,
-    )  # fmt: skip
+    vae = _made(VAEConfig, options)
     print(
-        f"Training V on {options.data}, view {options.view}, z_dim {options.z_dim}, into {options.out}",
+        f"Training V on {options.data}, view {vae.view}, z_dim {vae.z_dim}, into {options.out}",
         flush=True,
     )
-    stages.train_vae(options.data, options.out, config, recipe, command=options.line, say=_say)
+    how = _how(options, fall=100, jit=True)
+    stages.train_vae(options.data, options.out, vae, how, command=options.line, say=_say)
     print(f"V is in {options.out}")
+
+
+def _how(options: argparse.Namespace, *, fall: float, jit: bool) -> TrainConfig:
+    """How to train, with a learning rate that falls to a part of what it was; `jit`: XLA takes a minute to compile M, and is no faster."""
+    how = _made(TrainConfig, options, jit=jit)
+    return dataclasses.replace(how, final_learning_rate=how.learning_rate / fall)
 
 
 def train_mdnrnn(options: argparse.Namespace) -> None:
     """Trains M on stored episodes as V codes them."""
     from wmlib import stages
-    from wmlib.models import mdnrnn, training
 
-    config = mdnrnn.MDNRNNConfig(
-        h_dim=options.h_dim,
-        n_mix=options.n_mix,
-        joint=options.joint,
-        predict_change=not options.predict_state,
-    )
-    recipe = training.Recipe(
-        epochs=options.epochs, batch_size=options.batch_size, learning_rate=options.learning_rate, final_learning_rate=options.learning_rate / 10,
-        seed=options.seed, jit=False,  # XLA would compile for a minute, and be no faster
-    )  # fmt: skip
-    rate = options.learning_rate / 2
+    how = _how(options, fall=10, jit=False)
+    rate = how.learning_rate / 2
     own = dataclasses.replace(
-        recipe, epochs=options.own_epochs, learning_rate=rate, final_learning_rate=rate / 50
+        how, epochs=options.own_epochs, learning_rate=rate, final_learning_rate=rate / 50
     )
     print(f"Training M on {options.data} as {options.vae} codes it, into {options.out}", flush=True)
     stages.train_mdnrnn(
-        options.vae, options.data, options.out, config, recipe, length=options.length, own=own if options.own_epochs else None, own_steps=options.own_steps,
+        options.vae, options.data, options.out, _made(MDNRNNConfig, options), how,
+        length=options.length, own=own if options.own_epochs else None, own_steps=options.own_steps,
         snapshots=options.snapshots, command=options.line, say=_say,
     )  # fmt: skip
     print(f"The world is in {options.out}")
@@ -258,15 +343,10 @@ def train_mdnrnn(options: argparse.Namespace) -> None:
 def train_ensemble(options: argparse.Namespace) -> None:
     """Trains an ensemble on stored episodes."""
     from wmlib import stages
-    from wmlib.models import ensemble, training
 
-    config = ensemble.EnsembleConfig(members=options.members, hidden=options.hidden)
-    recipe = training.Recipe(
-        epochs=options.epochs, batch_size=options.batch_size, learning_rate=options.learning_rate, final_learning_rate=options.learning_rate / 10,
-        seed=options.seed, jit=False,
-    )  # fmt: skip
-    print(f"Training {options.members} networks on {options.data}, into {options.out}", flush=True)
-    stages.train_ensemble(options.data, options.out, config, recipe, command=options.line, say=_say)
+    sizes, how = _made(EnsembleConfig, options), _how(options, fall=10, jit=False)
+    print(f"Training {sizes.members} networks on {options.data}, into {options.out}", flush=True)
+    stages.train_ensemble(options.data, options.out, sizes, how, command=options.line, say=_say)
     print(f"The ensemble is in {options.out}")
 
 
@@ -279,17 +359,11 @@ def measure(options: argparse.Namespace) -> None:
 
 def train_controller(options: argparse.Namespace) -> None:
     """Evolves C on the real body."""
-    settings = {
-        name: getattr(options, name) for name in SETTINGS if getattr(options, name) is not None
-    }
-    steps = config.current().real_steps if options.steps is None else options.steps
-    made = search.Search(
-        body=options.body, features=options.features, strategy=options.strategy, settings=settings, steps=steps, marks=tuple(options.marks), seed=options.seed,
-        episodes=options.episodes, alive=options.alive, max_steps=options.max_steps, normalise=not options.raw, check_every=options.check_every,
-        check_episodes=options.check_episodes,
-    )  # fmt: skip
+    made = _made(Search, options, settings=_settings(options))
+    if not made.steps:
+        made = dataclasses.replace(made, steps=config.current().real_steps)
     print(
-        f"Evolving C on the real {options.body} with {options.strategy} for {steps:,} real steps, run seed {options.seed}, into {options.out}",
+        f"Evolving C on the real {made.body} with {made.strategy} for {made.steps:,} real steps, run seed {made.seed}, into {options.out}",
         flush=True,
     )
     with _hired(options) as who:
@@ -314,75 +388,40 @@ def train_ppo(options: argparse.Namespace) -> None:
     print(f"the policy is in {options.out}")
 
 
+def _evolving(options: argparse.Namespace) -> EvolveConfig:
+    """How to evolve C in dreams."""
+    return _made(
+        EvolveConfig, options, dream=_made(DreamConfig, options), settings=_settings(options)
+    )
+
+
 def dream(options: argparse.Namespace) -> None:
     """Evolves C in a model's dreams."""
-    from wmlib.dream import asleep, dream
+    from wmlib.dream import asleep
 
-    config = dream.DreamConfig(
-        tau=options.tau,
-        horizon=options.horizon,
-        exact=not options.heads,
-        penalty=options.penalty,
-        doubt=options.doubt,
-    )
-    settings = {
-        name: getattr(options, name) for name in SETTINGS if getattr(options, name) is not None
-    }
-    sleep = asleep.Sleep(
-        config,
-        options.strategy,
-        settings,
-        options.generations,
-        options.episodes,
-        options.latest,
-        options.seed,
-        options.nights,
-    )
+    how = _evolving(options)
     print(
-        f"Evolving C in dreams of {options.world} with {options.strategy}, tau {options.tau:g}, into {options.out}",
+        f"Evolving C in dreams of {options.world} with {how.strategy}, tau {how.dream.tau:g}, into {options.out}",
         flush=True,
     )
     asleep.train(
-        options.world,
-        options.data,
-        options.out,
-        options.features,
-        sleep,
-        command=options.line,
-        say=_say,
-    )
+        options.world, options.data, options.out, options.features, how, command=options.line, say=_say
+    )  # fmt: skip
     print(f"C is in {options.out}")
 
 
 def iterate(options: argparse.Namespace) -> None:
     """Gathers, learns and dreams in turn."""
-    from wmlib.dream import asleep, dream, iterate, rounds
-    from wmlib.models import refit
+    from wmlib.dream import iterate
 
-    config = dream.DreamConfig(
-        tau=options.tau,
-        horizon=options.horizon,
-        exact=not options.heads,
-        penalty=options.penalty,
-        doubt=options.doubt,
-    )
-    settings = {
-        name: getattr(options, name) for name in SETTINGS if getattr(options, name) is not None
-    }
-    study = refit.Study(
-        options.first_updates,
-        options.updates,
-        options.batch_size,
-        options.model_learning_rate,
-        own_steps=options.own_steps,
-    )
-    loop = rounds.Loop(
-        options.body, options.model, options.features, options.size, options.steps, min(options.first, options.steps), options.policy, options.round_episodes,
-        options.param_noise, options.action_noise, study,
-        asleep.Sleep(config, options.strategy, settings, options.generations, options.episodes, options.latest, nights=options.nights), options.fresh, options.seed,
+    how = dataclasses.replace(_evolving(options), seed=0)
+    loop = _made(
+        Loop, options, features=options.features, study=_made(Study, options), sleep=how,
+        seed=vars(options)["EvolveConfig.seed"],
     )  # fmt: skip
+    loop = dataclasses.replace(loop, first=min(loop.first, loop.steps))
     print(
-        f"Dreaming and acting in turn on {options.body} for {options.steps:,} real steps, run seed {options.seed}, into {options.out}",
+        f"Dreaming and acting in turn on {loop.body} for {loop.steps:,} real steps, run seed {loop.seed}, into {options.out}",
         flush=True,
     )
     iterate.train(loop, options.out, command=options.line, say=_say)
@@ -391,72 +430,16 @@ def iterate(options: argparse.Namespace) -> None:
     )
 
 
-def _dreaming(command: argparse.ArgumentParser) -> None:
+def _dreaming(command: argparse.ArgumentParser, **defaults: Any) -> None:
     """How to dream and to evolve in dreams, the same words for every stage."""
     command.add_argument(
         "--features",
         default="physics",
         help="what C sees: physics, or in a world z or zh (default: %(default)s)",
     )
-    command.add_argument(
-        "--tau", type=float, default=1.0, help="temperature of the dreams (default: %(default)g)"
-    )
-    command.add_argument(
-        "--horizon",
-        type=int,
-        default=100,
-        help="steps after which a dream ends (default: %(default)s)",
-    )
-    command.add_argument(
-        "--heads",
-        action="store_true",
-        help="reward and end by M's heads, not by what is known exactly",
-    )
-    command.add_argument(
-        "--penalty",
-        type=float,
-        default=0.0,
-        help="reward lost a step for each unit of an ensemble's disagreement (default: %(default)g)",
-    )
-    command.add_argument(
-        "--doubt",
-        type=float,
-        default=float("inf"),
-        help="disagreement of an ensemble at which a dream ends (default: never)",
-    )
-    command.add_argument(
-        "--latest",
-        type=int,
-        default=0,
-        help="dreams begin at step 0 to LATEST of real episodes (default: %(default)s)",
-    )
-    command.add_argument(
-        "--strategy",
-        default="openai-es",
-        help=f"one of {', '.join(evolution.STRATEGIES)} (default: %(default)s)",
-    )
-    for name, kind in SETTINGS.items():
-        command.add_argument(
-            f"--{name.replace('_', '-')}", type=kind, help="of the strategy (default: its own)"
-        )
-    command.add_argument(
-        "--generations", type=int, default=100, help="how many (default: %(default)s)"
-    )
-    command.add_argument(
-        "--episodes",
-        type=int,
-        default=10,
-        help="that each candidate dreams in a generation (default: %(default)s)",
-    )
-    command.add_argument(
-        "--nights",
-        type=int,
-        default=1,
-        help="searches with seeds of their own; C is their mean (default: %(default)s)",
-    )
-    command.add_argument(
-        "--seed", type=int, default=0, help="of strategy, starts and noise (default: %(default)s)"
-    )
+    _knobs(command, DreamConfig, "tau horizon penalty doubt", off="exact=heads", **defaults)
+    _strategy(command, EvolveConfig, **defaults)
+    _knobs(command, EvolveConfig, "generations episodes latest nights seed", **defaults)
 
 
 def _dreaming_stages(stages: Any) -> None:
@@ -476,9 +459,7 @@ def _dreaming_stages(stages: Any) -> None:
         required=True,
         help="real episodes that dreams begin in: a folder of `wmlib gather`, or a name in data/",
     )
-    command.add_argument(
-        "--out", required=True, help="the folder to make; checkpoints are in OUT.run/ until then"
-    )
+    _out(command)
     _dreaming(command)
     command.set_defaults(run=dream)
     command = stages.add_parser(
@@ -486,80 +467,15 @@ def _dreaming_stages(stages: Any) -> None:
         description="Gather with C and noise, let the model learn, evolve C in its dreams, and so on. Stopped, the same command goes on where it was.",
         epilog="example: wmlib iterate --steps 30000 --seed 0 --out runs/c_iterated    (also makes runs/c_iterated-model and runs/c_iterated-experience)",
     )  # fmt: skip
-    command.add_argument("--body", default="humanoid", help="the body (default: %(default)s)")
-    command.add_argument(
-        "--model", default="ensemble", help="ensemble, or world for V and M (default: %(default)s)"
+    knobs = (
+        "body model size steps first policy episodes=round_episodes param_noise action_noise fresh"
     )
-    command.add_argument(
-        "--size",
-        type=int,
-        default=256,
-        help="width of the ensemble's layers, or M's h_dim (default: %(default)s)",
-    )
-    command.add_argument(
-        "--steps", type=int, default=30_000, help="real steps, at most (default: %(default)s)"
-    )
-    command.add_argument(
-        "--first",
-        type=int,
-        default=4_000,
-        help="real steps of the first round, at most (default: %(default)s)",
-    )
-    command.add_argument(
-        "--policy",
-        default="mixed",
-        help=f"who acts in it: {', '.join(POLICIES)} (default: %(default)s)",
-    )
-    command.add_argument(
-        "--round-episodes",
-        type=int,
-        default=64,
-        help="real episodes of every other round (default: %(default)s)",
-    )
-    command.add_argument(
-        "--param-noise",
-        type=float,
-        default=0.02,
-        help="spread of an episode's weights around C's, to gather (default: %(default)g)",
-    )
-    command.add_argument(
-        "--action-noise",
-        type=float,
-        default=0.2,
-        help="spread of noise on actions, in halves of their box (default: %(default)g)",
-    )
-    command.add_argument(
-        "--fresh", action="store_true", help="C begins at zero again in every round"
-    )
-    command.add_argument(
-        "--first-updates",
-        type=int,
-        default=3_000,
-        help="gradient steps of the model in the first round (default: %(default)s)",
-    )
-    command.add_argument(
-        "--updates", type=int, default=600, help="in every other (default: %(default)s)"
-    )
-    command.add_argument(
-        "--batch-size", type=int, default=256, help="real steps in a batch (default: %(default)s)"
-    )
-    command.add_argument(
-        "--model-learning-rate",
-        type=float,
-        default=1e-3,
-        help="of the model, at the start (default: %(default)g)",
-    )
-    command.add_argument(
-        "--own-steps",
-        type=int,
-        default=0,
-        help="length of M's own rollouts in training; 0: true codes only (default: %(default)s)",
-    )
-    command.add_argument(
-        "--out", required=True, help="the folder to make; checkpoints are in OUT.run/ until then"
-    )
-    _dreaming(command)
-    command.set_defaults(run=iterate, tau=0.8, generations=60, weight_decay=0.001)
+    _knobs(command, Loop, knobs)
+    renamed = "first=first_updates updates batch_size learning_rate=model_learning_rate own_steps"
+    _knobs(command, Study, renamed)
+    _out(command)
+    _dreaming(command, tau=0.8, generations=60, weight_decay=0.001)
+    command.set_defaults(run=iterate)
 
 
 def evaluate_controller(options: argparse.Namespace) -> None:
@@ -672,72 +588,11 @@ def _controller_stages(stages: Any) -> None:
         "  wmlib train-controller --body inverted_pendulum --strategy cma-es --popsize 16 --steps 20000 --out runs/pole\n"
         "  wmlib train-controller --steps 1000000 --marks 50000 250000 --out runs/c1m    (also makes runs/c1m-50000 and runs/c1m-250000)",
     )  # fmt: skip
-    command.add_argument("--body", default="humanoid", help="the body (default: %(default)s)")
-    command.add_argument(
-        "--features", default="physics", help="what C sees: physics, obs (default: %(default)s)"
-    )
-    command.add_argument(
-        "--strategy",
-        default="openai-es",
-        help=f"one of {', '.join(evolution.STRATEGIES)} (default: %(default)s)",
-    )
-    command.add_argument(
-        "--steps",
-        type=int,
-        help="real steps, checks included, at most (default: those of the scale WM_SCALE)",
-    )
-    command.add_argument(
-        "--marks",
-        type=int,
-        nargs="*",
-        default=[],
-        metavar="STEPS",
-        help="also keep C as it was within these real steps, in OUT-STEPS",
-    )
-    command.add_argument(
-        "--seed",
-        type=int,
-        default=0,
-        help="seed of the run; another seed shares no episode (default: %(default)s)",
-    )
-    for name, kind in SETTINGS.items():
-        command.add_argument(
-            f"--{name.replace('_', '-')}", type=kind, help="of the strategy (default: its own)"
-        )
-    command.add_argument(
-        "--episodes",
-        type=int,
-        default=1,
-        help="that each candidate plays in a generation (default: %(default)s)",
-    )
-    command.add_argument(
-        "--alive",
-        type=float,
-        default=1.0,
-        help="weight of the alive bonus in the fitness; 0 leaves it out (default: %(default)g)",
-    )
-    command.add_argument(
-        "--max-steps", type=int, help="longest training episode (default: the body's own limit)"
-    )
-    command.add_argument(
-        "--raw", action="store_true", help="features as they are, not standardised"
-    )
-    command.add_argument(
-        "--check-every",
-        type=int,
-        default=10,
-        help="generations between checks of the mean on selection seeds (default: %(default)s)",
-    )
-    command.add_argument(
-        "--check-episodes",
-        type=int,
-        default=24,
-        help="episodes of a check; 0: no checks, the last mean is C (default: %(default)s)",
-    )
+    knobs = "body features steps marks seed episodes alive max_steps check_every check_episodes"
+    _knobs(command, Search, knobs, off="normalise=raw", steps=None)
+    _strategy(command, Search)
     _workers(command)
-    command.add_argument(
-        "--out", required=True, help="the folder to make; checkpoints are in OUT.run/ until then"
-    )
+    _out(command)
     command.set_defaults(run=train_controller)
     command = stages.add_parser(
         "train-ppo", help="train PPO, a rival, on the real body",
@@ -818,25 +673,9 @@ def _learning_stages(stages: Any) -> None:
     command.add_argument(
         "--data", required=True, help="folder of `wmlib gather`, or a name in data/"
     )
-    command.add_argument(
-        "--out", required=True, help="the folder to make; checkpoints are in OUT.run/ until then"
-    )
-    command.add_argument(
-        "--view", default="physics", help="what V sees: physics, full (default: %(default)s)"
-    )
-    command.add_argument(
-        "--z-dim", type=int, default=32, help="numbers in a code (default: %(default)s)"
-    )
-    command.add_argument(
-        "--beta", type=float, default=0.003, help="weight of the KL term (default: %(default)s)"
-    )
-    command.add_argument(
-        "--kl-floor",
-        type=float,
-        default=0.0,
-        help="nats of KL a number that cost nothing (default: %(default)s)",
-    )
-    _recipe(command, epochs=20, batch_size=512, learning_rate=2e-3)
+    _out(command)
+    _knobs(command, VAEConfig, "view z_dim beta kl_floor")
+    _knobs(command, TrainConfig, RECIPE, epochs=20, batch_size=512, learning_rate=2e-3)
     command.set_defaults(run=train_vae)
     command = stages.add_parser(
         "train-mdnrnn", help="train M, and make a world",
@@ -847,25 +686,8 @@ def _learning_stages(stages: Any) -> None:
     command.add_argument(
         "--data", required=True, help="folder of `wmlib gather`, or a name in data/"
     )
-    command.add_argument(
-        "--out", required=True, help="the folder to make; checkpoints are in OUT.run/ until then"
-    )
-    command.add_argument(
-        "--h-dim", type=int, default=256, help="numbers in M's memory h (default: %(default)s)"
-    )
-    command.add_argument(
-        "--n-mix", type=int, default=5, help="components of the mixture (default: %(default)s)"
-    )
-    command.add_argument(
-        "--joint",
-        action="store_true",
-        help="one mixture over the whole code, rather than one for each number",
-    )
-    command.add_argument(
-        "--predict-state",
-        action="store_true",
-        help="predict the next code itself, rather than its change",
-    )
+    _out(command)
+    _knobs(command, MDNRNNConfig, "h_dim n_mix joint", off="predict_change=predict_state")
     command.add_argument(
         "--length",
         type=int,
@@ -889,7 +711,7 @@ def _learning_stages(stages: Any) -> None:
         metavar="EPOCH",
         help="keep M after these epochs too, in OUT-epochs",
     )
-    _recipe(command, epochs=25, batch_size=64, learning_rate=1e-3)
+    _knobs(command, TrainConfig, RECIPE, epochs=25, batch_size=64, learning_rate=1e-3)
     command.set_defaults(run=train_mdnrnn)
     command = stages.add_parser(
         "train-ensemble", help="train an ensemble, M's competitor",
@@ -901,14 +723,9 @@ def _learning_stages(stages: Any) -> None:
         required=True,
         help="folder of `wmlib gather` or of `wmlib iterate`, or a name in data/",
     )
-    command.add_argument(
-        "--out", required=True, help="the folder to make; checkpoints are in OUT.run/ until then"
-    )
-    command.add_argument("--members", type=int, default=5, help="networks (default: %(default)s)")
-    command.add_argument(
-        "--hidden", type=int, default=256, help="width of their layers (default: %(default)s)"
-    )
-    _recipe(command, epochs=50, batch_size=256, learning_rate=1e-3)
+    _out(command)
+    _knobs(command, EnsembleConfig, "members hidden")
+    _knobs(command, TrainConfig, RECIPE, epochs=50, batch_size=256, learning_rate=1e-3)
     command.set_defaults(run=train_ensemble)
     command = stages.add_parser(
         "measure", help="measure a world on held-out episodes", description="Print how well a world predicts episodes that it never saw.",
@@ -922,30 +739,6 @@ def _learning_stages(stages: Any) -> None:
         "--seed", type=int, default=0, help="of the sampling (default: %(default)s)"
     )
     command.set_defaults(run=measure)
-
-
-def _recipe(
-    command: argparse.ArgumentParser, *, epochs: int, batch_size: int, learning_rate: float
-) -> None:
-    """How to train, the same words for every stage."""
-    command.add_argument(
-        "--epochs", type=int, default=epochs, help="passes over the data (default: %(default)s)"
-    )
-    command.add_argument(
-        "--batch-size", type=int, default=batch_size, help="rows in a batch (default: %(default)s)"
-    )
-    command.add_argument(
-        "--learning-rate",
-        type=float,
-        default=learning_rate,
-        help="of Adam, at the start (default: %(default)s)",
-    )
-    command.add_argument(
-        "--seed",
-        type=int,
-        default=0,
-        help="of first weights, order and noise (default: %(default)s)",
-    )
 
 
 class _Parser(argparse.ArgumentParser):

@@ -1,4 +1,4 @@
-"""The sizes of a run at each scale.
+"""Every size and every knob: one dataclass a stage, a sentence a field; and the sizes of a run at each scale.
 
 Every chapter and every command reads its sizes here, so that one notebook serves the test (`smoke`), the class
 (`small`) and the long run (`large`). The scale is chosen by the environment variable `WM_SCALE`.
@@ -6,11 +6,19 @@ Every chapter and every command reads its sizes here, so that one notebook serve
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
+import json
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from wmlib.errors import InputError
+from wmlib.seeds import TRAINING_SEEDS, run_seeds
+
+MODELS = ("ensemble", "world")
+"""What a loop of dreaming and acting can learn."""
 
 
 @dataclass(frozen=True)
@@ -50,3 +58,311 @@ def current() -> Scale:
         hint = f" Did you mean '{near[0]}'?" if near else ""
         raise InputError(f"WM_SCALE is '{name}'; expected one of {', '.join(SCALES)}.{hint}")
     return SCALES[name]
+
+
+@dataclass(frozen=True)
+class VAEConfig:
+    """Sizes and weights of a VAE.
+
+    Attributes:
+        view: `physics` or `full`.
+        z_dim: numbers in a code.
+        hidden: widths of the encoder's layers; the decoder has them the other way round.
+        beta: weight of the KL term. The reconstruction is in squared standard deviations, so 1 would allow errors of about 1.
+        kl_floor: free bits: nats of KL a dimension that cost nothing.
+        clip: standardised inputs are held within +- this.
+    """
+
+    view: str = "physics"
+    z_dim: int = 32
+    hidden: tuple[int, ...] = (256, 256)
+    beta: float = 0.003
+    kl_floor: float = 0.0
+    clip: float = 10.0
+
+
+@dataclass(frozen=True)
+class MDNRNNConfig:
+    """Sizes and options of an M.
+
+    Attributes:
+        h_dim: numbers in h, and in c.
+        n_mix: components K of the mixture.
+        joint: one mixture over the whole code, rather than one for each of its numbers.
+        predict_change: whether the mixture is over z[t+1] - z[t] (then z[t] is added to its means) or over z[t+1] itself.
+        reward_weight: weight of the reward's squared error in the loss.
+        done_weight: weight of the done head's cross-entropy in the loss.
+        own: what M feeds itself with in its own rollouts: `mean` or `sample` of its mixture.
+        own_weight: weight in the loss of the error along them.
+    """
+
+    h_dim: int = 256
+    n_mix: int = 5
+    joint: bool = False
+    predict_change: bool = True
+    reward_weight: float = 1.0
+    done_weight: float = 1.0
+    own: str = "mean"
+    own_weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class EnsembleConfig:
+    """Sizes of an ensemble.
+
+    Attributes:
+        members: how many networks.
+        hidden: width of their two hidden layers; the second adds to the first.
+    """
+
+    members: int = 5
+    hidden: int = 256
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How to train.
+
+    Attributes:
+        epochs: passes over the data.
+        batch_size: rows in a batch; all rows, if there are fewer. A last, smaller batch is left out.
+        learning_rate: of Adam, at the start.
+        final_learning_rate: at the end; in between it follows half a cosine.
+        clip_norm: gradients longer than this are shortened to it.
+        seed: of the order of the data, and of the noise.
+        jit: whether to compile through XLA: slower to start, faster to run.
+    """
+
+    epochs: int = 10
+    batch_size: int = 512
+    learning_rate: float = 1e-3
+    final_learning_rate: float = 1e-4
+    clip_norm: float = 10.0
+    seed: int = 0
+    jit: bool = True
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search on the real body.
+
+    Attributes:
+        body: name of the body.
+        features: what C sees: `physics` or `obs`.
+        strategy: a name in `evolution.STRATEGIES`.
+        settings: of the strategy.
+        steps: real steps that it may take, checks included.
+        marks: at these numbers of real steps, too, C is kept as it would be reported then.
+        seed: of the run; another seed shares no episode.
+        episodes: that each candidate plays in a generation.
+        alive: weight of the alive bonus in the fitness.
+        max_steps: longest training episode; the body's own limit by default.
+        normalise: whether features are standardised with what training has shown.
+        check_every: generations from one check of the mean on selection seeds to the next.
+        check_episodes: of a check; 0 for no checks: then the newest mean is C.
+    """
+
+    body: str = "humanoid"
+    features: str = "physics"
+    strategy: str = "openai-es"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    steps: int = 50_000
+    marks: tuple[int, ...] = ()
+    seed: int = 0
+    episodes: int = 1
+    alive: float = 1.0
+    max_steps: int | None = None
+    normalise: bool = True
+    check_every: int = 10
+    check_episodes: int = 24
+
+    def about(self) -> dict[str, Any]:
+        """As plain values."""
+        return dict(
+            json.loads(
+                json.dumps(
+                    {
+                        **dataclasses.asdict(self),
+                        "settings": dict(self.settings),
+                        "marks": self.all_marks,
+                    }
+                )
+            )
+        )
+
+    @property
+    def all_marks(self) -> list[int]:
+        """The marks, the last of which is `steps`."""
+        return sorted({*self.marks, self.steps})
+
+    def check(self) -> None:
+        """Looks at the numbers.
+
+        Raises:
+            InputError: if one is not as it must be.
+        """
+        run_seeds(TRAINING_SEEDS, self.seed)
+        if min(self.all_marks) < 1 or self.all_marks[-1] > self.steps:
+            raise InputError(
+                f"{self.steps} real steps and marks at {list(self.marks)} were asked for; expected at least 1, and no mark past the last step."
+            )
+        if (
+            min(self.episodes, self.check_every) < 1
+            or self.check_episodes < 0
+            or (self.max_steps is not None and self.max_steps < 1)
+        ):
+            raise InputError(
+                f"{self.episodes} episodes of {self.max_steps} steps, and {self.check_episodes} to check every {self.check_every} generations, were asked for; expected at least 1 of each, and no checks or some."
+            )
+
+
+@dataclass(frozen=True)
+class DreamConfig:
+    """How to dream.
+
+    Attributes:
+        tau: temperature of the model's samples; 0 is its likeliest answer.
+        horizon: steps after which a dream ends, if nothing else has ended it.
+        exact: fall, alive bonus and control cost by the body's own rules, on the decoded state; if false by M's heads for reward and end.
+        penalty: reward lost in each step for each unit of the members' disagreement (ensembles only).
+        doubt: disagreement at which a dream ends, where the ensemble knows too little to go on (ensembles only).
+    """
+
+    tau: float = 1.0
+    horizon: int = 100
+    exact: bool = True
+    penalty: float = 0.0
+    doubt: float = float("inf")
+
+
+@dataclass(frozen=True)
+class EvolveConfig:
+    """How C is evolved in a dream.
+
+    Attributes:
+        dream: how to dream.
+        strategy: a name in `evolution.STRATEGIES`.
+        settings: of the strategy.
+        generations: how many.
+        episodes: that each candidate dreams in a generation.
+        latest: dreams begin at step 0 to `latest` of real episodes.
+        seed: of strategy, starts and noise.
+        nights: searches with seeds of their own, of which C is the mean: what one of them owes to the model's mistakes, the others do not share.
+    """
+
+    dream: DreamConfig = field(default_factory=DreamConfig)
+    strategy: str = "openai-es"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    generations: int = 100
+    episodes: int = 10
+    latest: int = 0
+    seed: int = 0
+    nights: int = 1
+
+    def about(self) -> dict[str, Any]:
+        """As plain values."""
+        return dict(
+            json.loads(json.dumps({**dataclasses.asdict(self), "settings": dict(self.settings)}))
+        )
+
+    def check(self) -> None:
+        """Raises InputError if a number is not as it must be."""
+        if min(self.generations, self.episodes, self.nights) < 1 or self.seed < 0:
+            raise InputError(
+                f"{self.nights} nights of {self.generations} generations of {self.episodes} episodes with seed {self.seed} were asked for; expected at least 1 of each, and a seed of at least 0."
+            )
+
+
+@dataclass(frozen=True)
+class Study:
+    """How a model learns in a round.
+
+    Attributes:
+        first: gradient steps of the first round (V and M make as many each).
+        updates: of every other.
+        batch_size: real steps in a batch.
+        learning_rate: at the start of the first round; half of it in the others; it falls to a tenth in each.
+        recent: half of each batch is from this many newest steps.
+        own_steps: length of M's own rollouts; 0 trains M on true codes only.
+    """
+
+    first: int = 3_000
+    updates: int = 600
+    batch_size: int = 256
+    learning_rate: float = 1e-3
+    recent: int = 60_000
+    own_steps: int = 0
+
+    def check(self) -> None:
+        """Raises InputError if a number is not as it must be."""
+        if (
+            min(self.first, self.updates, self.batch_size, self.recent) < 1
+            or not self.learning_rate > 0
+            or self.own_steps < 0
+        ):
+            raise InputError(
+                f"{self.first} and {self.updates} updates with batches of {self.batch_size}, a learning rate of {self.learning_rate}, {self.recent} recent steps and own_steps {self.own_steps} were asked for; expected positive numbers."
+            )
+
+
+@dataclass(frozen=True)
+class Loop:
+    """What to do.
+
+    Attributes:
+        body: name of the body.
+        model: `ensemble`, or `world` (V and M).
+        features: what C looks at: `physics`, or in a world also `z` or `zh`.
+        size: width of the ensemble's layers, or M's h_dim.
+        steps: real steps that may be taken, at most.
+        first: real steps of the first round, at most.
+        policy: who acts in it.
+        episodes: real episodes of every other round.
+        param_noise: spread of an episode's weights around C's.
+        action_noise: spread of noise on actions, in halves of the action box.
+        study: how the model learns in a round.
+        sleep: how C is evolved in a round; its horizon is the shortest, its seed is not used.
+        fresh: whether C begins at zero again in every round, its features standardised anew, or goes on from the last one.
+        seed: of the run; another seed shares no episode.
+    """
+
+    body: str = "humanoid"
+    model: str = "ensemble"
+    features: str = "physics"
+    size: int = 256
+    steps: int = 30_000
+    first: int = 4_000
+    policy: str = "mixed"
+    episodes: int = 64
+    param_noise: float = 0.02
+    action_noise: float = 0.2
+    study: Study = field(default_factory=Study)
+    sleep: EvolveConfig = field(
+        default_factory=lambda: EvolveConfig(
+            DreamConfig(tau=0.8), settings={"weight_decay": 0.001}, generations=60
+        )
+    )
+    fresh: bool = False
+    seed: int = 0
+
+    def about(self) -> dict[str, Any]:
+        """As plain values."""
+        return dict(
+            json.loads(json.dumps({**dataclasses.asdict(self), "sleep": self.sleep.about()}))
+        )
+
+    def check(self) -> None:
+        """Raises InputError if a number or a name is not as it must be."""
+        self.study.check()
+        self.sleep.check()
+        run_seeds(TRAINING_SEEDS, self.seed)
+        if self.model not in MODELS:
+            raise InputError(f"There is no model '{self.model}'; there are: {', '.join(MODELS)}.")
+        if (
+            not 1 <= self.first <= self.steps
+            or min(self.episodes, self.size) < 1
+            or min(self.param_noise, self.action_noise) < 0
+        ):
+            raise InputError(
+                f"{self.first} first of {self.steps} real steps, {self.episodes} episodes a round, size {self.size}, noise {self.param_noise} and {self.action_noise} were asked for; expected positive numbers, the first steps within all."
+            )

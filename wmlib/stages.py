@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 
 from wmlib import storage
+from wmlib.config import EnsembleConfig, MDNRNNConfig, TrainConfig, VAEConfig
 from wmlib.errors import InputError
 from wmlib.models import heldout, mdnrnn, training, world
-from wmlib.models.ensemble import Ensemble, EnsembleConfig
-from wmlib.models.mdnrnn import MDNRNN, MDNRNNConfig
-from wmlib.models.training import Recipe, Trained
-from wmlib.models.vae import VAE, VAEConfig, view_slice
+from wmlib.models.ensemble import Ensemble
+from wmlib.models.mdnrnn import MDNRNN
+from wmlib.models.training import Trained
+from wmlib.models.vae import VAE, view_slice
 from wmlib.models.world import World
 from wmlib.real import episodes
 from wmlib.real.episodes import Episodes
@@ -59,7 +60,7 @@ def rounded(log: Sequence[dict[str, float]]) -> list[dict[str, float]]:
 def fit_vae(
     data: Episodes,
     config: VAEConfig,
-    recipe: Recipe,
+    recipe: TrainConfig,
     *,
     folder: Path | None = None,
     say: Say | None = print,
@@ -81,7 +82,7 @@ def fit_vae(
 
 
 def begin_vae(
-    data: Episodes, config: VAEConfig, recipe: Recipe
+    data: Episodes, config: VAEConfig, recipe: TrainConfig
 ) -> tuple[VAE, Any, Callable[..., dict[str, float]]]:
     """A V with random weights, its standardised training data, and what measures it."""
     wide = view_slice(data.body, config.view).stop > data.body.physics_dim
@@ -104,7 +105,7 @@ def _parts(data: Episodes) -> tuple[Episodes, Episodes]:
 
 
 def fit_mdnrnn(
-    v: VAE, data: Episodes, config: MDNRNNConfig, recipe: Recipe, *, length: int = 32, own_steps: int = 0,
+    v: VAE, data: Episodes, config: MDNRNNConfig, recipe: TrainConfig, *, length: int = 32, own_steps: int = 0,
     start: MDNRNN | None = None, snapshots: Sequence[int] = (), folder: Path | None = None, say: Say | None = print,
 ) -> tuple[MDNRNN, Trained]:  # fmt: skip
     """Trains M on V's codes of these episodes; with `own_steps` on its own rollouts of that length, usually from a `start` trained without.
@@ -129,7 +130,13 @@ def fit_mdnrnn(
 
 
 def train_vae(
-    data: str, out: str, config: VAEConfig, recipe: Recipe, *, command: str = "", say: Say = print
+    data: str,
+    out: str,
+    config: VAEConfig,
+    recipe: TrainConfig,
+    *,
+    command: str = "",
+    say: Say = print,
 ) -> VAE:
     """Trains V on stored episodes and writes it to `out`.
 
@@ -155,7 +162,7 @@ def train_vae(
 
 
 def train_mdnrnn(
-    vae: str, data: str, out: str, config: MDNRNNConfig, recipe: Recipe, *, length: int = 32, own: Recipe | None = None, own_steps: int = 10,
+    vae: str, data: str, out: str, config: MDNRNNConfig, recipe: TrainConfig, *, length: int = 32, own: TrainConfig | None = None, own_steps: int = 10,
     snapshots: Sequence[int] = (), command: str = "", say: Say = print,
 ) -> World:  # fmt: skip
     """Trains M on stored episodes as a V codes them, and writes both as a world to `out`.
@@ -220,7 +227,7 @@ def train_mdnrnn(
 
 
 def fit_ensemble(
-    data: Episodes, config: EnsembleConfig, recipe: Recipe, *, folder: Path | None = None, say: Say | None = print
+    data: Episodes, config: EnsembleConfig, recipe: TrainConfig, *, folder: Path | None = None, say: Say | None = print
 ) -> tuple[Ensemble, Trained]:  # fmt: skip
     """Trains an ensemble on every step of these episodes; after each epoch its nll is measured on one in twenty of them, held out."""
     train, held = _parts(data)
@@ -252,7 +259,7 @@ def train_ensemble(
     data: str,
     out: str,
     config: EnsembleConfig,
-    recipe: Recipe,
+    recipe: TrainConfig,
     *,
     command: str = "",
     say: Say = print,

@@ -8,8 +8,6 @@ the checks too. Threads and kills change no bit. Built in chapter 5.
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -19,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from wmlib import storage
+from wmlib.config import Search
 from wmlib.control import evolution
 from wmlib.control.awake import Moments, play
 from wmlib.control.controller import Controller, Linear
@@ -31,80 +30,6 @@ from wmlib.seeds import SELECTION_SEEDS, TRAINING_SEEDS, run_seeds
 CHECKPOINT = "checkpoint.safetensors"
 NEAR = 1.5
 """How much more than the last generation the next one may take."""
-
-
-@dataclass(frozen=True)
-class Search:
-    """A search on the real body.
-
-    Attributes:
-        body: its name.
-        features: what C sees: `physics` or `obs`.
-        strategy: a name in `evolution.STRATEGIES`.
-        settings: of the strategy.
-        steps: real steps that it may take, checks included.
-        marks: at these numbers of real steps, too, C is kept as it would be reported then.
-        seed: of the run; see `run_seeds`.
-        episodes: that each candidate plays in a generation.
-        alive: weight of the alive bonus in the fitness.
-        max_steps: longest training episode; the body's own limit by default.
-        normalise: whether features are standardised with what training has shown.
-        check_every: generations from one check of the mean on selection seeds to the next.
-        check_episodes: of a check; 0 for no checks: then the newest mean is C.
-    """
-
-    body: str = "humanoid"
-    features: str = "physics"
-    strategy: str = "openai-es"
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    steps: int = 50_000
-    marks: tuple[int, ...] = ()
-    seed: int = 0
-    episodes: int = 1
-    alive: float = 1.0
-    max_steps: int | None = None
-    normalise: bool = True
-    check_every: int = 10
-    check_episodes: int = 24
-
-    def about(self) -> dict[str, Any]:
-        """As plain values."""
-        return dict(
-            json.loads(
-                json.dumps(
-                    {
-                        **dataclasses.asdict(self),
-                        "settings": dict(self.settings),
-                        "marks": self.all_marks,
-                    }
-                )
-            )
-        )
-
-    @property
-    def all_marks(self) -> list[int]:
-        """The marks, the last of which is `steps`."""
-        return sorted({*self.marks, self.steps})
-
-    def check(self) -> None:
-        """Looks at the numbers.
-
-        Raises:
-            InputError: if one is not as it must be.
-        """
-        run_seeds(TRAINING_SEEDS, self.seed)
-        if min(self.all_marks) < 1 or self.all_marks[-1] > self.steps:
-            raise InputError(
-                f"{self.steps} real steps and marks at {list(self.marks)} were asked for; expected at least 1, and no mark past the last step."
-            )
-        if (
-            min(self.episodes, self.check_every) < 1
-            or self.check_episodes < 0
-            or (self.max_steps is not None and self.max_steps < 1)
-        ):
-            raise InputError(
-                f"{self.episodes} episodes of {self.max_steps} steps, and {self.check_episodes} to check every {self.check_every} generations, were asked for; expected at least 1 of each, and no checks or some."
-            )
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ reported is the strategy's mean, or the mean over several nights. Kills change n
 from __future__ import annotations
 
 import dataclasses
-import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -17,10 +16,11 @@ from typing import Any
 import numpy as np
 
 from wmlib import storage
+from wmlib.config import EvolveConfig
 from wmlib.control import evolution
 from wmlib.control.controller import Controller, Linear
 from wmlib.dream import waking
-from wmlib.dream.dream import DreamConfig, Dreams
+from wmlib.dream.dream import Dreams
 from wmlib.errors import InputError
 from wmlib.models import ensemble, world
 from wmlib.models.ensemble import Ensemble
@@ -37,44 +37,6 @@ APART = 100
 """Between the seeds of two nights."""
 POOL, CHECK = 1024, 64
 """Real starts that generations draw from, and of a check."""
-
-
-@dataclass(frozen=True)
-class Sleep:
-    """How C is evolved in a dream.
-
-    Attributes:
-        dream: how to dream.
-        strategy: a name in `evolution.STRATEGIES`.
-        settings: of the strategy.
-        generations: how many.
-        episodes: that each candidate dreams in a generation.
-        latest: dreams begin at step 0 to `latest` of real episodes.
-        seed: of strategy, starts and noise.
-        nights: searches with seeds of their own, of which C is the mean: what one of them owes to the model's mistakes, the others do not share.
-    """
-
-    dream: DreamConfig = field(default_factory=DreamConfig)
-    strategy: str = "openai-es"
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    generations: int = 100
-    episodes: int = 10
-    latest: int = 0
-    seed: int = 0
-    nights: int = 1
-
-    def about(self) -> dict[str, Any]:
-        """As plain values."""
-        return dict(
-            json.loads(json.dumps({**dataclasses.asdict(self), "settings": dict(self.settings)}))
-        )
-
-    def check(self) -> None:
-        """Raises InputError if a number is not as it must be."""
-        if min(self.generations, self.episodes, self.nights) < 1 or self.seed < 0:
-            raise InputError(
-                f"{self.nights} nights of {self.generations} generations of {self.episodes} episodes with seed {self.seed} were asked for; expected at least 1 of each, and a seed of at least 0."
-            )
 
 
 @dataclass
@@ -116,7 +78,7 @@ def linear_for(model: World | Ensemble, data: Episodes, features: str) -> Linear
     return waking.linear(model, features)
 
 
-def check(params: Array, dreams: Dreams, sleep: Sleep, pool: Starts) -> float:
+def check(params: Array, dreams: Dreams, sleep: EvolveConfig, pool: Starts) -> float:
     """The dreamed return of C, on the same starts and noise each time."""
     return float(
         dreams(params[None], pool.draw(CHECK, 0), 1_000_000 * (sleep.seed + 1) - 1).fitness[0]
@@ -124,7 +86,7 @@ def check(params: Array, dreams: Dreams, sleep: Sleep, pool: Starts) -> float:
 
 
 def generation(
-    night: Night, dreams: Dreams, sleep: Sleep, pool: Starts, last: bool
+    night: Night, dreams: Dreams, sleep: EvolveConfig, pool: Starts, last: bool
 ) -> dict[str, Any]:
     """One generation: perhaps a check of the mean, then the population, then the strategy is told. Returns its row of the log."""
     number, row = night.strategy.generation, {}
@@ -144,7 +106,7 @@ def generation(
 
 
 def evolve(
-    model: World | Ensemble, linear: Linear, data: Episodes, sleep: Sleep, *, params: Array | None = None, folder: Path | None = None,
+    model: World | Ensemble, linear: Linear, data: Episodes, sleep: EvolveConfig, *, params: Array | None = None, folder: Path | None = None,
     say: Callable[[str], None] | None = print,
 ) -> Night:  # fmt: skip
     """Evolves C in a model's dreams.
@@ -175,7 +137,7 @@ def evolve(
     return nights[0] if sleep.nights == 1 else _together(nights, dreams, data, sleep)
 
 
-def _together(nights: list[Night], dreams: Dreams, data: Episodes, sleep: Sleep) -> Night:
+def _together(nights: list[Night], dreams: Dreams, data: Episodes, sleep: EvolveConfig) -> Night:
     """The nights as one: C is the mean of theirs, the log goes through all of them and ends with C's own check."""
     made = Night(nights[-1].strategy, together=np.mean([night.params for night in nights], axis=0))
     seconds = 0.0
@@ -197,7 +159,7 @@ def _together(nights: list[Night], dreams: Dreams, data: Episodes, sleep: Sleep)
 
 
 def _search(
-    dreams: Dreams, data: Episodes, sleep: Sleep, params: Array, folder: Path | None, origin: str, say: Callable[[str], None] | None
+    dreams: Dreams, data: Episodes, sleep: EvolveConfig, params: Array, folder: Path | None, origin: str, say: Callable[[str], None] | None
 ) -> Night:  # fmt: skip
     """One night."""
     night = Night(evolution.make(sleep.strategy, params, sleep.seed, **sleep.settings))
@@ -285,7 +247,7 @@ def train(
     data: str,
     out: str | Path,
     features: str,
-    sleep: Sleep,
+    sleep: EvolveConfig,
     *,
     command: str = "",
     say: Callable[[str], None] = print,

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from wmlib.config import DreamConfig
 from wmlib.control import controller
 from wmlib.control.controller import Linear
 from wmlib.dream import slots
@@ -31,25 +32,6 @@ BLOCK = 64
 """Noise is drawn for so many steps at once; a longer dream begins as a shorter one."""
 ROWS, STEPS = 512, 8
 """So many dreams go through a compiled call at once, for so many steps; see `slots`."""
-
-
-@dataclass(frozen=True)
-class DreamConfig:
-    """How to dream.
-
-    Attributes:
-        tau: temperature of the model's samples; 0 is its likeliest answer.
-        horizon: steps after which a dream ends, if nothing else has ended it.
-        exact: fall, alive bonus and control cost by the body's own rules, on the decoded state; if false by M's heads for reward and end.
-        penalty: reward lost in each step for each unit of the members' disagreement (ensembles only).
-        doubt: disagreement at which a dream ends, where the ensemble knows too little to go on (ensembles only).
-    """
-
-    tau: float = 1.0
-    horizon: int = 100
-    exact: bool = True
-    penalty: float = 0.0
-    doubt: float = float("inf")
 
 
 class Outcome(NamedTuple):

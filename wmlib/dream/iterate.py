@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from wmlib import storage
+from wmlib.config import Loop
 from wmlib.control.controller import REAL, Controller
 from wmlib.dream import asleep
-from wmlib.dream.rounds import CHECKPOINT, Loop, Run, joined, keep, resume
+from wmlib.dream.rounds import CHECKPOINT, Run, checked, joined, keep, resume
 from wmlib.dream.waking import Waking
 from wmlib.errors import InputError
 from wmlib.models import refit
@@ -51,7 +52,7 @@ def begin(loop: Loop) -> Run:
     Raises:
         InputError: if a number or a name is not as it must be.
     """
-    loop.check()
+    checked(loop)
     act, left, begun = POLICIES[loop.policy](bodies.get(loop.body)), loop.first, 0
     parts: list[Episodes] = []
     while (
@@ -158,7 +159,7 @@ def train(
     Raises:
         InputError: in one line, whatever is wrong with what was given.
     """
-    loop.check()
+    checked(loop)
     beside = {
         name: Path(out).with_name(f"{Path(out).name}-{name}") for name in ("model", "experience")
     }

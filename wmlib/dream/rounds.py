@@ -6,7 +6,6 @@ there: whenever a loop is killed, the folder holds one whole round. Used by `ite
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import shutil
 from dataclasses import dataclass, field
@@ -16,90 +15,25 @@ from typing import Any
 import numpy as np
 
 from wmlib import storage
+from wmlib.config import Loop
 from wmlib.control.controller import Linear
-from wmlib.dream.asleep import Sleep
-from wmlib.dream.dream import DreamConfig
 from wmlib.errors import InputError
-from wmlib.models import ensemble, mdnrnn, refit, vae, world
+from wmlib.models import ensemble, mdnrnn, vae, world
 from wmlib.models.ensemble import Ensemble
-from wmlib.models.refit import Study
 from wmlib.models.world import World
 from wmlib.real import body as bodies
 from wmlib.real.body import Array
 from wmlib.real.episodes import STORED, Episodes
 from wmlib.real.policies import POLICIES
-from wmlib.seeds import TRAINING_SEEDS, run_seeds
 
 CHECKPOINT = "checkpoint.json"
 
 
-@dataclass(frozen=True)
-class Loop:
-    """What to do.
-
-    Attributes:
-        body: its name.
-        model: `ensemble`, or `world` (V and M).
-        features: what C looks at: `physics`, or in a world also `z` or `zh`.
-        size: width of the ensemble's layers, or M's h_dim.
-        steps: real steps that may be taken, at most.
-        first: real steps of the first round, at most.
-        policy: who acts in it.
-        episodes: real episodes of every other round.
-        param_noise: spread of an episode's weights around C's.
-        action_noise: spread of noise on actions, in halves of the action box.
-        study: how the model learns in a round.
-        sleep: how C is evolved in a round; its horizon is the shortest, its seed is not used.
-        fresh: whether C begins at zero again in every round, its features standardised anew, or goes on from the last one.
-        seed: of the run; see `run_seeds`.
-    """
-
-    body: str = "humanoid"
-    model: str = "ensemble"
-    features: str = "physics"
-    size: int = 256
-    steps: int = 30_000
-    first: int = 4_000
-    policy: str = "mixed"
-    episodes: int = 64
-    param_noise: float = 0.02
-    action_noise: float = 0.2
-    study: Study = field(default_factory=Study)
-    sleep: Sleep = field(
-        default_factory=lambda: Sleep(
-            DreamConfig(tau=0.8), settings={"weight_decay": 0.001}, generations=60
-        )
-    )
-    fresh: bool = False
-    seed: int = 0
-
-    def about(self) -> dict[str, Any]:
-        """As plain values."""
-        return dict(
-            json.loads(json.dumps({**dataclasses.asdict(self), "sleep": self.sleep.about()}))
-        )
-
-    def check(self) -> None:
-        """Raises InputError if a number or a name is not as it must be."""
-        self.study.check()
-        self.sleep.check()
-        run_seeds(TRAINING_SEEDS, self.seed)
-        if self.policy not in POLICIES:
-            raise InputError(
-                f"There is no policy '{self.policy}'; there are: {', '.join(POLICIES)}."
-            )
-        if self.model not in refit.KINDS:
-            raise InputError(
-                f"There is no model '{self.model}'; there are: {', '.join(refit.KINDS)}."
-            )
-        if (
-            not 1 <= self.first <= self.steps
-            or min(self.episodes, self.size) < 1
-            or min(self.param_noise, self.action_noise) < 0
-        ):
-            raise InputError(
-                f"{self.first} first of {self.steps} real steps, {self.episodes} episodes a round, size {self.size}, noise {self.param_noise} and {self.action_noise} were asked for; expected positive numbers, the first steps within all."
-            )
+def checked(loop: Loop) -> None:
+    """Raises InputError if a number or a name is not as it must be."""
+    loop.check()
+    if loop.policy not in POLICIES:
+        raise InputError(f"There is no policy '{loop.policy}'; there are: {', '.join(POLICIES)}.")
 
 
 @dataclass
@@ -171,7 +105,7 @@ def resume(folder: Path, loop: Loop) -> Run | None:
     Raises:
         InputError: if it is damaged, or another one.
     """
-    loop.check()
+    checked(loop)
     for half in folder.glob(".*safetensors.*"):  # a save that was killed
         half.unlink()
     try:

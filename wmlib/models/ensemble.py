@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wmlib import storage
+from wmlib.config import EnsembleConfig
 from wmlib.errors import InputError
 from wmlib.models import mdn, nets
 from wmlib.models.nets import Params, Tensor, ops
@@ -31,19 +32,6 @@ CLIP = 10.0
 """Inputs and targets are held within +- this, in standard deviations."""
 KIND, FILE = "ensemble", "ensemble.safetensors"
 STATS = ("mean", "std", "change_std", "action_center", "action_scale", "reward_stats")
-
-
-@dataclass(frozen=True)
-class EnsembleConfig:
-    """Sizes of an ensemble.
-
-    Attributes:
-        members: how many networks.
-        hidden: width of their two hidden layers; the second adds to the first.
-    """
-
-    members: int = 5
-    hidden: int = 256
 
 
 def shapes(config: EnsembleConfig, x_dim: int, a_dim: int) -> dict[str, tuple[int, ...]]:

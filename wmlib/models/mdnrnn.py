@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wmlib import storage
+from wmlib.config import MDNRNNConfig
 from wmlib.errors import InputError
 from wmlib.models import mdn, nets
 from wmlib.models.mdn import Mixture, Noise
@@ -32,31 +33,6 @@ LOG_SIGMA = (-6.0, 3.0)
 TRAINED_ON = "vae"
 """Under this name M's file holds the fingerprint of the V that it was trained on."""
 STATS = ("action_center", "action_scale", "change_scale", "reward_stats")
-
-
-@dataclass(frozen=True)
-class MDNRNNConfig:
-    """Sizes and options of an M.
-
-    Attributes:
-        h_dim: numbers in h, and in c.
-        n_mix: components K of the mixture.
-        joint: one mixture over the whole code, rather than one for each of its numbers.
-        predict_change: whether the mixture is over z[t+1] - z[t] (then z[t] is added to its means) or over z[t+1] itself.
-        reward_weight: weight of the reward's squared error in the loss.
-        done_weight: weight of the done head's cross-entropy in the loss.
-        own: what M feeds itself with in its own rollouts: `mean` or `sample` of its mixture.
-        own_weight: weight in the loss of the error along them.
-    """
-
-    h_dim: int = 256
-    n_mix: int = 5
-    joint: bool = False
-    predict_change: bool = True
-    reward_weight: float = 1.0
-    done_weight: float = 1.0
-    own: str = "mean"
-    own_weight: float = 1.0
 
 
 class Prediction(NamedTuple):

@@ -6,57 +6,23 @@ Scales (means, standard deviations) are those of the first experience: weights m
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from wmlib.config import MODELS, EnsembleConfig, MDNRNNConfig, Study, TrainConfig, VAEConfig
 from wmlib.errors import InputError
 from wmlib.models import mdnrnn, training
-from wmlib.models.ensemble import Ensemble, EnsembleConfig
-from wmlib.models.mdnrnn import MDNRNN, MDNRNNConfig
+from wmlib.models.ensemble import Ensemble
+from wmlib.models.mdnrnn import MDNRNN
 from wmlib.models.nets import Loss, Params
-from wmlib.models.training import Recipe
-from wmlib.models.vae import VAE, VAEConfig
+from wmlib.models.vae import VAE
 from wmlib.models.world import World
 from wmlib.real.episodes import Episodes
 
-KINDS = ("ensemble", "world")
 LENGTH = 32
 """Steps of a row of M's training data."""
-
-
-@dataclass(frozen=True)
-class Study:
-    """How a model learns in a round.
-
-    Attributes:
-        first: gradient steps of the first round (V and M make as many each).
-        updates: of every other.
-        batch_size: real steps in a batch.
-        learning_rate: at the start of the first round; half of it in the others; it falls to a tenth in each.
-        recent: half of each batch is from this many newest steps.
-        own_steps: length of M's own rollouts; 0 trains M on true codes only.
-    """
-
-    first: int = 3_000
-    updates: int = 600
-    batch_size: int = 256
-    learning_rate: float = 1e-3
-    recent: int = 60_000
-    own_steps: int = 0
-
-    def check(self) -> None:
-        """Raises InputError if a number is not as it must be."""
-        if (
-            min(self.first, self.updates, self.batch_size, self.recent) < 1
-            or not self.learning_rate > 0
-            or self.own_steps < 0
-        ):
-            raise InputError(
-                f"{self.first} and {self.updates} updates with batches of {self.batch_size}, a learning rate of {self.learning_rate}, {self.recent} recent steps and own_steps {self.own_steps} were asked for; expected positive numbers."
-            )
 
 
 def begin(kind: str, data: Episodes, size: int, seed: int) -> World | Ensemble:
@@ -65,8 +31,8 @@ def begin(kind: str, data: Episodes, size: int, seed: int) -> World | Ensemble:
     Raises:
         InputError: if there is no such kind of model.
     """
-    if kind not in KINDS:
-        raise InputError(f"There is no model '{kind}'; there are: {', '.join(KINDS)}.")
+    if kind not in MODELS:
+        raise InputError(f"There is no model '{kind}'; there are: {', '.join(MODELS)}.")
     if kind == "ensemble":
         return Ensemble.create(data.body, data, EnsembleConfig(hidden=size), seed=seed)
     v = VAE.create(data.body, data.physics, VAEConfig(), seed=seed)
@@ -149,7 +115,7 @@ def _fit(
         rng.integers(n - recent, n, size=count),
     )
     rate = study.learning_rate * (1.0 if first else 0.5)
-    recipe = Recipe(1, batch_size, rate, rate / 10, seed=seed, jit=False)
+    recipe = TrainConfig(1, batch_size, rate, rate / 10, seed=seed, jit=False)
 
     def batch(rows: dict[str, NDArray[Any]], rng: np.random.Generator) -> dict[str, NDArray[Any]]:
         made: dict[str, NDArray[Any]] = prepare(

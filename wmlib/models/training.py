@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wmlib import storage
+from wmlib.config import TrainConfig
 from wmlib.errors import InputError
 from wmlib.models import nets
 from wmlib.models.nets import Loss, Params, ops
@@ -29,29 +30,6 @@ Prepare = Callable[[Batch, np.random.Generator], Batch]
 """`(rows of the data, generator of this step) -> batch`: where noise is added."""
 BETAS, EPSILON = (0.9, 0.999), 1e-8
 PARTS = ("params", "first", "second")
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How to train.
-
-    Attributes:
-        epochs: passes over the data.
-        batch_size: rows in a batch; all rows, if there are fewer. A last, smaller batch is left out.
-        learning_rate: of Adam, at the start.
-        final_learning_rate: at the end; in between it follows half a cosine.
-        clip_norm: gradients longer than this are shortened to it.
-        seed: of the order of the data, and of the noise.
-        jit: whether to compile through XLA: slower to start, faster to run.
-    """
-
-    epochs: int = 10
-    batch_size: int = 512
-    learning_rate: float = 1e-3
-    final_learning_rate: float = 1e-4
-    clip_norm: float = 10.0
-    seed: int = 0
-    jit: bool = True
 
 
 @dataclass
@@ -84,13 +62,13 @@ class Trained:
         return storage.fingerprint(*_state(self))
 
 
-def learning_rate(recipe: Recipe, step: int, n_steps: int) -> float:
+def learning_rate(recipe: TrainConfig, step: int, n_steps: int) -> float:
     """Half a cosine from `learning_rate` to `final_learning_rate`."""
     low, high = recipe.final_learning_rate, recipe.learning_rate
     return low + 0.5 * (high - low) * (1 + math.cos(math.pi * min(1.0, step / max(1, n_steps))))
 
 
-def adam_step(loss: Loss, recipe: Recipe) -> Callable[..., Any]:
+def adam_step(loss: Loss, recipe: TrainConfig) -> Callable[..., Any]:
     """One step of Adam with clipped gradients, compiled: (params, first, second, batch, rate, n) -> (params, first, second, pieces).
 
     n counts steps from 1. `pieces` has the loss, its pieces, and `gradient`, the length of the gradient before clipping.
@@ -121,7 +99,7 @@ def fit(
     loss: Loss,
     params: Params,
     data: Mapping[str, NDArray[Any]],
-    recipe: Recipe,
+    recipe: TrainConfig,
     *,
     prepare: Prepare | None = None,
     validate: Callable[[Params], Mapping[str, float]] | None = None,

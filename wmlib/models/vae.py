@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wmlib import storage
+from wmlib.config import VAEConfig
 from wmlib.errors import InputError
 from wmlib.models import nets
 from wmlib.models.nets import Params, Tensor, ops
@@ -31,27 +32,6 @@ LOGVAR = (-10.0, 4.0)
 """log sigma^2 of a code is held in here, so that no first step can overflow."""
 STATS = ("mean", "std", "feature_weights")
 CHUNK = 16_384
-
-
-@dataclass(frozen=True)
-class VAEConfig:
-    """Sizes and weights of a VAE.
-
-    Attributes:
-        view: `physics` or `full`.
-        z_dim: numbers in a code.
-        hidden: widths of the encoder's layers; the decoder has them the other way round.
-        beta: weight of the KL term. The reconstruction is in squared standard deviations, so 1 would allow errors of about 1.
-        kl_floor: free bits: nats of KL a dimension that cost nothing.
-        clip: standardised inputs are held within +- this.
-    """
-
-    view: str = "physics"
-    z_dim: int = 32
-    hidden: tuple[int, ...] = (256, 256)
-    beta: float = 0.003
-    kl_floor: float = 0.0
-    clip: float = 10.0
 
 
 def view_slice(body: Body, view: str) -> slice:
