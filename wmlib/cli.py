@@ -359,9 +359,9 @@ def measure(options: argparse.Namespace) -> None:
 
 def train_controller(options: argparse.Namespace) -> None:
     """Evolves C on the real body."""
+    if vars(options)["Search.steps"] is None:
+        vars(options)["Search.steps"] = config.current().real_steps
     made = _made(Search, options, settings=_settings(options))
-    if not made.steps:
-        made = dataclasses.replace(made, steps=config.current().real_steps)
     print(
         f"Evolving C on the real {made.body} with {made.strategy} for {made.steps:,} real steps, run seed {made.seed}, into {options.out}",
         flush=True,
