@@ -28,7 +28,7 @@ def both_cores(monkeypatch):
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
 def test_every_cell_may_be_run_twice(path):
-    notebook, contracts = executor.read(path), []
+    notebook = executor.read(path)
     cells = [
         copy.deepcopy(cell) for cell in notebook.cells if cell.cell_type == "code" for _ in range(2)
     ]
