@@ -33,8 +33,7 @@ from safetensors.numpy import load, save
 
 from wmlib.errors import InputError
 
-LIBRARY = Path(__file__).resolve().parent
-"""The folder of the library; a clone of the book is the one above it."""
+LIBRARY = Path(__file__).resolve().parent  # in a clone of the book, the folder above it is the book
 SCHEMA = 1
 MANIFEST = "manifest.json"
 DISTRIBUTIONS = (
