@@ -362,8 +362,8 @@ LIBRARY = {
     ),
     "TensorFlow behind body's door": (
         "wmlib/real/body.py",
-        "import mujoco\n",
-        'import mujoco\n\n__import__("tensorflow")\n',
+        "from __future__ import annotations\n",
+        'from __future__ import annotations\n\n__import__("tensorflow")\n',
         "test_layers.py",
     ),
 }
