@@ -128,7 +128,7 @@ def test_awake_it_sees_and_remembers_as_in_the_dream(real, small, features):
     for episode in episodes:
         state = small.mdnrnn.start(1)
         for t in range(len(episode)):
-            z = small.encode(episode.obs[t][None])
+            z = small.vae.encode(episode.obs[t][None])[0]
             seen = np.concatenate([z, np.asarray(state[0])], axis=1) if features == "zh" else z
             np.testing.assert_allclose(
                 episode.action[t], linear.act(params[None], seen[None])[0, 0], atol=1e-5
@@ -203,7 +203,7 @@ def test_wrong_input_is_refused_in_one_line(small, real, act, message):
 def stored(small, real, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     small.save("w", seconds=1)
-    Ensemble.create(BODY, real, EnsembleConfig(members=2, hidden=8)).save(BODY, "e", seconds=1)
+    Ensemble.create(BODY, real, EnsembleConfig(members=2, hidden=8)).save("e", seconds=1)
     wm.episodes.gather(BODY, "mixed", 100, 0, "data")
     return tmp_path
 

@@ -10,8 +10,10 @@ from wmlib.config import DreamConfig, EnsembleConfig, MDNRNNConfig, VAEConfig
 from wmlib.control import controller
 from wmlib.dream import slots
 from wmlib.dream.dream import Dreams
+from wmlib.dream.dreamenv import DreamEnv
 from wmlib.errors import InputError
-from wmlib.models import mdnrnn, minds, vae, world
+from wmlib.models import mdnrnn, vae, world
+from wmlib.models import model as models
 from wmlib.models.ensemble import Ensemble
 from wmlib.models.mdnrnn import MDNRNN
 from wmlib.models.vae import VAE
@@ -107,10 +109,10 @@ def plain_world(model, memory, action, noise, tau, exact):
     reward, obs = head[0] * std + mean, upright(x * v.std + v.mean)
     if exact:
         over = ends(obs)
-        reward = min(reward + 5 * sigmoid(head[1]), mean + minds.REWARD_CAP * std) - 5 * over
+        reward = min(reward + 5 * sigmoid(head[1]), mean + models.REWARD_CAP * std) - 5 * over
     else:
         over = head[1] > 0
-    beyond = np.abs(x).max() > minds.BEYOND
+    beyond = np.abs(x).max() > models.BEYOND
     return (obs, z, h, c), 0.0 if beyond else reward, over or beyond, 0.0
 
 
@@ -140,26 +142,26 @@ def plain_ensemble(model, memory, action, noise, tau, member):
     doubt = np.sqrt(out[:, :size].var(axis=0).mean())
     mean, std = model.reward_stats
     reward = (
-        min(own[-1], minds.REWARD_CAP) * std
+        min(own[-1], models.REWARD_CAP) * std
         + mean
         + 5 * (not ends(obs))
         - 0.1 * np.square(action).sum()
     )
-    beyond = np.abs((obs - model.mean) / model.std).max() > minds.BEYOND
+    beyond = np.abs((obs - model.mean) / model.std).max() > models.BEYOND
     return (obs,), 0.0 if beyond else reward, ends(obs) or beyond, doubt
 
 
 def plain(dreams, model, params, starts, seed, step):
     """Every candidate, every episode, one step after the other, in float64."""
     config, linear = dreams.config, dreams.linear
-    n = -(-len(starts) // dreams.mind.members) * dreams.mind.members
+    n = -(-len(starts) // dreams.model.members) * dreams.model.members
     noise = dreams.noise(config.horizon, n, seed)
     returns, lengths = (
         np.zeros((len(params), len(starts))),
         np.zeros((len(params), len(starts)), int),
     )
     for p, e in np.ndindex(returns.shape):
-        memory = tuple(part[e].astype(np.float64) for part in starts.memory)
+        memory = tuple(part[e].astype(np.float64) for part in starts.state)
         for t in range(config.horizon):
             features = {"physics": memory[0][:45], "z": memory[1:2], "zh": memory[1:3]}[
                 linear.features
@@ -286,7 +288,7 @@ def test_what_is_watched_is_what_was_dreamed_and_it_ends_by_the_body_s_own_rule(
                 (lived[-1, :45] - real.physics.mean(axis=0))
                 / np.maximum(real.physics.std(axis=0), 1e-3)
             ).max()
-            assert track.ended[i] == (BODY.terminated(lived[-1]) or std > 0.99 * minds.BEYOND)
+            assert track.ended[i] == (BODY.terminated(lived[-1]) or std > 0.99 * models.BEYOND)
             np.testing.assert_allclose(np.linalg.norm(lived[1:, 1:5], axis=1), 1, atol=1e-5)
             assert BODY.poses(lived).shape == (length + 1, 24)
 
@@ -301,23 +303,23 @@ def test_at_temperature_zero_the_seed_does_nothing(real, small):
 
 
 def test_starts_are_real_states_with_the_memory_of_what_went_before(real, small):
-    starts = minds.starts(minds.mind(small, BODY), real, 9, seed=3, latest=5)
+    starts = small.starts(real, 9, seed=3, latest=5)
     states, at = real.physics.astype(np.float32), 0
     found = 0
     for episode in real:
         for t in range(min(6, len(episode))):
-            row = np.flatnonzero((starts.memory[0] == states[at + t]).all(axis=1))
+            row = np.flatnonzero((starts.state[0] == states[at + t]).all(axis=1))
             if len(row):
                 obs = BODY.physics(episode.qpos, episode.qvel)[None, : t + 1]
-                z, (h, c) = small.watch(obs, episode.action[None, :t])
-                for got, wanted in zip(starts.memory[1:], (z, h, c), strict=True):
+                _, z, h, c = small.watch(obs, episode.action[None, :t])
+                for got, wanted in zip(starts.state[1:], (z, h, c), strict=True):
                     np.testing.assert_allclose(got[row[0]], np.asarray(wanted)[0], atol=1e-5)
                 found += 1
         at += len(episode) + 1
     assert found == 9
     assert len(starts.draw(4, 0)) == 4
-    first = minds.starts(minds.mind(small, BODY), real, 5)
-    assert not np.any(first.memory[2])
+    first = small.starts(real, 5)
+    assert not np.any(first.state[2])
 
 
 def test_every_dream_is_dreamed_once_to_its_end():
@@ -434,3 +436,35 @@ def test_a_view_of_all_observations_can_be_dreamed_in(real):
         np.zeros((2, dreams.linear.n_params)), dreams.starts(real, 3), 0
     ).returns.shape == (2, 3)
     assert vae.VIEWS[1] == v.config.view
+
+
+class Falling(models.Model):
+    """The least that a model is: the body sinks a little in each step, sooner or later."""
+
+    body, fingerprint = BODY, "falling"
+
+    def noise(self, rng, *lead):
+        return (rng.random(lead, dtype=np.float32),)
+
+    def step(self, state, action, noise, tau=1.0, *, disagreement=False):
+        height = np.eye(1, BODY.physics_dim, dtype=np.float32)
+        by = 0.05 if noise is None else 0.1 * tau * noise[0][:, None]
+        physics = state[0] - by * height
+        return (physics,), models.Predicted(1.0 + 0 * physics[:, 0], 0 * physics[:, 0])
+
+
+def test_a_third_model_needs_no_more_than_a_step_and_its_noise(real):
+    model, linear = Falling(), controller.Linear(BODY)
+    dreams = Dreams(model, linear, DreamConfig(horizon=50))
+    starts, params = dreams.starts(real, 6, latest=3), population(linear)
+    found, track = dreams(params, starts, 0), dreams.watch(params[0], starts, 0)
+    np.testing.assert_array_equal(track.lengths, found.lengths[0])
+    assert ((found.lengths > 3) & (found.lengths < 50)).all()
+    np.testing.assert_allclose(found.returns, found.lengths - BODY.alive_bonus)
+    env = DreamEnv(dreams, starts, 3)
+    seen, _ = env.reset(seed=0)
+    after = env.step(np.zeros((3, BODY.a_dim)))[0]
+    assert (after[:, 0] < seen[:, 0]).all()
+    ahead = model.open_loop(model.init(real.physics[:2]), np.zeros((2, 4, BODY.a_dim)))
+    np.testing.assert_allclose(ahead.obs[:, -1, 0], real.physics[:2, 0] - 0.2, atol=1e-6)
+    assert not ahead.done.any()

@@ -133,7 +133,7 @@ def test_members_share_rows_that_do_not_divide(real):
             "finite",
         ),
         (lambda env, d, s: env.reset(seed=[1, 2]), "expected 5"),
-        (lambda env, d, s: DreamEnv(d, s.__class__("another", s.memory), 2), "another model's"),
+        (lambda env, d, s: DreamEnv(d, s.__class__("another", s.state), 2), "another model's"),
     ],
 )
 def test_wrong_input_is_refused_in_one_line(dreams, real, act, message):

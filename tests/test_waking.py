@@ -20,7 +20,7 @@ PARAMS = 0.05 * np.random.default_rng(0).standard_normal(LINEAR.n_params)
 def test_the_action_is_that_of_the_code_and_the_memory_of_what_was_seen_and_done():
     (episode,) = wm.rollout.rollout(WORLD.body, Waking(WORLD, LINEAR, PARAMS), [4])
     for t in (0, 1, 12):
-        z, (h, _) = WORLD.watch(episode.obs[None, : t + 1], episode.action[None, :t])
+        _, z, h, _ = WORLD.watch(episode.obs[None, : t + 1], episode.action[None, :t])
         features = np.concatenate([np.asarray(z), np.asarray(h)], axis=-1).astype(float)
         assert np.allclose(
             LINEAR.act(PARAMS[None], features[None])[0, 0], episode.action[t], atol=1e-4

@@ -82,16 +82,18 @@ def test_the_same_world_is_saved_as_the_same_bytes(small, saved, tmp_path):
 
 def test_watching_and_dreaming_follow_the_index_convention(small, real):
     obs, before, action = part(real)
-    z = small.encode(obs)
+    z = small.vae.encode(obs)[0]
     state = small.mdnrnn.start(len(z))
     for t in range(before.shape[1]):  # h[t+1] = M(z[t], action[t], h[t])
         _, state = small.mdnrnn.step(z[:, t], before[:, t], state)
-    now, watched = small.watch(obs, before)
+    _, now, *watched = small.watch(obs, before)
     np.testing.assert_array_equal(now, z[:, -1])
-    np.testing.assert_allclose(np.asarray(watched[0]), np.asarray(state[0]), atol=1e-6)
-    dream = small.open_loop(now, action, watched)
-    prediction, _ = small.mdnrnn.step(now, action[:, 0], watched)
-    np.testing.assert_allclose(dream.z[:, 0], np.asarray(mdn.mean(prediction.mixture)), atol=1e-6)
+    np.testing.assert_allclose(watched[0], np.asarray(state[0]), atol=1e-6)
+    dream = small.open_loop(small.watch(obs, before), action)
+    prediction, _ = small.mdnrnn.step(now, action[:, 0], tuple(watched))
+    np.testing.assert_allclose(
+        dream.states[1][:, 0], np.asarray(mdn.mean(prediction.mixture)), atol=1e-6
+    )
     assert dream.obs.shape == (5, 4, BODY.physics_dim)
     assert dream.reward.shape == dream.done.shape == (5, 4)
     assert ((dream.done > 0) & (dream.done < 1)).all()
@@ -99,18 +101,18 @@ def test_watching_and_dreaming_follow_the_index_convention(small, real):
 
 
 def test_a_dream_is_its_noise_and_its_temperature(small, real):
-    z = small.encode(real.physics[:6])
+    now = small.init(real.physics[:6])
     action = np.zeros((6, 5, BODY.a_dim), np.float32)
     dreams = [
-        small.open_loop(z, action, tau=tau, rng=np.random.default_rng(seed)).z
+        small.open_loop(now, action, tau=tau, rng=np.random.default_rng(seed)).states[1]
         for tau, seed in ((1.0, 0), (1.0, 0), (1.0, 1), (0.0, 0), (0.0, 1))
     ]
     assert np.array_equal(dreams[0], dreams[1])
     assert not np.array_equal(dreams[0], dreams[2])
     assert np.array_equal(dreams[3], dreams[4])
-    whole, first = small.open_loop(z, action), small.open_loop(z, action[:, :2])
-    again = small.open_loop(first.z[:, -1], action[:, 2:], first.state)
-    np.testing.assert_allclose(np.concatenate([first.z, again.z], axis=1), whole.z, atol=1e-5)
+    whole, first = small.open_loop(now, action), small.open_loop(now, action[:, :2])
+    again = small.open_loop(tuple(part[:, -1] for part in first.states), action[:, 2:])
+    np.testing.assert_allclose(np.concatenate([first.obs, again.obs], axis=1), whole.obs, atol=1e-5)
 
 
 def mend(folder, name, data):

@@ -1,7 +1,7 @@
 """wmlib: the small library of *Dreaming Up Human Physics*. `import wmlib as wm`, then `wm.body`, `wm.rollout`, ...
 
     real/       the simulator, nothing learned    body, zoo, policies, rollout, workers, episodes, evaluate
-    models/     V, M and M's rival                nets, mdn, vae, mdnrnn, ensemble, world, minds, training, refit, heldout, truth
+    models/     V, M and M's rival                nets, mdn, vae, mdnrnn, ensemble, model, world, training, refit, heldout, truth
     control/    C                                 controller, evolution, search, awake
     dream/      V, M and C together               dream, dreamenv, slots, asleep, waking, rounds, iterate
     show/       what a reader sees                palette, plots, viewer, videos, explorer
@@ -19,7 +19,7 @@ from wmlib.errors import InputError as InputError
 _PACKAGES = {
     "": "autopsy config errors loading ppo results seeds stages storage whole",
     "real.": "body zoo policies rollout workers episodes evaluate",
-    "models.": "nets mdn vae mdnrnn ensemble world minds training refit heldout truth",
+    "models.": "nets mdn vae mdnrnn ensemble model world training refit heldout truth",
     "control.": "controller evolution awake search",
     "dream.": "dream dreamenv slots waking asleep rounds iterate",
     "show.": "palette plots viewer videos explorer",

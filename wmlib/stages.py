@@ -113,7 +113,7 @@ def fit_mdnrnn(
     After each epoch it is measured on held-out episodes: `ahead_10` is its error 10 steps ahead over that of 'nothing changes'.
     """
     train, held = _parts(data)
-    rows = mdnrnn.sequences(v, train, length, heldout.seen(v, train))
+    rows = mdnrnn.sequences(v, train, length, v.view(train))
     model = start or MDNRNN.create(data.body, rows, config, seed=recipe.seed)
 
     def validate(params: Any) -> dict[str, float]:
@@ -275,7 +275,6 @@ def train_ensemble(
         model, trained = fit_ensemble(stored, config, recipe, folder=folder, say=clock.say(say))
         _fitted(trained, folder)
         model.save(
-            stored.body,
             out,
             seconds=clock.seconds,
             seed=recipe.seed,

@@ -18,13 +18,13 @@ import numpy as np
 from wmlib import storage
 from wmlib.config import EvolveConfig
 from wmlib.control import evolution
-from wmlib.control.controller import Controller, Linear
+from wmlib.control.controller import REAL, Controller, Linear
 from wmlib.dream import waking
 from wmlib.dream.dream import Dreams
 from wmlib.errors import InputError
 from wmlib.models import ensemble, world
 from wmlib.models.ensemble import Ensemble
-from wmlib.models.minds import Starts
+from wmlib.models.model import Model, Starts
 from wmlib.models.world import World
 from wmlib.real import episodes
 from wmlib.real.body import Array
@@ -62,7 +62,7 @@ class Night:
         return self.strategy.mean if self.together is None else self.together
 
 
-def linear_for(model: World | Ensemble, data: Episodes, features: str) -> Linear:
+def linear_for(model: Model, data: Episodes, features: str) -> Linear:
     """The shape of a controller on what a model shows; physical features are standardised with these episodes.
 
     Raises:
@@ -70,8 +70,8 @@ def linear_for(model: World | Ensemble, data: Episodes, features: str) -> Linear
     """
     if features == "physics":
         return Linear(data.body, mean=data.physics.mean(axis=0), std=data.physics.std(axis=0))
-    if not isinstance(model, World) or features not in ("z", "zh"):
-        shown = "physics, z, zh" if isinstance(model, World) else "physics"
+    if features in REAL or features not in model.feature_sizes:
+        shown = ", ".join(name for name in model.feature_sizes if name != "obs")
         raise InputError(
             f"There are no features '{features}' to evolve C on in this model; there are: {shown}."
         )
@@ -106,7 +106,7 @@ def generation(
 
 
 def evolve(
-    model: World | Ensemble, linear: Linear, data: Episodes, sleep: EvolveConfig, *, params: Array | None = None, folder: Path | None = None,
+    model: Model, linear: Linear, data: Episodes, sleep: EvolveConfig, *, params: Array | None = None, folder: Path | None = None,
     say: Callable[[str], None] | None = print,
 ) -> Night:  # fmt: skip
     """Evolves C in a model's dreams.
@@ -196,7 +196,7 @@ def line(row: Mapping[str, Any], generations: int) -> str:
     )
 
 
-def _origin(model: World | Ensemble, linear: Linear, data: Episodes, params: Array) -> str:
+def _origin(model: Model, linear: Linear, data: Episodes, params: Array) -> str:
     """A fingerprint of everything that a search starts from."""
     arrays: storage.Arrays = {
         "params": params,

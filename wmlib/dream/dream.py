@@ -19,11 +19,9 @@ from wmlib.control.controller import Linear
 from wmlib.dream import slots
 from wmlib.dream.slots import Rows
 from wmlib.errors import InputError
-from wmlib.models import minds, nets
-from wmlib.models.ensemble import Ensemble
-from wmlib.models.minds import EnsembleMind, Memory, Starts, WorldMind
+from wmlib.models import nets
+from wmlib.models.model import BEYOND, Model, Starts, State
 from wmlib.models.nets import Tensor, ops
-from wmlib.models.world import World
 from wmlib.real.body import Array
 from wmlib.real.episodes import Episodes
 
@@ -83,18 +81,19 @@ class Track:
 class Dreams:
     """A model, the shape of a controller and a way to dream, compiled: `dreams(population, starts, seed)`."""
 
-    def __init__(
-        self, model: World | Ensemble, linear: Linear, config: DreamConfig | None = None
-    ) -> None:
+    def __init__(self, model: Model, linear: Linear, config: DreamConfig | None = None) -> None:
         """Checks that they belong together; compiles at the first call.
 
         Raises:
             InputError: if the controller is of another body or asks for what the model does not show, or the model cannot dream so.
         """
         self.config = config or DreamConfig()
-        self.linear, self.body = linear, linear.body
-        self.mind: WorldMind | EnsembleMind = minds.mind(model, linear.body)
-        shown = self.mind.shown
+        self.linear, self.body, self.model = linear, linear.body, model
+        if model.body is not linear.body:
+            raise InputError(
+                f"This model is of the body '{model.body.name}', and C of '{linear.body.name}'. They belong to different bodies."
+            )
+        shown = model.feature_sizes
         if linear.features not in shown:
             raise InputError(
                 f"This model does not show the '{linear.features}' that C looks at; it shows: {', '.join(shown)}."
@@ -103,7 +102,7 @@ class Dreams:
             raise InputError(
                 f"C looks at {linear.n_features} numbers of '{linear.features}'; this model shows {shown[linear.features]}. They belong to different models."
             )
-        _check(self.config, self.mind)
+        _check(self.config, model)
         constant = linear.std < controller.CONSTANT
         self.mean, self.scale = (
             np.float32(linear.mean),
@@ -117,8 +116,8 @@ class Dreams:
         self._one = nets.compiled(self._watched_step, jit=False)
 
     def starts(self, episodes: Episodes, n: int, *, seed: int = 0, latest: int = 0) -> Starts:
-        """n real states to dream from, at step 0 to `latest` of their episodes; see `minds.starts`."""
-        return minds.starts(self.mind, episodes, n, seed=seed, latest=latest)
+        """n real states to dream from, at step 0 to `latest` of their episodes; see `Model.starts`."""
+        return self.model.starts(episodes, n, seed=seed, latest=latest)
 
     def __call__(
         self, population: NDArray[Any], starts: Starts, seed: int, *, horizon: int | None = None
@@ -153,7 +152,7 @@ class Dreams:
             )
 
         returns, lengths = slots.run(
-            advance, memory, len(population), members=self.mind.members, rows=ROWS
+            advance, memory, len(population), members=self.model.members, rows=ROWS
         )
         return Dreamed(returns[:, : len(starts)], lengths[:, : len(starts)])
 
@@ -162,7 +161,7 @@ class Dreams:
         if steps < 1:
             raise InputError(f"A horizon of {steps} steps was asked for; expected at least 1.")
         blocks = [
-            self.mind.noise(np.random.default_rng([seed, 6, block]), BLOCK, n)
+            self.model.noise(np.random.default_rng([seed, 6, block]), BLOCK, n)
             for block in range(-(-steps // BLOCK))
         ]
         return tuple(np.concatenate(parts) for parts in zip(*blocks, strict=True))
@@ -199,18 +198,11 @@ class Dreams:
             obs, action, reward, doubt, lived.sum(axis=1, dtype=np.int32), ~alive[: len(starts)]
         )
 
-    def check_starts(self, starts: Starts) -> None:
-        """Raises InputError if the starts are another model's."""
-        if starts.of != self.mind.fingerprint or len(starts.memory) != self.mind.parts:
-            raise InputError(
-                "These starts were made with another model's codes and memory. Make them with `starts` of these dreams."
-            )
-
     def _checked(
         self, population: NDArray[Any], starts: Starts
     ) -> tuple[NDArray[Any], tuple[Floats, ...]]:
         """Both, once they are known to fit; starts repeated until every member has as many."""
-        self.check_starts(starts)
+        self.model.check_starts(starts)
         population = np.asarray(population)
         if (
             population.ndim != 2
@@ -220,24 +212,29 @@ class Dreams:
             raise InputError(
                 f"A population of shape {population.shape} was given; expected (P, {self.linear.n_params})."
             )
-        rows = np.arange(-(-len(starts) // self.mind.members) * self.mind.members) % len(starts)
-        return population, starts.take(rows).memory
+        rows = np.arange(-(-len(starts) // self.model.members) * self.model.members) % len(starts)
+        return population, starts.take(rows).state
 
-    def act(self, W_c: Tensor, b_c: Tensor, memory: Memory) -> Tensor:
+    def act(self, W_c: Tensor, b_c: Tensor, memory: State) -> Tensor:
         """Actions (R, a_dim) by weights W_c (R, a_dim, F) and b_c (R, a_dim), each row by its own: what `Linear.act` does."""
         x = ops.clip(
-            (self.mind.show(memory, self.linear.features) - self.mean) * self.scale,
+            (self.model.features(memory, self.linear.features) - self.mean) * self.scale,
             -controller.CLIP,
             controller.CLIP,
         )
         return self.center + self.half * ops.tanh(ops.matmul(W_c, x[:, :, None])[..., 0] + b_c)
 
     def step(
-        self, memory: Memory, action: Tensor, noise: tuple[Tensor, ...], tau: Tensor
-    ) -> tuple[Memory, Outcome]:
+        self, memory: State, action: Tensor, noise: tuple[Tensor, ...], tau: Tensor
+    ) -> tuple[State, Outcome]:
         """One step of R dreams: what action (R, a_dim) leads to."""
-        memory, predicted = self.mind.step(memory, action, noise, tau, with_doubt=self.with_doubt)
-        beyond = ops.logical_not(predicted.outlier <= minds.BEYOND)  # so that NaN is beyond
+        memory, predicted = self.model.step(
+            memory, action, noise, tau, disagreement=self.with_doubt
+        )
+        doubt = predicted.disagreement
+        if doubt is None:
+            doubt = ops.zeros_like(predicted.reward)
+        beyond = ops.logical_not(predicted.outlier <= BEYOND)  # so that NaN is beyond
         if not self.config.exact:
             reward, ended = predicted.reward_head, ops.logical_or(beyond, predicted.done_logit > 0)
         else:
@@ -248,13 +245,11 @@ class Dreams:
                     fell, ops.logical_not(ops.logical_and(watched > low, watched < high))
                 )
             reward, ended = (
-                predicted.reward_alive - self.body.alive_bonus * ops.cast(fell, "float32"),
+                predicted.reward - self.body.alive_bonus * ops.cast(fell, "float32"),
                 ops.logical_or(beyond, fell),
             )
-        reward = ops.where(beyond, 0.0, reward - self.config.penalty * predicted.doubt)
-        return memory, Outcome(
-            reward, ops.logical_or(ended, predicted.doubt > self.config.doubt), predicted.doubt
-        )
+        reward = ops.where(beyond, 0.0, reward - self.config.penalty * doubt)
+        return memory, Outcome(reward, ops.logical_or(ended, doubt > self.config.doubt), doubt)
 
     @property
     def with_doubt(self) -> bool:
@@ -262,7 +257,7 @@ class Dreams:
         return self.config.penalty > 0 or self.config.doubt < float("inf")
 
     def _watched_step(
-        self, W_c: Tensor, b_c: Tensor, memory: Memory, noise: tuple[Tensor, ...], tau: Tensor
+        self, W_c: Tensor, b_c: Tensor, memory: State, noise: tuple[Tensor, ...], tau: Tensor
     ) -> Any:
         action = self.act(W_c, b_c, memory)
         return *self.step(memory, action, noise, tau), action
@@ -311,16 +306,15 @@ class Dreams:
         return candidate, episode, t, alive, total, tuple(memory)
 
 
-def _check(config: DreamConfig, mind: WorldMind | EnsembleMind) -> None:
+def _check(config: DreamConfig, model: Model) -> None:
     """Raises InputError for a setting that is out of range, or that this model has nothing for."""
     if config.tau < 0 or config.horizon < 1 or config.penalty < 0 or config.doubt <= 0:
         raise InputError(
             f"tau {config.tau}, horizon {config.horizon}, penalty {config.penalty} and doubt {config.doubt} were asked for; expected none negative, horizon and doubt above 0."
         )
-    doubting = config.penalty > 0 or config.doubt < float("inf")
-    if isinstance(mind, WorldMind) and doubting:
+    if (config.penalty > 0 or config.doubt < float("inf")) and not model.disagrees:
         raise InputError(
             "penalty and doubt need an ensemble: a world is one model, and disagrees with nobody."
         )
-    if isinstance(mind, EnsembleMind) and not config.exact:
+    if not config.exact and not model.learned_heads:
         raise InputError("An ensemble has no heads for reward and end; dream with exact=True.")

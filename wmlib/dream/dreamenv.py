@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from wmlib.dream.dream import Dreams
 from wmlib.errors import InputError
 from wmlib.models import nets
-from wmlib.models.minds import Starts
+from wmlib.models.model import Starts
 from wmlib.models.nets import ops
 from wmlib.real.body import Array, Bools
 
@@ -41,7 +41,7 @@ class _Dreamer:
 
     def noise(self) -> tuple[Floats, ...]:
         if self.at == BLOCK:
-            self.block, self.at = self.dreams.mind.noise(self.rng, BLOCK), 0
+            self.block, self.at = self.dreams.model.noise(self.rng, BLOCK), 0
         self.at += 1
         return tuple(part[self.at - 1] for part in self.block)
 
@@ -69,9 +69,9 @@ class DreamEnv(VectorEnv):  # type: ignore[misc]
         """
         if num_envs < 1:
             raise InputError(f"{num_envs} environments were asked for; expected at least 1.")
-        dreams.check_starts(starts)
+        dreams.model.check_starts(starts)
         self.dreams, self.starts, self.num_envs = dreams, starts, num_envs
-        body, members = dreams.body, dreams.mind.members
+        body, members = dreams.body, dreams.model.members
         self.single_observation_space = Box(
             -np.inf, np.inf, (dreams.linear.n_features,), np.float32
         )
@@ -82,6 +82,7 @@ class DreamEnv(VectorEnv):  # type: ignore[misc]
             np.arange(-(-num_envs // members) * members) % num_envs
         )  # filled up, until every member has as many
         self._step = nets.compiled(dreams.step, jit=False)
+        self._quiet = tuple(map(np.zeros_like, dreams.model.noise(np.random.default_rng(0))))
         self._dreamers: list[_Dreamer] = []
 
     def reset(
@@ -105,7 +106,7 @@ class DreamEnv(VectorEnv):  # type: ignore[misc]
                 )
             self._dreamers = [_Dreamer(self.dreams, len(self.starts), of) for of in seeds]
         self._memory = [
-            np.zeros((self.num_envs, *part.shape[1:]), np.float32) for part in self.starts.memory
+            np.zeros((self.num_envs, *part.shape[1:]), np.float32) for part in self.starts.state
         ]
         self._steps, self._over = np.zeros(self.num_envs, np.int64), np.zeros(self.num_envs, bool)
         self._begin(np.arange(self.num_envs))
@@ -128,9 +129,8 @@ class DreamEnv(VectorEnv):  # type: ignore[misc]
             )
         body, going = self.dreams.body, ~self._over
         held = np.clip(actions, body.action_low, body.action_high)
-        quiet = self.dreams.mind.quiet()
         drawn = [
-            dreamer.noise() if on else quiet
+            dreamer.noise() if on else self._quiet
             for dreamer, on in zip(self._dreamers, going, strict=True)
         ]
         noise = tuple(np.stack(part)[self._rows] for part in zip(*drawn, strict=True))
@@ -162,10 +162,12 @@ class DreamEnv(VectorEnv):  # type: ignore[misc]
         """Puts these rows at starts of their own choice."""
         if len(rows):
             index = [self._dreamers[row].start() for row in rows]
-            for kept, part in zip(self._memory, self.starts.memory, strict=True):
+            for kept, part in zip(self._memory, self.starts.state, strict=True):
                 kept[rows] = part[index]
             self._steps[rows] = 0
 
     def _seen(self) -> Floats:
         """What C looks at, as a copy."""
-        return np.array(self.dreams.mind.show(tuple(self._memory), self.dreams.linear.features))
+        return np.array(
+            self.dreams.model.features(tuple(self._memory), self.dreams.linear.features)
+        )

@@ -21,8 +21,6 @@ from wmlib.dream.rounds import CHECKPOINT, Run, checked, joined, keep, resume
 from wmlib.dream.waking import Waking
 from wmlib.errors import InputError
 from wmlib.models import refit
-from wmlib.models.ensemble import Ensemble
-from wmlib.models.world import World
 from wmlib.real import body as bodies
 from wmlib.real.episodes import Episodes
 from wmlib.real.policies import POLICIES, Policy
@@ -71,9 +69,7 @@ def one_round(run: Run, loop: Loop, folder: Path | None = None) -> dict[str, Any
     """One round: gather (the first one's experience is there already), learn, dream. Returns its row of the log."""
     number = len(run.log)
     if number:
-        world = (
-            run.model if isinstance(run.model, World) and run.linear.features not in REAL else None
-        )
+        world = None if run.linear.features in REAL else run.model
         awake = Waking(
             world,
             run.linear,
@@ -191,10 +187,7 @@ def train(
                     command=command,
                 )
         if not beside["model"].exists():
-            if isinstance(run.model, Ensemble):
-                run.model.save(run.linear.body, beside["model"], seconds=clock.seconds, **facts)
-            else:
-                run.model.save(beside["model"], seconds=clock.seconds, **facts)
+            run.model.save(beside["model"], seconds=clock.seconds, **facts)
         made.save(
             out,
             seconds=clock.seconds,

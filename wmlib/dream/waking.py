@@ -13,30 +13,30 @@ import numpy as np
 from wmlib.control.controller import REAL, Controller, Linear
 from wmlib.errors import InputError
 from wmlib.models import nets
-from wmlib.models.world import World
+from wmlib.models.model import Model
 from wmlib.real.body import Array
 
 
-def _widths(world: World) -> dict[str, int]:
-    """The features that a world gives, with how many numbers they are."""
-    return {"z": world.vae.z_dim, "zh": world.vae.z_dim + world.mdnrnn.config.h_dim}
+def _coded(model: Model) -> dict[str, int]:
+    """The features that a model gives and a body does not, with how many numbers they are."""
+    return {name: n for name, n in model.feature_sizes.items() if name not in REAL}
 
 
-def _fits(world: World, linear: Linear) -> bool:
-    return world.body is linear.body and _widths(world).get(linear.features) == linear.n_features
+def _fits(model: Model, linear: Linear) -> bool:
+    return model.body is linear.body and _coded(model).get(linear.features) == linear.n_features
 
 
-def linear(world: World, features: str = "zh") -> Linear:
+def linear(model: Model, features: str = "zh") -> Linear:
     """The shape of a controller on this world's z, or z and h.
 
     Raises:
         InputError: if the features are neither.
     """
-    if features not in _widths(world):
+    if features not in _coded(model):
         raise InputError(
-            f"A world gives the features {' and '.join(_widths(world))}; '{features}' was asked for."
+            f"A world gives the features {' and '.join(_coded(model))}; '{features}' was asked for."
         )
-    return Linear(world.body, features, _widths(world)[features])
+    return Linear(model.body, features, _coded(model)[features])
 
 
 class Waking:
@@ -47,7 +47,7 @@ class Waking:
     """
 
     def __init__(
-        self, world: World | None, linear: Linear, params: Array, *, frozen: bool = False, param_noise: float = 0.0, action_noise: float = 0.0
+        self, world: Model | None, linear: Linear, params: Array, *, frozen: bool = False, param_noise: float = 0.0, action_noise: float = 0.0
     ) -> None:  # fmt: skip
         """Puts them together.
 
@@ -69,7 +69,7 @@ class Waking:
                 "a body without a world"
                 if world is None
                 else "this world, which has "
-                + " or ".join(f"{size} of '{name}'" for name, size in _widths(world).items())
+                + " or ".join(f"{size} of '{name}'" for name, size in _coded(world).items())
             )
             raise InputError(
                 f"A controller on {linear.n_features} features '{linear.features}' of {linear.body.name} does not fit {given}."
@@ -82,9 +82,7 @@ class Waking:
         self.params = np.asarray(params, dtype=np.float64)
         linear.unpack(self.params)
         self.param_noise, self.action_noise = param_noise, action_noise
-        self._step = (
-            None if world is None or frozen else nets.compiled(world.mdnrnn.step, jit=False)
-        )
+        self._step = None if world is None or frozen else nets.compiled(world.remember, jit=False)
 
     def reset(self, seeds: Any) -> tuple[Any, ...]:
         """Of the episodes that begin: parameters, random numbers, and an empty memory."""
@@ -101,25 +99,16 @@ class Waking:
             rows = rows + self.param_noise * np.stack(
                 [rng.standard_normal(rows.shape[1]) for rng in draws]
             )
-        h_dim = self.world.mdnrnn.config.h_dim if self.world else 0
-        return (
-            rows.copy(),
-            draws,
-            np.zeros((n, h_dim), np.float32),
-            np.zeros((n, h_dim), np.float32),
-        )
+        return (rows.copy(), draws, *(self.world.memory(n) if self.world else ()))
 
     def __call__(self, obs: Array, state: tuple[Any, ...]) -> tuple[Array, tuple[Any, ...]]:
         """Actions (N, a_dim) chosen at (z, h), or at what the body shows, then the memory after them."""
-        params, draws, h, c = state
-        z = None if self.world is None else self.world.encode(obs)
-        features = (
-            self.linear.select(obs)
-            if z is None
-            else np.concatenate([z, h], axis=-1)
-            if self.linear.features == "zh"
-            else z
-        )
+        params, draws, *memory = state
+        if self.world is None:
+            features = self.linear.select(obs)
+        else:
+            now = (*self.world.see(obs), *memory)
+            features = self.world.features(now, self.linear.features)
         action = self.linear.act(params, np.asarray(features, np.float64)[:, None])[:, 0]
         if self.action_noise:
             low, high = (
@@ -129,12 +118,12 @@ class Waking:
             noise = np.stack([rng.standard_normal(len(low)) for rng in draws])
             action = np.clip(action + self.action_noise * (high - low) / 2 * noise, low, high)
         if self._step is not None:
-            _, after = self._step(z, action.astype(np.float32), (h, c))
-            h, c = (np.array(nets.ops.convert_to_numpy(part)) for part in after)
-        return action, (params, draws, h, c)
+            after = self._step(now, action.astype(np.float32))
+            memory = [np.array(nets.ops.convert_to_numpy(part)) for part in after]
+        return action, (params, draws, *memory)
 
 
-def awake(made: Controller, world: World | None = None) -> Waking:
+def awake(made: Controller, world: Model | None = None) -> Waking:
     """A stored controller as a policy, in the world that it was evolved in.
 
     Raises:

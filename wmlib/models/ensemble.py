@@ -19,6 +19,7 @@ from wmlib import storage
 from wmlib.config import EnsembleConfig
 from wmlib.errors import InputError
 from wmlib.models import mdn, nets
+from wmlib.models.model import REWARD_CAP, Model, Predicted, State, upright
 from wmlib.models.nets import Params, Tensor, ops
 from wmlib.models.vae import STD_FLOOR
 from wmlib.real import body as bodies
@@ -46,10 +47,11 @@ def shapes(config: EnsembleConfig, x_dim: int, a_dim: int) -> dict[str, tuple[in
 
 
 @dataclass(frozen=True, eq=False)
-class Ensemble:
+class Ensemble(Model):
     """An ensemble: configuration, statistics of state, change, action and reward, and weights.
 
     Attributes:
+        body: the body.
         config: sizes.
         mean: (S,), of the physical state.
         std: (S,), of it.
@@ -60,6 +62,7 @@ class Ensemble:
         params: named weights, first axis the member.
     """
 
+    body: Body
     config: EnsembleConfig
     mean: Floats
     std: Floats
@@ -68,6 +71,8 @@ class Ensemble:
     action_scale: Floats
     reward_stats: Floats
     params: Params
+
+    disagrees = True
 
     @classmethod
     def create(
@@ -90,7 +95,7 @@ class Ensemble:
             return np.asarray(np.maximum(values.std(axis=0), STD_FLOOR), dtype=np.float32)
 
         return cls(
-            config, data["physics"].mean(axis=0).astype(np.float32), std(data["physics"]), std(data["change"]),
+            body, config, data["physics"].mean(axis=0).astype(np.float32), std(data["physics"]), std(data["change"]),
             ((low + high) / 2).astype(np.float32), ((high - low) / 2).astype(np.float32),
             np.array([data["reward"].mean(), max(data["reward"].std(), STD_FLOOR)], dtype=np.float32),
             nets.initial(shapes(config, body.physics_dim, body.a_dim), seed),
@@ -105,18 +110,13 @@ class Ensemble:
         steps = _transitions(episodes)
         change = np.clip(steps["change"] / self.change_std, -CLIP, CLIP)
         reward = (steps["reward"] - self.reward_stats[0]) / self.reward_stats[1]
+        state = np.clip((steps["physics"] - self.mean) / self.std, -CLIP, CLIP)
+        action = (steps["action"] - self.action_center) / self.action_scale
         return {
-            "x": self.inputs(steps["physics"], steps["action"]),
+            "x": np.concatenate([state, action], axis=-1).astype(np.float32),
             "change": change.astype(np.float32),
             "reward": np.clip(reward, -CLIP, CLIP).astype(np.float32),
         }
-
-    def inputs(self, physics: Array, action: NDArray[Any]) -> Floats:
-        """Standardised inputs (N, S + a_dim)."""
-        x = np.clip((physics - self.mean) / self.std, -CLIP, CLIP)
-        return np.concatenate(
-            [x, (action - self.action_center) / self.action_scale], axis=-1
-        ).astype(np.float32)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Of standardised inputs (N, ...), or (E, N, ...) with rows for each member: mean and log sigma of the change (E, N, S), reward (E, N)."""
@@ -144,56 +144,71 @@ class Ensemble:
         index = rng.integers(n, size=(self.config.members, n))
         return {name: array[index] for name, array in rows.items()}
 
+    # What `Model` asks for.
+
+    @property
+    def members(self) -> int:
+        """How many networks."""
+        return self.config.members
+
+    def noise(self, rng: np.random.Generator, *lead: int) -> tuple[Floats, ...]:
+        """Standard normal, (*lead, S)."""
+        return (rng.standard_normal((*lead, self.body.physics_dim), dtype=np.float32),)
+
     def step(
         self,
-        physics: Array,
-        action: NDArray[Any],
-        rng: np.random.Generator | None = None,
+        state: State,
+        action: Tensor,
+        noise: tuple[Tensor, ...] | None,
+        tau: Tensor | float = 1.0,
         *,
-        tau: float = 1.0,
-    ) -> tuple[Array, Array, Array]:
-        """One step of physics (N, S) under action (N, a_dim), in the body's units.
+        disagreement: bool = False,
+    ) -> tuple[State, Predicted]:
+        """One step: row i is moved by member i mod E, so that no dream changes its model under way; without noise by the mean of all.
 
-        With `rng`, row i is moved by member i mod E, with noise scaled by sqrt(tau); without, by the mean of all members.
-
-        Returns:
-            the next physics (N, S), the learned part of the reward (N,), and the disagreement (N,): the spread of the members' means, root mean square over the
-            numbers of the state, in standard deviations of a change.
+        The disagreement is the spread of the members' means, root mean square over the numbers of the state, in standard deviations of a change.
         """
-        mean, log_sigma, reward = (
-            np.asarray(ops.convert_to_numpy(part), np.float64)
-            for part in self.forward(self.inputs(physics, action))
+        (physics,) = state
+        x = ops.concatenate(
+            [
+                ops.clip((physics - self.mean) / self.std, -CLIP, CLIP),
+                (action - self.action_center) / self.action_scale,
+            ],
+            axis=-1,
         )
-        disagreement = np.sqrt(np.mean(mean.var(axis=0), axis=-1))
-        if rng is None:
-            change, value = mean.mean(axis=0), reward.mean(axis=0)
+        doubt = None
+        if noise is not None and not disagreement and not x.shape[0] % self.members:
+            mean, log_sigma, value = self._own(x)
         else:
-            row = np.arange(len(physics))
-            member = row % self.config.members
-            change = mean[member, row] + np.exp(log_sigma[member, row]) * np.sqrt(
-                tau
-            ) * rng.standard_normal(physics.shape)
-            value = reward[member, row]
-        return (
-            physics + change * self.change_std,
-            value * self.reward_stats[1] + self.reward_stats[0],
-            disagreement,
+            every = self.forward(x)  # (E, R, ...)
+            doubt = ops.sqrt(ops.mean(ops.var(every[0], axis=0), axis=-1))
+            mean, log_sigma, value = (
+                ops.mean(part, axis=0) if noise is None else self._of_row(part) for part in every
+            )
+        change = mean if noise is None else mean + ops.exp(log_sigma) * ops.sqrt(tau) * noise[0]
+        physics = upright(self.body, physics + change * self.change_std)
+        rest = ops.minimum(value, REWARD_CAP) * self.reward_stats[1] + self.reward_stats[0]
+        cost = self.body.control_cost * ops.sum(ops.square(action), axis=-1)
+        outlier = ops.max(ops.abs((physics - self.mean) / self.std), axis=-1)
+        return (physics,), Predicted(rest + self.body.alive_bonus - cost, outlier, doubt)
+
+    def _own(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Mean, log sigma and reward of each row's own member, which alone is asked: x (R, D), R a multiple of E."""
+        by_member = ops.swapaxes(
+            ops.reshape(x, (-1, self.members, x.shape[-1])), 0, 1
+        )  # (E, R / E, D)
+        return tuple(
+            ops.reshape(ops.swapaxes(part, 0, 1), (-1, *part.shape[2:]))
+            for part in self.forward(by_member)
         )
 
-    def open_loop(
-        self,
-        physics: Array,
-        action: NDArray[Any],
-        rng: np.random.Generator | None = None,
-        *,
-        tau: float = 1.0,
-    ) -> Array:
-        """Dreams k steps from physics (N, S) with actions (N, k, a_dim): the states that follow, (N, k, S)."""
-        states = []
-        for t in range(action.shape[1]):
-            physics = self.step(physics, action[:, t], rng, tau=tau)[0]
-            states.append(physics)
-        return np.stack(states, axis=1)
+    def _of_row(self, part: Tensor) -> Tensor:
+        """Each row's own member's, of what all members say (E, R, ...)."""
+        e, n = part.shape[:2]
+        own = ops.cast(ops.equal(ops.arange(e)[:, None], ops.arange(n)[None] % e), "float32")
+        return ops.sum(part * ops.reshape(own, (e, n, *[1] * (len(part.shape) - 2))), axis=0)
+
+    # On disk.
 
     def arrays(self) -> storage.Arrays:
         """Weights and statistics as named float32 arrays."""
@@ -213,7 +228,7 @@ class Ensemble:
         """sha256 of weights, statistics and configuration."""
         return storage.fingerprint(self.arrays(), self.about())
 
-    def save(self, body: Body, out: str | Path, *, seconds: float, **facts: Any) -> None:
+    def save(self, out: str | Path, *, seconds: float, **facts: Any) -> None:
         """Writes the ensemble into a new folder, whole or not at all.
 
         Raises:
@@ -224,7 +239,7 @@ class Ensemble:
             storage.write_manifest(
                 folder,
                 kind=KIND,
-                body=body.name,
+                body=self.body.name,
                 fingerprint=self.fingerprint,
                 **facts,
                 seconds=round(seconds, 1),
@@ -262,9 +277,8 @@ def restore(body: Body, data: bytes, name: str) -> Ensemble:
     )
     arrays = storage.from_bytes(data, name)
     mean, std, change_std, center, scale, reward = (arrays[f"stats.{stat}"] for stat in STATS)
-    return Ensemble(
-        config, mean, std, change_std, center, scale, reward, {key: arrays[key] for key in expected}
-    )
+    weights = {key: arrays[key] for key in expected}
+    return Ensemble(body, config, mean, std, change_std, center, scale, reward, weights)
 
 
 def _transitions(episodes: Episodes) -> dict[str, Array]:

@@ -23,23 +23,8 @@ STILL = 1e-6
 """Variance, in V's units, below which a number counts as one that never moves: rounding leaves a constant some 1e-20."""
 ACTIVE = 0.1
 """Nats of KL above which a number of z counts as active."""
-Dreamer = Callable[[Array, NDArray[Any], NDArray[Any]], Array]
+Dreamer = Callable[[Array, NDArray[Any], NDArray[Any]], NDArray[Any]]
 """`(obs (B, T+1, ...), before (B, T, a_dim), action (B, k, a_dim)) -> what follows (B, k, D)`, D at least `physics_dim`."""
-
-
-def seen(model: VAE, episodes: Episodes) -> Array:
-    """What V sees of every state, (n_steps + E, ...): the full observations if its view needs them.
-
-    Raises:
-        InputError: if it needs them and they are not there.
-    """
-    if model.x_dim == episodes.body.physics_dim:
-        return episodes.physics
-    if episodes.obs is None:
-        raise InputError(
-            "This V sees full observations, and these episodes hold only the physical state. Give it episodes.replayed()."
-        )
-    return episodes.obs
 
 
 def r2(model: VAE, episodes: Episodes, rng: np.random.Generator | None = None) -> dict[str, Array]:
@@ -54,7 +39,7 @@ def r2(model: VAE, episodes: Episodes, rng: np.random.Generator | None = None) -
         name of the part -> (its numbers,), on all states; NaN for a number that never moves. The variance is about the training mean,
         floored as V's statistics are.
     """
-    truth = seen(model, episodes)[:, : model.x_dim]
+    truth = model.view(episodes)[:, : model.x_dim]
     error = np.square((model.reconstruct(truth, rng) - truth) / model.std).mean(axis=0)
     variance = np.square((truth - model.mean) / model.std).mean(axis=0)
     values = np.where(variance > STILL, 1 - error / np.maximum(variance, STILL), np.nan)
@@ -112,12 +97,12 @@ def open_loop(
         watched: real steps before the dream, that M's memory is filled with.
         stride: steps from one start to the next in an episode.
     """
-    states, action, alive = _starts(episodes, seen(model, episodes), watched, horizon, stride)
+    states, action, alive = _starts(episodes, model.view(episodes), watched, horizon, stride)
     size = episodes.body.physics_dim
     truth, last = states[:, watched + 1 :, :size], states[:, watched : watched + 1, :size]
     dreamed = dream(states[:, : watched + 1], action[:, :watched], action[:, watched:])[..., :size]
 
-    def mse(prediction: Array) -> Array:
+    def mse(prediction: NDArray[Any]) -> Array:
         squared = np.square((prediction - truth) / model.std[:size])
         n = np.maximum(alive.sum(axis=0), 1)
         return np.asarray(np.where(alive[..., None], squared, 0.0).sum(axis=0) / n[:, None])
@@ -162,7 +147,7 @@ def vae_report(model: VAE, episodes: Episodes, rng: np.random.Generator) -> str:
         f"{name:12} {np.nanmean(sampled[name]):15.4f} {np.nanmean(mean[name]):13.4f} {np.nanmin(sampled[name]):14.4f}"
         for name in sampled
     ]
-    kl = model.kl(seen(model, episodes))
+    kl = model.kl(model.view(episodes))
     return "\n".join(
         [
             *lines,

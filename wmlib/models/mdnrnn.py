@@ -141,8 +141,12 @@ class MDNRNN:
         self, z: Tensor, action: Tensor, state: State, *, normalised: bool = True
     ) -> tuple[Prediction, State]:
         """One step: what follows z (B, Z) and action (B, a_dim), in the body's units, and the memory after it; `normalised` as in `heads`."""
-        state = self._cell(self._inputs(z, action), state)
+        state = self.remember(z, action, state)
         return self.heads(state[0], z, normalised=normalised), state
+
+    def remember(self, z: Tensor, action: Tensor, state: State) -> State:
+        """The memory after a step, without a prediction."""
+        return self._cell(self._inputs(z, action), state)
 
     def sequence(
         self, z: Tensor, action: Tensor, state: State | None = None, reset: Tensor | None = None

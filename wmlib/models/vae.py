@@ -21,6 +21,7 @@ from wmlib.errors import InputError
 from wmlib.models import nets
 from wmlib.models.nets import Params, Tensor, ops
 from wmlib.real.body import Array, Body
+from wmlib.real.episodes import Episodes
 
 Floats = NDArray[np.float32]
 STD_FLOOR = 1e-3
@@ -181,6 +182,20 @@ class VAE:
         return {**rows, "eps": rng.standard_normal((len(rows["x"]), self.z_dim), dtype=np.float32)}
 
     # On NumPy arrays, in the body's own units.
+
+    def view(self, episodes: Episodes) -> Array:
+        """What V sees of every state, (n_steps + E, ...): the full observations if its view needs them.
+
+        Raises:
+            InputError: if it needs them and they are not there.
+        """
+        if self.x_dim == episodes.body.physics_dim:
+            return episodes.physics
+        if episodes.obs is None:
+            raise InputError(
+                "This V sees full observations, and these episodes hold only the physical state. Give it episodes.replayed()."
+            )
+        return episodes.obs
 
     def standardize(self, obs: Array) -> Floats:
         """The view of observations (..., obs_dim) or physics (..., physics_dim) in standard deviations, clipped, (..., D)."""

@@ -9,44 +9,28 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from wmlib import storage
 from wmlib.errors import InputError
 from wmlib.models import mdn, mdnrnn, vae
-from wmlib.models.mdnrnn import MDNRNN, State
-from wmlib.models.nets import ops
+from wmlib.models.mdn import Noise
+from wmlib.models.mdnrnn import MDNRNN
+from wmlib.models.model import REWARD_CAP, Model, Predicted, State, upright
+from wmlib.models.nets import Tensor, ops
 from wmlib.models.vae import VAE, Floats
 from wmlib.real import body as bodies
 from wmlib.real.body import Array, Body
+from wmlib.real.episodes import Episodes
 
 KIND, VAE_KIND, EPOCHS_KIND = "world", "vae", "mdnrnn epochs"
 VAE_FILE, MDNRNN_FILE = "vae.safetensors", "mdnrnn.safetensors"
 
 
-class Dream(NamedTuple):
-    """k steps that were dreamed, not observed.
-
-    Attributes:
-        z: (B, k, Z); the codes that followed each action.
-        obs: (B, k, D); their decoded view, in the body's units; `body.poses(obs[i])` draws one.
-        reward: (B, k); M's rewards.
-        done: (B, k); M's chance that the episode ended at this step.
-        state: M's memory after the last step.
-    """
-
-    z: Floats
-    obs: Array
-    reward: Floats
-    done: Floats
-    state: State
-
-
 @dataclass(frozen=True, eq=False)
-class World:
+class World(Model):
     """A world model.
 
     Attributes:
@@ -61,6 +45,9 @@ class World:
     mdnrnn: MDNRNN
     facts: Mapping[str, Any] = field(default_factory=dict)
 
+    parts = ("obs", "z", "h", "c")
+    learned_heads = True
+
     @property
     def fingerprint(self) -> str:
         """sha256 of V and M: by it a controller names the world whose features it sees."""
@@ -68,90 +55,73 @@ class World:
             self.mdnrnn.arrays(), {**self.mdnrnn.about(), mdnrnn.TRAINED_ON: self.vae.fingerprint}
         )
 
-    def encode(self, obs: Array, rng: np.random.Generator | None = None) -> Floats:
-        """Codes z (..., Z) of observations (..., obs_dim) or physics: sampled, or the mean if `rng` is None."""
-        return self.vae.encode(obs)[0] if rng is None else self.vae.sample(obs, rng)
+    # What `Model` asks for.
 
-    def decode(self, z: Any) -> Array:
-        """The view (..., D), in the body's units, of codes z (..., Z)."""
-        return self.vae.decode(z)
+    @property
+    def feature_sizes(self) -> Mapping[str, int]:
+        """The physical state, or all that V sees; a code; a code and h."""
+        z_dim, sizes = self.vae.z_dim, dict(super().feature_sizes)
+        if self.vae.x_dim == self.body.obs_dim:
+            sizes["obs"] = self.body.obs_dim
+        return {**sizes, "z": z_dim, "zh": z_dim + self.mdnrnn.config.h_dim}
 
-    def watch(
-        self, obs: Array, action: NDArray[Any], rng: np.random.Generator | None = None
-    ) -> tuple[Floats, State]:
-        """Code and memory at the last of some real steps, from which a dream can begin.
+    def features(self, state: State, name: str) -> Tensor:
+        """What C looks at, (R, F)."""
+        obs, z, h, _ = state
+        if name == "zh":
+            return ops.concatenate([z, h], axis=-1)
+        return {"physics": obs[:, : self.body.physics_dim], "obs": obs, "z": z}[name]
 
-        Args:
-            obs: (B, T+1, ...), what was seen.
-            action: (B, T, a_dim), what was done; T may be 0.
-            rng: to sample codes; the mean if None.
+    def view(self, episodes: Episodes) -> Array:
+        """What V sees of every state of some episodes."""
+        return self.vae.view(episodes)
 
-        Returns:
-            z[T] (B, Z), and the memory (h, c)[T], each (B, h_dim).
-        """
-        z = self.encode(obs, rng)
-        state: State = self.mdnrnn.start(len(z))
-        for t in range(action.shape[1]):
-            _, state = self.mdnrnn.step(z[:, t], np.asarray(action[:, t], np.float32), state)
-        return z[:, -1], state
+    def see(self, obs: Array, rng: np.random.Generator | None = None) -> tuple[Floats, ...]:
+        """The view, and its code: sampled, or the mean if `rng` is None."""
+        z = self.vae.encode(obs)[0] if rng is None else self.vae.sample(obs, rng)
+        return np.asarray(obs)[..., : self.vae.x_dim].astype(np.float32), z
 
-    def open_loop(
+    def memory(self, n: int) -> tuple[Floats, ...]:
+        """h and c, zero."""
+        return self.mdnrnn.start(n)
+
+    def remember(self, state: State, action: Tensor) -> State:
+        """h and c after the step."""
+        _, z, h, c = state
+        return self.mdnrnn.remember(z, action, (h, c))
+
+    def noise(self, rng: np.random.Generator, *lead: int) -> tuple[Floats, ...]:
+        """Of M's mixture."""
+        return tuple(mdn.noise(rng, self.mdnrnn.log_pi_shape(*lead), (*lead, self.vae.z_dim)))
+
+    def step(
         self,
-        z: Floats,
-        action: NDArray[Any],
-        state: State | None = None,
+        state: State,
+        action: Tensor,
+        noise: tuple[Tensor, ...] | None,
+        tau: Tensor | float = 1.0,
         *,
-        tau: float = 1.0,
-        rng: np.random.Generator | None = None,
-    ) -> Dream:
-        """Dreams k steps forward with given actions: each predicted code is the next input.
-
-        Args:
-            z: (B, Z); codes at the start.
-            action: (B, k, a_dim), in the body's units.
-            state: memory at the start, from `watch`; empty by default.
-            tau: temperature of sampling.
-            rng: to sample from the mixture; if None its mean is taken, and tau does nothing.
-        """
-        m = self.mdnrnn
-        state = m.start(len(z)) if state is None else state
-        z = np.asarray(z, np.float32)
-        codes, rewards, dones = [], [], []
-        for t in range(action.shape[1]):
-            predicted, state = m.step(z, np.asarray(action[:, t], np.float32), state)
-            mixture = predicted.mixture
-            z = (
-                mdn.mean(mixture)
-                if rng is None
-                else mdn.sample(
-                    mixture, tau, mdn.noise(rng, tuple(mixture.log_pi.shape), tuple(z.shape))
-                )
-            )
-            codes.append(z)
-            rewards.append(predicted.reward)
-            dones.append(ops.sigmoid(predicted.done_logit))
-        dreamed, reward, done = (
-            np.asarray(ops.convert_to_numpy(ops.stack(parts, axis=1)))
-            for parts in (codes, rewards, dones)
+        disagreement: bool = False,
+    ) -> tuple[State, Predicted]:
+        """One step: M predicts the next code, V's decoder says what state that is."""
+        v, m, (_, z, h, c) = self.vae, self.mdnrnn, state
+        predicted, (h, c) = m.step(z, action, (h, c), normalised=noise is None)
+        mixture = predicted.mixture
+        z = mdn.mean(mixture) if noise is None else mdn.sample(mixture, tau, Noise(*noise))
+        x = v.decoder(z)
+        # The head has learned the whole reward, and so the alive bonus as often as it believed in it: the rest of the bonus makes it whole.
+        reward = predicted.reward + self.body.alive_bonus * ops.sigmoid(predicted.done_logit)
+        cap = m.reward_stats[0] + REWARD_CAP * m.reward_stats[1]
+        said = Predicted(
+            ops.minimum(reward, cap),
+            ops.max(ops.abs(x[:, : self.body.physics_dim]), axis=-1),
+            reward_head=predicted.reward,
+            done_logit=predicted.done_logit,
         )
-        return Dream(dreamed, self.decode(dreamed), reward, done, state)
+        obs = x * np.float32(v.std) + np.float32(v.mean)
+        return (upright(self.body, obs), z, h, c), said
 
-    def dream(
-        self,
-        obs: Array,
-        before: NDArray[Any],
-        action: NDArray[Any],
-        *,
-        tau: float = 1.0,
-        rng: np.random.Generator | None = None,
-        sample: bool = True,
-    ) -> Array:
-        """Watches real steps obs (B, T+1, ...), before (B, T, a_dim), then dreams actions (B, k, a_dim): the view, (B, k, D).
-
-        V's codes are sampled if `rng` is given, and so are M's steps unless `sample` is false. What `heldout.open_loop` measures.
-        """
-        z, state = self.watch(obs, before, rng)
-        return self.open_loop(z, action, state, tau=tau, rng=rng if sample else None).obs
+    # On disk.
 
     def save(self, out: str | Path, *, seconds: float, **facts: Any) -> None:
         """Writes the world into a new folder, whole or not at all.
