@@ -227,10 +227,10 @@ def test_on_the_command_line_a_controller_comes_out_that_names_its_world(
     assert main([*words, "--world", "w", "--features", "zh", "--out", "c"]) == 0
     assert main([*words, "--world", "e", "--penalty", "0.5", "--doubt", "3", "--out", "d"]) == 0
     assert "dreamed: population" in capsys.readouterr().out
-    made = controller.load("c")
+    made = wm.load("c", "controller")
     assert made.linear.features == "zh" and made.facts["world"] == small.fingerprint
     assert made.facts["sleep"]["dream"]["horizon"] == 9 and "wmlib dream" in made.facts["command"]
-    assert controller.load("d").facts["world"] == ensemble.load("e").fingerprint
+    assert wm.load("d").facts["world"] == wm.load("e").fingerprint
     assert {path.name for path in stored.iterdir()} == {"w", "e", "data", "c", "d"}
     judged = ["evaluate", "--controller", "c", "--episodes", "2", "--split", "selection"]
     assert main([*judged, "--world", "w"]) == 0
@@ -295,4 +295,4 @@ def test_a_damaged_ensemble_is_refused(stored):
     (stored / "e" / ensemble.FILE).write_bytes(b"x")
     assert manifest["kind"] == "ensemble"
     with pytest.raises(InputError, match="truncated or altered"):
-        ensemble.load("e")
+        wm.load("e")

@@ -91,7 +91,7 @@ def test_a_saved_controller_comes_back_with_the_same_bits_and_its_facts(tmp_path
         command="wmlib ...",
         log=[{"generation": 0, "best": 1.5}],
     )
-    again = controller.load(tmp_path / "c")
+    again = wm.load(tmp_path / "c")
     obs = RNG.standard_normal((9, 348))
     assert np.array_equal(again(obs)[0], made(obs)[0])
     assert again.fingerprint == made.fingerprint
@@ -108,7 +108,7 @@ def test_a_controller_on_a_worlds_features_names_its_world(tmp_path):
     with pytest.raises(InputError, match="belongs to a world; name its fingerprint"):
         made.save(tmp_path / "c", seconds=1)
     made.save(tmp_path / "c", seconds=1, world="abc")
-    assert controller.load(tmp_path / "c").facts["world"] == "abc"
+    assert wm.load(tmp_path / "c").facts["world"] == "abc"
     with pytest.raises(InputError, match="'zh' come from a world"):
         made(np.zeros((1, 348)))
 
@@ -181,7 +181,7 @@ def test_a_damaged_controller_is_refused_in_one_line(tmp_path, damage):
     Controller(Linear(BODY), RNG.standard_normal(782)).save(tmp_path / "c", seconds=1)
     change(tmp_path / "c")
     with pytest.raises(InputError, match=message) as caught:
-        controller.load(tmp_path / "c")
+        wm.load(tmp_path / "c", "controller")
     assert "\n" not in str(caught.value)
 
 

@@ -7,7 +7,7 @@ import wmlib as wm
 from wmlib import storage
 from wmlib.config import EnsembleConfig, TrainConfig, VAEConfig
 from wmlib.errors import InputError
-from wmlib.models import ensemble, heldout, training, vae
+from wmlib.models import heldout, training, vae
 from wmlib.models.ensemble import Ensemble
 
 BODY = wm.body.get("humanoid")
@@ -85,11 +85,10 @@ def test_members_differ_and_a_step_is_made_by_its_row_s_member(trained, real):
 
 
 def test_an_ensemble_comes_back_bit_for_bit(trained):
-    data = storage.to_bytes(trained.arrays(), trained.about())
-    back = ensemble.restore(BODY, data, "ensemble")
+    back = Ensemble.from_bytes(trained.to_bytes(), "ensemble", BODY)
     assert storage.fingerprint(back.arrays()) == storage.fingerprint(trained.arrays())
     with pytest.raises(InputError, match="has shape"):
-        ensemble.restore(wm.body.get("half_cheetah"), data, "ensemble")
+        Ensemble.from_bytes(trained.to_bytes(), "ensemble", wm.body.get("half_cheetah"))
 
 
 def test_an_ensemble_of_nobody_is_refused(real):

@@ -140,7 +140,7 @@ DAMAGES = [
 def test_a_damaged_artefact_is_refused_in_one_line(artefact, damage, message):
     damage(artefact)
     with pytest.raises(InputError, match=message) as caught:
-        wm.episodes.load(artefact)
+        wm.load(artefact, "episodes")
     assert "\n" not in str(caught.value)
 
 
@@ -289,7 +289,7 @@ def test_a_full_disk_gets_one_line_and_leaves_no_file(tmp_path, monkeypatch, cap
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(storage, "write_arrays", full)
+    monkeypatch.setattr(storage, "npz", full)
     assert main(["gather", "--steps", "20", "--out", str(tmp_path / "new")]) == 1
     assert re.fullmatch(
         r"wmlib: .*No space left on device.*Nothing half-written was left\.\n",

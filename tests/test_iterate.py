@@ -10,8 +10,7 @@ import wmlib as wm
 from wmlib import storage
 from wmlib.cli import main
 from wmlib.config import DreamConfig, EvolveConfig, Loop, Study
-from wmlib.control import controller
-from wmlib.dream import asleep, iterate, rounds
+from wmlib.dream import iterate, rounds
 from wmlib.errors import InputError
 from wmlib.models import refit
 
@@ -162,10 +161,10 @@ def test_on_the_command_line_c_model_and_experience_come_out(tmp_path, monkeypat
     ]
     assert main([*words, "--out", "c"]) == 0
     assert "round  0" in capsys.readouterr().out
-    made, data = controller.load("c"), wm.load("c-experience")
+    made, data = wm.load("c", "controller"), wm.load("c-experience")
     assert {path.name for path in tmp_path.iterdir()} == {"c", "c-model", "c-experience"}
     assert made.facts["real_steps"] == data.n_steps <= 300 == made.facts["budget"]
-    assert made.facts["world"] == asleep.load_model("c-model").fingerprint
+    assert made.facts["world"] == wm.load("c-model").fingerprint
     assert (
         len(made.facts["log"])
         == json.loads((tmp_path / "c" / "manifest.json").read_text())["log"][-1]["round"] + 1

@@ -18,29 +18,16 @@ def stored(folder, *, features=45, hidden=8, actions=17, **facts):
     for i, (n, m) in enumerate([(features, hidden), (hidden, actions)]):
         arrays |= {f"{i}.kernel": rng.normal(size=(n, m)), f"{i}.bias": rng.normal(size=m)}
     arrays = {name: array.astype(np.float32) for name, array in arrays.items()}
-    with wm.storage.new_artefact(folder) as new:
-        wm.storage.write_atomic(new / wm.ppo.FILE, wm.storage.to_bytes(arrays, {}))
-        wm.storage.write_manifest(
-            new,
-            kind="ppo",
-            body="humanoid",
-            **{
-                "configuration": "tuned",
-                "activation": "relu",
-                "seed": 3,
-                "budget": 1_024,
-                "real_steps": 1_024,
-                "seconds": 1.0,
-                **facts,
-            },
-        )
+    usual = {"configuration": "tuned", "activation": "relu", "seed": 3}
+    usual |= {"budget": 1_024, "real_steps": 1_024, **facts}
+    wm.ppo.Ppo(BODY, arrays, usual).save(folder, seconds=1.0, **usual)
     return arrays
 
 
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
 def test_the_policy_is_the_network_written_out(tmp_path, activation):
     a = stored(tmp_path / "p", activation=activation)
-    policy = wm.ppo.load(tmp_path / "p")
+    policy = wm.load(tmp_path / "p", "ppo")
     obs = np.random.default_rng(1).normal(size=(5, BODY.obs_dim))
     x = np.clip((obs[:, :45] - a["mean"]) / a["std"], -10, 10)
     hidden = x @ a["0.kernel"] + a["0.bias"]
@@ -69,7 +56,7 @@ def test_its_row_has_its_configuration_and_seed(tmp_path):
 def test_a_network_of_another_body_is_refused(tmp_path, shape):
     stored(tmp_path / "p", **shape)
     with pytest.raises(InputError, match="no policy for humanoid"):
-        wm.ppo.load(tmp_path / "p")
+        wm.load(tmp_path / "p", "ppo")
 
 
 def test_another_artefact_is_refused(tmp_path):
@@ -77,7 +64,7 @@ def test_another_artefact_is_refused(tmp_path):
     manifest = json.loads((tmp_path / "p" / "manifest.json").read_text())
     (tmp_path / "p" / "manifest.json").write_text(json.dumps({**manifest, "kind": "world"}))
     with pytest.raises(InputError, match="expected 'ppo'"):
-        wm.ppo.load(tmp_path / "p")
+        wm.load(tmp_path / "p", "ppo")
 
 
 @pytest.mark.parametrize(

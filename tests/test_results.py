@@ -10,7 +10,6 @@ import pytest
 import wmlib as wm
 from wmlib import results
 from wmlib.cli import main
-from wmlib.control import controller
 from wmlib.control.controller import Controller, Linear
 from wmlib.errors import InputError
 from wmlib.real import evaluate
@@ -239,7 +238,7 @@ def test_a_wrong_command_gets_one_line(saved, tmp_path, capsys, words, message):
     assert code == 2
     assert message in error and error.count("\n") == 1
     assert sorted(tmp_path.rglob("*")) == before
-    assert controller.load("c").fingerprint == saved.fingerprint
+    assert wm.load("c").fingerprint == saved.fingerprint
 
 
 ALLOWED = {"gather", "train-vae", "train-mdnrnn", "train-ensemble", "dream", "iterate", "evaluate"}

@@ -227,9 +227,7 @@ def test_kills_change_no_bit(tmp_path):
         assert (tmp_path / f"killed{name}" / controller.FILE).read_bytes() == (
             tmp_path / f"whole{name}" / controller.FILE
         ).read_bytes()
-        one, other = (
-            controller.load(tmp_path / f"{run}{name}").facts for run in ("whole", "killed")
-        )
+        one, other = (wm.load(tmp_path / f"{run}{name}").facts for run in ("whole", "killed"))
         assert [{**row, "seconds": 0} for row in one["log"]] == [
             {**row, "seconds": 0} for row in other["log"]
         ]

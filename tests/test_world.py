@@ -54,7 +54,7 @@ def folder(saved, tmp_path):
 
 
 def test_a_world_comes_back_bit_for_bit(small, saved, real):
-    back = world.load(saved)
+    back = wm.load(saved)
     assert back.vae.fingerprint == small.vae.fingerprint
     assert storage.fingerprint(back.mdnrnn.arrays()) == storage.fingerprint(small.mdnrnn.arrays())
     assert (back.vae.config, back.mdnrnn.config) == (small.vae.config, small.mdnrnn.config)
@@ -65,7 +65,7 @@ def test_a_world_comes_back_bit_for_bit(small, saved, real):
         strict=True,
     ):
         np.testing.assert_array_equal(a, b)
-    assert world.load_vae(saved).fingerprint == small.vae.fingerprint
+    assert back.vae.fingerprint == small.vae.fingerprint
 
 
 def part(real, watched=3, horizon=4):
@@ -146,7 +146,7 @@ def flip_a_bit(folder):
 
 def of_another_v(folder):
     other = made(wm.episodes.gather(BODY, "mixed", 300, 0), seed=1)
-    mend(folder, MDNRNN_FILE, world.mdnrnn_bytes(other.mdnrnn, other.vae))
+    mend(folder, MDNRNN_FILE, other.files()[MDNRNN_FILE])
 
 
 def huge(folder):
@@ -234,7 +234,7 @@ def test_a_damaged_world_is_refused_in_one_line(folder, damage):
     spoil, message = DAMAGES[damage]
     spoil(folder)
     with pytest.raises(InputError, match=message) as caught:
-        world.load(folder)
+        wm.load(folder, "world")
     assert "\n" not in str(caught.value)
 
 
@@ -255,7 +255,7 @@ def test_epochs_come_back_and_belong_to_their_world(small, real, tmp_path):
         0: small.mdnrnn.params,
         5: {name: value + 1 for name, value in small.mdnrnn.params.items()},
     }
-    world.save_epochs(small, snapshots, tmp_path / "epochs", seconds=1)
+    world.Epochs(small, snapshots).save(tmp_path / "epochs", seconds=1)
     back = world.load_epochs(small, tmp_path / "epochs")
     assert sorted(back) == [0, 5]
     np.testing.assert_array_equal(back[5].mdnrnn.params["lstm.bias"], snapshots[5]["lstm.bias"])

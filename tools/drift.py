@@ -20,7 +20,8 @@ import gymnasium
 import numpy as np
 
 from wmlib import storage
-from wmlib.real import body, episodes, policies, rollout
+from wmlib.loading import load
+from wmlib.real import body, policies, rollout
 
 GOLDEN = Path(__file__).resolve().parent.parent / "tests" / "golden.json"
 SEEDS = range(6)
@@ -58,9 +59,9 @@ def parity() -> Iterator[str]:
 def replay() -> Iterator[str]:
     """Where the shipped experience parts from the simulator, one line an artefact."""
     for path in sorted(storage.data_folder().glob(f"*/{storage.MANIFEST}")):
-        if storage.read_manifest(path.parent)["kind"] != episodes.KIND:
+        if storage.read_manifest(path.parent)["kind"] != "episodes":
             continue
-        shipped = episodes.load(path.parent)
+        shipped = load(path.parent)
         actions = {episode.seed: episode.action for episode in shipped}
         parts = []
         for stored, now in zip(

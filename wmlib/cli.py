@@ -35,6 +35,7 @@ from wmlib.config import (
 )
 from wmlib.control import evolution, search
 from wmlib.errors import InputError
+from wmlib.loading import load
 from wmlib.real import body as bodies
 from wmlib.real import episodes, evaluate, rollout, workers
 from wmlib.real.policies import POLICIES
@@ -208,7 +209,7 @@ def gather(options: argparse.Namespace) -> None:
 
 def _episode_shown(options: argparse.Namespace) -> tuple[bodies.Body, rollout.Episode]:
     """One episode of an artefact."""
-    gathered = episodes.load(options.artefact)
+    gathered = load(options.artefact, "episodes")
     if not 0 <= options.episode < len(gathered):
         raise InputError(
             f"There is no episode {options.episode} in {options.artefact}; it has 0 to {len(gathered) - 1}."
@@ -352,9 +353,10 @@ def train_ensemble(options: argparse.Namespace) -> None:
 
 def measure(options: argparse.Namespace) -> None:
     """Prints the held-out table of a world."""
-    from wmlib.models import heldout, world
+    from wmlib.models import heldout
 
-    print(heldout.report(world.load(options.world), episodes.load(options.data), seed=options.seed))
+    world, data = load(options.world, "world"), load(options.data, "episodes")
+    print(heldout.report(world, data, seed=options.seed))
 
 
 def train_controller(options: argparse.Namespace) -> None:
@@ -397,14 +399,14 @@ def _evolving(options: argparse.Namespace) -> EvolveConfig:
 
 def dream(options: argparse.Namespace) -> None:
     """Evolves C in a model's dreams."""
-    from wmlib.dream import asleep
+    from wmlib import stages
 
     how = _evolving(options)
     print(
         f"Evolving C in dreams of {options.world} with {how.strategy}, tau {how.dream.tau:g}, into {options.out}",
         flush=True,
     )
-    asleep.train(
+    stages.train_dreamed(
         options.world, options.data, options.out, options.features, how, command=options.line, say=_say
     )  # fmt: skip
     print(f"C is in {options.out}")

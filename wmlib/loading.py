@@ -9,28 +9,34 @@ from typing import Any
 from wmlib import storage
 from wmlib.errors import InputError
 
-LOADERS = {
-    "episodes": "wmlib.real.episodes:load",
-    "vae": "wmlib.models.world:load_vae",
-    "world": "wmlib.models.world:load",
-    "ensemble": "wmlib.models.ensemble:load",
-    "controller": "wmlib.control.controller:load",
-    "ppo": "wmlib.ppo:load",
+CLASSES = {
+    "episodes": "wmlib.real.episodes:Episodes",
+    "vae": "wmlib.models.vae:VAE",
+    "world": "wmlib.models.world:World",
+    "ensemble": "wmlib.models.ensemble:Ensemble",
+    "controller": "wmlib.control.controller:Controller",
+    "ppo": "wmlib.ppo:Ppo",
 }
-"""Kind of an artefact -> what opens it."""
+"""Kind of an artefact -> its class."""
 
 
-def load(artefact: str | Path) -> Any:
+def load(artefact: str | Path, *kinds: str) -> Any:
     """What a folder holds, or the artefact of this name that the book ships in `data/`: episodes, V, a world, an ensemble, C.
 
+    Size, sha256, names, shapes, types and lineage are checked before anything is allocated.
+
+    Args:
+        artefact: a folder, or a name.
+        kinds: what it may be; anything by default.
+
     Raises:
-        InputError: in one line, whatever is wrong with the folder, or if it holds something that is not opened by itself.
+        InputError: in one line, whatever is wrong with the folder, or if it holds something else, or what is not opened by itself.
     """
-    folder = storage.find(artefact)
-    kind = storage.read_manifest(folder).get("kind")
-    if kind not in LOADERS:
+    found = storage.open_artefact(artefact, *kinds)
+    kind = found.manifest.get("kind")
+    if kind not in CLASSES:
         raise InputError(
-            f"{folder} holds '{kind}', which cannot be opened by itself; expected one of {', '.join(LOADERS)}."
+            f"{found.folder} holds '{kind}', which cannot be opened by itself; expected one of {', '.join(CLASSES)}."
         )
-    module, function = LOADERS[str(kind)].split(":")
-    return getattr(import_module(module), function)(folder)
+    module, name = CLASSES[str(kind)].split(":")
+    return getattr(import_module(module), name).from_artefact(found)

@@ -20,7 +20,7 @@ from wmlib.real import body as bodies
 from wmlib.real.body import Array, Body
 from wmlib.seeds import TRAINING_SEEDS, run_seeds
 
-KIND, FILE = "ppo", "policy.safetensors"
+FILE = "policy.safetensors"
 CLIP = 10.0
 """Standardised features are held within +- this, as in training."""
 
@@ -40,13 +40,15 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
 learning rates, since that tuning was for ten million steps; and the library's own defaults. Observations and rewards are standardised in all."""
 
 
-class Ppo:
+class Ppo(storage.Storable):
     """A trained policy, as a callable `(obs, state) -> (actions, state)`: the mean action, cut off at the edge of the box."""
+
+    kind = "ppo"
 
     def __init__(
         self, body: Body, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]
     ) -> None:
-        """Keeps what `load` has read: layers `0.kernel`, `0.bias`, ..., and `mean`, `std` of the features."""
+        """Puts it together: layers `0.kernel`, `0.bias`, ..., and `mean`, `std` of the features."""
         self.body, self.arrays, self.facts = body, dict(arrays), dict(facts)
         self.activation = (
             np.tanh if facts.get("activation") == "tanh" else lambda x: np.maximum(x, 0)
@@ -70,37 +72,30 @@ class Ppo:
             )
         return np.clip(x, self.body.action_low, self.body.action_high), state
 
+    def summary(self) -> dict[str, Any]:
+        """The body."""
+        return {"body": self.body.name}
 
-def load(artefact: str | Path) -> Ppo:
-    """A policy that `train` stored.
+    def files(self) -> dict[str, bytes]:
+        """One."""
+        return {FILE: storage.to_bytes(self.arrays, {})}
 
-    Raises:
-        InputError: in one line, whatever is wrong with the folder.
-    """
-    folder, manifest = storage.open_artefact(artefact, KIND)
-    body = bodies.get(str(manifest.get("body", "")))
-    data = storage.read_checked(folder, FILE, manifest)
-    arrays = storage.from_bytes(data, str(folder / FILE))
-    layers = sum(name.endswith("kernel") for name in arrays)
-    sizes = [
-        len(arrays.get("mean", ())),
-        *(len(arrays.get(f"{layer}.bias", ())) for layer in range(layers)),
-    ]
-    wanted: dict[str, tuple[int, ...]] = {"mean": (sizes[0],), "std": (sizes[0],)}
-    for layer in range(layers):
-        wanted |= {
-            f"{layer}.kernel": (sizes[layer], sizes[layer + 1]),
-            f"{layer}.bias": (sizes[layer + 1],),
-        }
-    if (
-        {name: array.shape for name, array in arrays.items()} != wanted
-        or sizes[-1] != body.a_dim
-        or not 0 < sizes[0] <= body.obs_dim
-    ):
-        raise InputError(
-            f"{folder / FILE} holds no policy for {body.name}. Restore it with git, or train again."
-        )
-    return Ppo(body, arrays, {key: value for key, value in manifest.items() if key != "files"})
+    @classmethod
+    def from_artefact(cls, artefact: storage.Artefact) -> Ppo:
+        """From its file, once its layers are found to fit each other and the body."""
+        body, (data, name) = bodies.get(artefact.body), artefact.read(FILE)
+        arrays = storage.from_bytes(data, name)
+        layers = range(sum(name.endswith("kernel") for name in arrays))
+        sizes = [len(arrays.get(key, ())) for key in ("mean", *(f"{at}.bias" for at in layers))]
+        wanted: dict[str, tuple[int, ...]] = {"mean": (sizes[0],), "std": (sizes[0],)}
+        for at in layers:
+            wanted |= {f"{at}.kernel": (sizes[at], sizes[at + 1]), f"{at}.bias": (sizes[at + 1],)}
+        fits = {key: array.shape for key, array in arrays.items()} == wanted
+        if not fits or sizes[-1] != body.a_dim or not 0 < sizes[0] <= body.obs_dim:
+            raise InputError(
+                f"{name} holds no policy for {body.name}. Restore it with git, or train again."
+            )
+        return cls(body, arrays, artefact.facts)
 
 
 def _libraries() -> tuple[Any, Any]:
@@ -197,11 +192,7 @@ def train(
                     "real_steps": model.num_timesteps,
                     "command": command,
                 }
-                with storage.new_artefact(place) as folder:
-                    storage.write_atomic(folder / FILE, storage.to_bytes(_arrays(model), {}))
-                    storage.write_manifest(
-                        folder, kind=KIND, body=body.name, **facts, seconds=round(seconds, 1)
-                    )
+                Ppo(body, _arrays(model), facts).save(place, seconds=seconds, **facts)
                 recent = [episode["r"] for episode in model.ep_info_buffer or ()]
                 say(
                     f"{model.num_timesteps:,} of {steps:,} real steps, return in training {np.mean(recent or [np.nan]):.0f}, {seconds:.0f} s: {place}"

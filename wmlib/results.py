@@ -16,9 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wmlib import ppo, storage
-from wmlib.control import controller
+from wmlib import storage
+from wmlib.control.controller import REAL, Controller
 from wmlib.errors import InputError
+from wmlib.loading import load
+from wmlib.ppo import Ppo
 from wmlib.real import evaluate
 from wmlib.real.body import Body
 from wmlib.real.policies import POLICIES, Policy
@@ -184,19 +186,12 @@ def judge(
     Raises:
         InputError: in one line, whatever is wrong with what was given.
     """
-    made: controller.Controller | ppo.Ppo
-    if storage.read_manifest(storage.find(artefact)).get("kind") == ppo.KIND:
-        made = ppo.load(artefact)
-        body, named = made.body, (ppo.KIND, str(made.facts.get("configuration")))
+    made: Controller | Ppo = load(artefact, Controller.kind, Ppo.kind)
+    if isinstance(made, Ppo):
+        body, named = made.body, (made.kind, str(made.facts.get("configuration")))
     else:
-        made = controller.load(artefact)
-        body, named = (
-            made.linear.body,
-            (
-                str(made.facts.get("search", {}).get("strategy") or "controller"),
-                made.linear.features,
-            ),
-        )
+        strategy = str(made.facts.get("search", {}).get("strategy") or made.kind)
+        body, named = made.linear.body, (strategy, made.linear.features)
     facts, method, configuration = made.facts, method or named[0], configuration or named[1]
     seed, budget = (facts.get(name, 0) for name in ("seed", "budget"))
     if path is not None and Path(path).exists():
@@ -206,11 +201,10 @@ def judge(
         if there is not None:
             return there
     policy: Policy = made
-    if isinstance(made, controller.Controller) and made.linear.features not in controller.REAL:
+    if isinstance(made, Controller) and made.linear.features not in REAL:
         from wmlib.dream import waking
-        from wmlib.models import world as worlds
 
-        policy = waking.awake(made, worlds.load(world) if world else None)
+        policy = waking.awake(made, load(world, "world") if world else None)
     played = evaluate.score(
         body,
         policy,

@@ -1,4 +1,5 @@
-"""The long trainings, as the command line runs them: V on stored episodes, M on V's codes, or an ensemble; each in a run folder that resumes.
+"""The long trainings, as the command line runs them: V on stored episodes, M on V's codes, an ensemble, or C in the dreams of
+one of them; each in a run folder that resumes.
 
 While OUT is being made, `OUT.run/` beside it holds checkpoints; the same command goes on from them, after whatever end, and comes to
 the same bits. When all is done OUT appears, whole, and `OUT.run/` goes.
@@ -13,14 +14,17 @@ from typing import Any
 import numpy as np
 
 from wmlib import storage
-from wmlib.config import EnsembleConfig, MDNRNNConfig, TrainConfig, VAEConfig
+from wmlib.config import EnsembleConfig, EvolveConfig, MDNRNNConfig, TrainConfig, VAEConfig
+from wmlib.control.controller import Controller
+from wmlib.dream import asleep
 from wmlib.errors import InputError
-from wmlib.models import heldout, mdnrnn, training, world
+from wmlib.loading import load
+from wmlib.models import heldout, mdnrnn, training
 from wmlib.models.ensemble import Ensemble
 from wmlib.models.mdnrnn import MDNRNN
 from wmlib.models.training import Trained
 from wmlib.models.vae import VAE, view_slice
-from wmlib.models.world import World
+from wmlib.models.world import Epochs, World
 from wmlib.real import episodes
 from wmlib.real.episodes import Episodes
 from wmlib.storage import Clock, run_folder
@@ -43,13 +47,13 @@ def _fitted(trained: Trained, folder: Path) -> Trained:
 
 def _experience(artefact: str | Path) -> tuple[Episodes, dict[str, Any]]:
     """Stored episodes, and how the manifest of what is trained on them names them."""
-    manifest = storage.read_manifest(storage.find(artefact))
+    manifest = storage.open_artefact(artefact, Episodes.kind).manifest
     about: dict[str, Any] = {
         key: manifest[key]
         for key in ("command", "policy", "seed", "episodes", "real_steps", "budget", "seconds")
         if key in manifest
     }
-    return episodes.load(artefact), {**about, "sha256": manifest["files"][episodes.FILE]["sha256"]}
+    return load(artefact), {**about, "sha256": manifest["files"][episodes.FILE]["sha256"]}
 
 
 def rounded(log: Sequence[dict[str, float]]) -> list[dict[str, float]]:
@@ -148,10 +152,9 @@ def train_vae(
         clock = Clock(folder)
         model, trained = fit_vae(stored, config, recipe, folder=folder, say=clock.say(say))
         _fitted(trained, folder)
-        world.save_vae(
-            stored.body,
-            model,
+        model.save(
             out,
+            body=stored.body.name,
             seconds=clock.seconds,
             seed=recipe.seed,
             command=command,
@@ -189,7 +192,9 @@ def train_mdnrnn(
             f"{epochs_out} exists already. Nothing was overwritten: remove it, or give another --out."
         )
     with run_folder(out) as folder:
-        v, manifest = world.load_vae(vae), storage.read_manifest(storage.find(vae))
+        kinds = (VAE.kind, World.kind)
+        v, manifest = load(vae, *kinds), storage.open_artefact(vae, *kinds).manifest
+        v = v.vae if isinstance(v, World) else v
         stored, about = _experience(data)
         if manifest.get("body") != stored.body.name:
             raise InputError(
@@ -214,7 +219,7 @@ def train_mdnrnn(
         made = World(stored.body, v, model)
         facts = {"seed": recipe.seed, "command": command, "experience": about}
         if snapshots:
-            world.save_epochs(made, first.snapshots, epochs_out, seconds=clock.seconds, **facts)
+            Epochs(made, first.snapshots).save(epochs_out, seconds=clock.seconds, **facts)
         log = {**manifest.get("log", {}), **logs}
         made.save(
             out,
@@ -283,3 +288,42 @@ def train_ensemble(
             log={"ensemble": rounded(trained.log)},
         )
     return model
+
+
+def train_dreamed(
+    model: str,
+    data: str,
+    out: str | Path,
+    features: str,
+    sleep: EvolveConfig,
+    *,
+    command: str = "",
+    say: Say = print,
+) -> Controller:
+    """Evolves C in a stored model's dreams, in `OUT.run/`, resuming what is there, and writes it to `out`.
+
+    The manifest names the commands, the real steps and the seconds of all stages, those that made the model first.
+
+    Raises:
+        InputError: in one line, whatever is wrong with what was given.
+    """
+    sleep.check()
+    with run_folder(out) as folder:
+        kinds = (World.kind, Ensemble.kind)
+        dreamt_in, stored = load(model, *kinds), load(data, Episodes.kind)
+        linear = asleep.linear_for(dreamt_in, stored, features)
+        night = asleep.evolve(dreamt_in, linear, stored, sleep, folder=folder, say=say)
+        made = Controller(linear, night.params)
+        before = storage.open_artefact(model, *kinds).manifest
+        stages = [before.get("experience", {}), before.get("vae_made_by", {}), before]
+        real_steps = max(int(stage.get("real_steps") or 0) for stage in stages)
+        facts = {
+            "seed": sleep.seed, "real_steps": real_steps, "budget": int(stages[0].get("budget") or real_steps), "dreamed": night.log[-1]["check"], "dreamed_steps": night.dreamed_steps,
+            "command": "; ".join(filter(None, [*(str(stage.get("command") or "") for stage in stages), command])),
+            "sleep": sleep.about(), "search": {"strategy": "dreamed"},
+        }  # fmt: skip
+        seconds = (
+            sum(float(stage.get("seconds") or 0) for stage in stages) + night.log[-1]["seconds"]
+        )
+        made.save(out, seconds=seconds, log=night.log, world=dreamt_in.fingerprint, **facts)
+    return made

@@ -24,7 +24,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -287,24 +287,122 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def open_artefact(artefact: str | Path, *kinds: str) -> tuple[Path, dict[str, Any]]:
-    """Folder and manifest of an artefact of one of these kinds, by its path or its name in `data/`.
+class Storable:
+    """What is kept as an artefact. A class says its kind, what its manifest tells of it, and its files; `from_artefact` makes it again.
+
+    Attributes:
+        kind: in the manifest; `load` finds the class by it.
+    """
+
+    kind: ClassVar[str]
+
+    def summary(self) -> dict[str, Any]:
+        """What the manifest says of it beyond how it was made: body, sizes, fingerprints."""
+        return {}
+
+    def files(self) -> dict[str, bytes]:
+        """Its files by name."""
+        raise NotImplementedError
+
+    @classmethod
+    def from_artefact(cls, artefact: Artefact) -> Self:
+        """From its files, once they are checked.
+
+        Raises:
+            InputError: in one line, whatever is wrong with them.
+        """
+        raise NotImplementedError
+
+    def save(self, out: str | Path, *, seconds: float, **facts: Any) -> None:
+        """Writes it into a new folder, whole or not at all.
+
+        Args:
+            out: the folder to make; it must not exist.
+            seconds: that it took to make.
+            facts: more for the manifest: `command`, `seed`, `experience`, logs.
+
+        Raises:
+            InputError: if `out` exists, or cannot be made.
+        """
+        with new_artefact(out) as folder:
+            self.write(folder, seconds=seconds, **facts)
+
+    def write(self, folder: Path, *, seconds: float, **facts: Any) -> None:
+        """Writes files and manifest into a folder that `new_artefact` gave."""
+        for name, data in self.files().items():
+            write_atomic(folder / name, data)
+        about = {"kind": self.kind, **self.summary(), **facts, "seconds": round(seconds, 1)}
+        write_manifest(folder, **about)
+
+
+@dataclasses.dataclass(frozen=True)
+class Artefact:
+    """A folder and its manifest, whose files are checked as they are read."""
+
+    folder: Path
+    manifest: dict[str, Any]
+
+    @property
+    def body(self) -> str:
+        """Name of its body."""
+        return str(self.manifest.get("body", ""))
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the manifest says beyond the files."""
+        return {key: value for key, value in self.manifest.items() if key != "files"}
+
+    def read(self, name: str) -> tuple[bytes, str]:
+        """The bytes of one file, after checking size and sha256, and its path for messages.
+
+        Raises:
+            InputError: if the file is missing, truncated or altered.
+        """
+        path, listed = self.folder / name, self.manifest["files"].get(name)
+        if listed is None or not path.is_file():
+            raise InputError(f"{path} is missing. Make the artefact again, or restore it with git.")
+        size, data = path.stat().st_size, path.read_bytes()
+        if size != listed.get("bytes"):
+            raise InputError(
+                f"{path} has {size} bytes; its manifest says {listed.get('bytes')}: it is truncated or altered. Restore it with git, or make it again."
+            )
+        if sha256(data) != listed.get("sha256"):
+            raise InputError(
+                f"{path} does not match the sha256 in its manifest: it was altered or damaged. Restore it with git, or make it again."
+            )
+        return data, str(path)
+
+
+Read = Callable[[str], tuple[bytes, str]]
+"""Name of a file -> its bytes, and its path for messages: `Artefact.read`, or a checkpoint's."""
+ENDINGS = {"world": "world", "mdnrnn epochs": "epochs"}
+"""`humanoid` also means `humanoid-world` in data/, where a world is asked for."""
+
+
+def open_artefact(artefact: str | Path, *kinds: str) -> Artefact:
+    """An artefact of one of these kinds (any by default), by its path or its name in `data/`.
 
     Raises:
         InputError: if there is none, it is not whole, or it is something else.
     """
+    if Path(artefact).name == str(artefact) and not Path(artefact).is_dir():
+        for ending in (ENDINGS[kind] for kind in kinds if kind in ENDINGS):
+            if (data_folder() / f"{artefact}-{ending}").is_dir():
+                artefact = f"{artefact}-{ending}"
     folder = find(artefact)
     manifest = read_manifest(folder)
-    if manifest.get("kind") not in kinds:
+    if kinds and manifest.get("kind") not in kinds:
         raise InputError(
             f"{folder} holds '{manifest.get('kind')}'; expected '{' or '.join(kinds)}'."
         )
-    return folder, manifest
+    return Artefact(folder, manifest)
 
 
-def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Writes named arrays as plain `.npz`. The same arrays give the same bytes."""
-    np.savez(path, allow_pickle=False, **arrays)
+def npz(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    """Named arrays as the bytes of a plain `.npz`. The same arrays give the same bytes."""
+    file = io.BytesIO()
+    np.savez(file, allow_pickle=False, **arrays)
+    return file.getvalue()
 
 
 def write_csv(path: Path, header: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
@@ -314,42 +412,18 @@ def write_csv(path: Path, header: Iterable[str], rows: Iterable[Iterable[Any]]) 
     write_atomic(path, text.getvalue().encode())
 
 
-def read_checked(folder: Path, name: str, manifest: Mapping[str, Any]) -> bytes:
-    """The bytes of one file of an artefact, after checking its size and sha256 against the manifest.
+def from_npz(data: bytes, name: str | Path) -> dict[str, NDArray[Any]]:
+    """The arrays in the bytes of a `.npz` file.
 
     Raises:
-        InputError: if the file is missing, truncated or altered.
+        InputError: if it is not one, or holds pickled objects.
     """
-    path = folder / name
-    listed = manifest["files"].get(name)
-    if listed is None or not path.is_file():
-        raise InputError(f"{path} is missing. Make the artefact again, or restore it with git.")
-    size = path.stat().st_size
-    if size != listed.get("bytes"):
-        raise InputError(
-            f"{path} has {size} bytes; its manifest says {listed.get('bytes')}: it is truncated or altered. Restore it with git, or make it again."
-        )
-    data = path.read_bytes()
-    if sha256(data) != listed.get("sha256"):
-        raise InputError(
-            f"{path} does not match the sha256 in its manifest: it was altered or damaged. Restore it with git, or make it again."
-        )
-    return data
-
-
-def read_arrays(folder: Path, name: str, manifest: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
-    """Reads the arrays of one `.npz` file of an artefact, after checking its size and sha256 against the manifest.
-
-    Raises:
-        InputError: if the file is missing, truncated, altered, or holds pickled objects.
-    """
-    data = read_checked(folder, name, manifest)
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as file:
             return {key: file[key] for key in file.files}
     except (OSError, ValueError, EOFError, KeyError) as error:
         raise InputError(
-            f"{folder / name} cannot be read as plain arrays ({error}). Pickled objects are refused: store numbers only."
+            f"{name} cannot be read as plain arrays ({error}). Pickled objects are refused: store numbers only."
         ) from None
 
 

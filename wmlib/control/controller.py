@@ -7,7 +7,7 @@ without TensorFlow. Built in chapter 5.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,6 @@ from wmlib.errors import InputError
 from wmlib.real import body as bodies
 from wmlib.real.body import Array, Body
 
-KIND = "controller"
 FILE = "controller.safetensors"
 REAL = ("physics", "obs")
 """Features that the body itself gives: its physical state (45 numbers for the humanoid), or all that Gymnasium shows (348)."""
@@ -138,7 +137,7 @@ class Linear:
         return np.asarray((high + low) / 2 + (high - low) / 2 * push)
 
 
-class Controller:
+class Controller(storage.Storable):
     """A linear controller with its weights: a policy `(obs, state) -> (actions, state)` where the features are the body's own.
 
     Weights and normalisation are rounded to float32, so that what is evaluated is what is saved.
@@ -148,6 +147,8 @@ class Controller:
         params: (n_params,).
         facts: what its manifest says, if it was loaded.
     """
+
+    kind = "controller"
 
     def __init__(
         self, linear: Linear, params: Array | None = None, facts: Mapping[str, Any] | None = None
@@ -175,62 +176,47 @@ class Controller:
             self._arrays(), {"body": self.linear.body.name, "features": self.linear.features}
         )
 
-    def save(
-        self,
-        out: str | Path,
-        *,
-        seconds: float,
-        log: Sequence[Mapping[str, Any]] = (),
-        world: str = "",
-        **facts: Any,
-    ) -> None:
-        """Writes an artefact.
+    def summary(self) -> dict[str, Any]:
+        """Body, features, fingerprint; and no world."""
+        linear = self.linear
+        return {
+            "body": linear.body.name, "features": linear.features, "n_features": linear.n_features, "world": "", "fingerprint": self.fingerprint,
+        }  # fmt: skip
 
-        Args:
-            out: the folder to make.
-            seconds: that it took to make the controller.
-            log: rows of its evolution.
-            world: the fingerprint of the world whose features it sees; needed for `z` and `zh`.
-            facts: what else its manifest shall say: command, seed, real_steps, ...
+    def files(self) -> dict[str, bytes]:
+        """One."""
+        return {FILE: storage.to_bytes(self._arrays())}
+
+    def write(self, folder: Path, *, seconds: float, **facts: Any) -> None:
+        """As every artefact; `world` among the facts is the fingerprint of the world whose features it sees, needed for `z` and `zh`.
 
         Raises:
-            InputError: if `out` exists already, cannot be made, or a controller on a world's features names no world.
+            InputError: if a controller on a world's features names no world.
         """
-        if self.linear.features not in REAL and not world:
+        if self.linear.features not in REAL and not facts.get("world"):
             raise InputError(
                 f"A controller on the features '{self.linear.features}' belongs to a world; name its fingerprint."
             )
-        with storage.new_artefact(out) as folder:
-            storage.write_atomic(folder / FILE, storage.to_bytes(self._arrays()))
-            storage.write_manifest(
-                folder, kind=KIND, body=self.linear.body.name, features=self.linear.features, n_features=self.linear.n_features, world=world,
-                fingerprint=self.fingerprint, **facts, seconds=round(seconds, 1), log=list(log),
-            )  # fmt: skip
+        super().write(folder, seconds=seconds, **{"log": [], **facts})
 
-
-def load(artefact: str | Path) -> Controller:
-    """A controller from its folder, or from the one that the book ships under this name in `data/`.
-
-    Raises:
-        InputError: in one line: a file is missing, altered or of another shape; another schema, kind or body.
-    """
-    folder, manifest = storage.open_artefact(artefact, KIND)
-    n_features = manifest.get("n_features")
-    if type(n_features) is not int or not 0 < n_features <= storage.LARGEST:
-        raise InputError(
-            f"{folder} says that its controller sees {n_features!r} features; expected a whole number. Make it again."
-        )
-    linear = Linear(
-        bodies.get(str(manifest.get("body", ""))), str(manifest.get("features")), n_features
-    )
-    data = storage.read_checked(folder, FILE, manifest)
-    shapes = {"params": (linear.n_params,), "mean": (n_features,), "std": (n_features,)}
-    storage.check_shapes(storage.header(data, folder / FILE)[0], shapes, folder / FILE)
-    arrays = storage.from_bytes(data, folder / FILE)
-    facts = {key: value for key, value in manifest.items() if key != "files"}
-    made = Controller(linear.normalised(arrays["mean"], arrays["std"]), arrays["params"], facts)
-    if manifest.get("fingerprint") != made.fingerprint:
-        raise InputError(
-            f"{folder} names another controller in its manifest than it holds. Restore it with git, or make it again."
-        )
-    return made
+    @classmethod
+    def from_artefact(cls, artefact: storage.Artefact) -> Controller:
+        """From its file, if it is the one that the manifest names."""
+        folder, manifest = artefact.folder, artefact.manifest
+        n_features = manifest.get("n_features")
+        if type(n_features) is not int or not 0 < n_features <= storage.LARGEST:
+            raise InputError(
+                f"{folder} says that its controller sees {n_features!r} features; expected a whole number. Make it again."
+            )
+        linear = Linear(bodies.get(artefact.body), str(manifest.get("features")), n_features)
+        data, name = artefact.read(FILE)
+        shapes = {"params": (linear.n_params,), "mean": (n_features,), "std": (n_features,)}
+        storage.check_shapes(storage.header(data, name)[0], shapes, name)
+        arrays = storage.from_bytes(data, name)
+        linear = linear.normalised(arrays["mean"], arrays["std"])
+        made = cls(linear, arrays["params"], artefact.facts)
+        if manifest.get("fingerprint") != made.fingerprint:
+            raise InputError(
+                f"{folder} names another controller in its manifest than it holds. Restore it with git, or make it again."
+            )
+        return made

@@ -18,15 +18,11 @@ import numpy as np
 from wmlib import storage
 from wmlib.config import EvolveConfig
 from wmlib.control import evolution
-from wmlib.control.controller import REAL, Controller, Linear
+from wmlib.control.controller import REAL, Linear
 from wmlib.dream import waking
 from wmlib.dream.dream import Dreams
 from wmlib.errors import InputError
-from wmlib.models import ensemble, world
-from wmlib.models.ensemble import Ensemble
 from wmlib.models.model import Model, Starts
-from wmlib.models.world import World
-from wmlib.real import episodes
 from wmlib.real.body import Array
 from wmlib.real.episodes import Episodes
 
@@ -227,58 +223,3 @@ def _resume(folder: Path, about: Mapping[str, Any], night: Night) -> None:
         )
     night.strategy.restore(parts[""])
     night.log, night.dreamed_steps = found["log"], found["dreamed_steps"]
-
-
-def load_model(artefact: str | Path) -> World | Ensemble:
-    """A world or an ensemble, from its folder or from `data/`.
-
-    Raises:
-        InputError: in one line, whatever is wrong with the folder.
-    """
-    bare = Path(artefact).name == str(artefact) and not Path(artefact).is_dir()
-    folder = None if bare else storage.find(artefact)
-    if folder is not None and storage.read_manifest(folder).get("kind") == ensemble.KIND:
-        return ensemble.load(folder)
-    return world.load(artefact)
-
-
-def train(
-    model: str,
-    data: str,
-    out: str | Path,
-    features: str,
-    sleep: EvolveConfig,
-    *,
-    command: str = "",
-    say: Callable[[str], None] = print,
-) -> Controller:
-    """Evolves C in a stored model's dreams, in `OUT.run/`, resuming what is there, and writes it to `out`.
-
-    The manifest names the commands, the real steps and the seconds of all stages, those that made the model first.
-
-    Raises:
-        InputError: in one line, whatever is wrong with what was given.
-    """
-    sleep.check()
-    with storage.run_folder(out) as folder:
-        dreamt_in, stored = load_model(model), episodes.load(data)
-        linear = linear_for(dreamt_in, stored, features)
-        night = evolve(dreamt_in, linear, stored, sleep, folder=folder, say=say)
-        made = Controller(linear, night.params)
-        before = (
-            dreamt_in.facts
-            if isinstance(dreamt_in, World)
-            else storage.read_manifest(storage.find(model))
-        )
-        stages = [before.get("experience", {}), before.get("vae_made_by", {}), before]
-        real_steps = max(int(stage.get("real_steps") or 0) for stage in stages)
-        facts = {
-            "seed": sleep.seed, "real_steps": real_steps, "budget": int(stages[0].get("budget") or real_steps), "dreamed": night.log[-1]["check"], "dreamed_steps": night.dreamed_steps,
-            "command": "; ".join(filter(None, [*(str(stage.get("command") or "") for stage in stages), command])),
-            "sleep": sleep.about(), "search": {"strategy": "dreamed"},
-        }  # fmt: skip
-        seconds = (
-            sum(float(stage.get("seconds") or 0) for stage in stages) + night.log[-1]["seconds"]
-        )
-        made.save(out, seconds=seconds, log=night.log, world=dreamt_in.fingerprint, **facts)
-    return made

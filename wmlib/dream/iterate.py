@@ -177,15 +177,14 @@ def train(
         }
         how = f"{'iterated' if len(run.log) > 1 else 'one-shot'} {loop.model}"
         if not beside["experience"].exists():
-            with storage.new_artefact(beside["experience"]) as fresh:
-                run.data.write(
-                    fresh,
-                    seconds=clock.seconds,
-                    policy=f"{loop.policy}, then C with noise",
-                    seed=loop.seed,
-                    budget=loop.steps,
-                    command=command,
-                )
+            run.data.save(
+                beside["experience"],
+                seconds=clock.seconds,
+                policy=f"{loop.policy}, then C with noise",
+                seed=loop.seed,
+                budget=loop.steps,
+                command=command,
+            )
         if not beside["model"].exists():
             run.model.save(beside["model"], seconds=clock.seconds, **facts)
         made.save(

@@ -18,7 +18,6 @@ from wmlib import storage
 from wmlib.config import Loop
 from wmlib.control.controller import Linear
 from wmlib.errors import InputError
-from wmlib.models import ensemble, mdnrnn, vae, world
 from wmlib.models.ensemble import Ensemble
 from wmlib.models.world import World
 from wmlib.real import body as bodies
@@ -89,14 +88,8 @@ def keep(folder: Path, run: Run, loop: Loop) -> None:
 
 def _files(run: Run) -> dict[str, bytes]:
     """C, with its normalisation, and the model."""
-    c = storage.to_bytes({"params": run.params, "mean": run.linear.mean, "std": run.linear.std})
-    if isinstance(run.model, Ensemble):
-        return {"c": c, ensemble.FILE: storage.to_bytes(run.model.arrays(), run.model.about())}
-    return {
-        "c": c,
-        world.VAE_FILE: world.vae_bytes(run.model.vae),
-        world.MDNRNN_FILE: world.mdnrnn_bytes(run.model.mdnrnn, run.model.vae),
-    }
+    c = {"params": run.params, "mean": run.linear.mean, "std": run.linear.std}
+    return {"c": storage.to_bytes(c), **run.model.files()}
 
 
 def resume(folder: Path, loop: Loop) -> Run | None:
@@ -133,13 +126,7 @@ def resume(folder: Path, loop: Loop) -> Run | None:
         for n in range(1, number + 1)
     ]
     c = storage.from_bytes(*read(f"{number:03}-c"))
-    model: World | Ensemble
-    if loop.model == "ensemble":
-        model = ensemble.restore(body, *read(f"{number:03}-{ensemble.FILE}"))
-    else:
-        v = vae.restore(body, *read(f"{number:03}-{world.VAE_FILE}"))
-        model = World(
-            body, v, mdnrnn.restore(body, v.z_dim, *read(f"{number:03}-{world.MDNRNN_FILE}"))
-        )
+    kind: type[World] | type[Ensemble] = World if loop.model == "world" else Ensemble
+    model = kind.from_files(body, lambda name: read(f"{number:03}-{name}"))
     linear = Linear(body, loop.features, c["mean"].size, c["mean"], c["std"])
     return Run(linear, c["params"], model, experience, about["log"])

@@ -6,10 +6,8 @@ every number, and what is not known exactly of the reward (`Body.known_reward` i
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,7 +20,6 @@ from wmlib.models import mdn, nets
 from wmlib.models.model import REWARD_CAP, Model, Predicted, State, upright
 from wmlib.models.nets import Params, Tensor, ops
 from wmlib.models.vae import STD_FLOOR
-from wmlib.real import body as bodies
 from wmlib.real.body import Array, Body
 from wmlib.real.episodes import Episodes
 
@@ -31,8 +28,7 @@ LOG_SIGMA = (-7.0, 1.5)
 """log sigma, in standard deviations of the change, is held in here."""
 CLIP = 10.0
 """Inputs and targets are held within +- this, in standard deviations."""
-KIND, FILE = "ensemble", "ensemble.safetensors"
-STATS = ("mean", "std", "change_std", "action_center", "action_scale", "reward_stats")
+FILE = "ensemble.safetensors"
 
 
 def shapes(config: EnsembleConfig, x_dim: int, a_dim: int) -> dict[str, tuple[int, ...]]:
@@ -47,7 +43,7 @@ def shapes(config: EnsembleConfig, x_dim: int, a_dim: int) -> dict[str, tuple[in
 
 
 @dataclass(frozen=True, eq=False)
-class Ensemble(Model):
+class Ensemble(nets.Network, Model):
     """An ensemble: configuration, statistics of state, change, action and reward, and weights.
 
     Attributes:
@@ -72,6 +68,9 @@ class Ensemble(Model):
     reward_stats: Floats
     params: Params
 
+    CONFIG = EnsembleConfig
+    STATS = ("mean", "std", "change_std", "action_center", "action_scale", "reward_stats")
+    kind = "ensemble"
     disagrees = True
 
     @classmethod
@@ -100,10 +99,6 @@ class Ensemble(Model):
             np.array([data["reward"].mean(), max(data["reward"].std(), STD_FLOOR)], dtype=np.float32),
             nets.initial(shapes(config, body.physics_dim, body.a_dim), seed),
         )  # fmt: skip
-
-    def using(self, params: Params) -> Ensemble:
-        """The same ensemble with other weights."""
-        return dataclasses.replace(self, params=params)
 
     def data(self, episodes: Episodes) -> dict[str, Floats]:
         """Training data: every real step as standardised inputs `x` (N, S + a_dim), `change` (N, S) and `reward` (N,)."""
@@ -210,75 +205,33 @@ class Ensemble(Model):
 
     # On disk.
 
-    def arrays(self) -> storage.Arrays:
-        """Weights and statistics as named float32 arrays."""
-        return {
-            **nets.to_numpy(self.params),
-            **{
-                f"stats.{name}": np.asarray(getattr(self, name), dtype=np.float32) for name in STATS
-            },
-        }
+    @classmethod
+    def layout(cls, config: EnsembleConfig, *of: Any) -> dict[str, tuple[int, ...]]:
+        """Of an ensemble of this body."""
+        (body,) = of
+        sizes = (body.physics_dim,) * 3 + (body.a_dim,) * 2 + (2,)
+        stats = {f"stats.{name}": (size,) for name, size in zip(cls.STATS, sizes, strict=True)}
+        return shapes(config, body.physics_dim, body.a_dim) | stats
 
-    def about(self) -> dict[str, Any]:
-        """The configuration as plain values."""
-        return dataclasses.asdict(self.config)
+    @classmethod
+    def from_arrays(
+        cls, config: EnsembleConfig, arrays: Mapping[str, NDArray[Any]], *of: Any
+    ) -> Ensemble:
+        """From what `arrays` gave."""
+        return cls(body=of[0], config=config, **cls.fields(arrays))
 
-    @property
-    def fingerprint(self) -> str:
-        """sha256 of weights, statistics and configuration."""
-        return storage.fingerprint(self.arrays(), self.about())
+    def summary(self) -> dict[str, Any]:
+        """Body and fingerprint."""
+        return {"body": self.body.name, "fingerprint": self.fingerprint}
 
-    def save(self, out: str | Path, *, seconds: float, **facts: Any) -> None:
-        """Writes the ensemble into a new folder, whole or not at all.
+    def files(self) -> dict[str, bytes]:
+        """One."""
+        return {FILE: self.to_bytes()}
 
-        Raises:
-            InputError: if `out` exists, or cannot be made.
-        """
-        with storage.new_artefact(out) as folder:
-            storage.write_atomic(folder / FILE, storage.to_bytes(self.arrays(), self.about()))
-            storage.write_manifest(
-                folder,
-                kind=KIND,
-                body=self.body.name,
-                fingerprint=self.fingerprint,
-                **facts,
-                seconds=round(seconds, 1),
-            )
-
-
-def load(artefact: str | Path) -> Ensemble:
-    """An ensemble from its folder, or from the one of this name in `data/`.
-
-    Raises:
-        InputError: in one line, whatever is wrong with the folder.
-    """
-    folder, manifest = storage.open_artefact(artefact, KIND)
-    return restore(
-        bodies.get(str(manifest.get("body", ""))),
-        storage.read_checked(folder, FILE, manifest),
-        str(folder / FILE),
-    )
-
-
-def restore(body: Body, data: bytes, name: str) -> Ensemble:
-    """An ensemble from the bytes of `storage.to_bytes(ensemble.arrays(), ensemble.about())`, after names and shapes were checked.
-
-    Raises:
-        InputError: in one line, whatever does not fit this body or this library.
-    """
-    found, about = storage.header(data, name)
-    config = storage.config(EnsembleConfig, about, name)
-    expected = shapes(config, body.physics_dim, body.a_dim)
-    sizes = (body.physics_dim,) * 3 + (body.a_dim,) * 2 + (2,)
-    storage.check_shapes(
-        found,
-        expected | {f"stats.{stat}": (size,) for stat, size in zip(STATS, sizes, strict=True)},
-        name,
-    )
-    arrays = storage.from_bytes(data, name)
-    mean, std, change_std, center, scale, reward = (arrays[f"stats.{stat}"] for stat in STATS)
-    weights = {key: arrays[key] for key in expected}
-    return Ensemble(body, config, mean, std, change_std, center, scale, reward, weights)
+    @classmethod
+    def from_files(cls, body: Body, read: storage.Read) -> Ensemble:
+        """From its file."""
+        return cls.from_bytes(*read(FILE), body)
 
 
 def _transitions(episodes: Episodes) -> dict[str, Array]:

@@ -7,7 +7,6 @@ Memory is an LSTM's (h, c), zero before the first step. `step` makes one step, `
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -15,7 +14,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from wmlib import storage
 from wmlib.config import MDNRNNConfig
 from wmlib.errors import InputError
 from wmlib.models import mdn, nets
@@ -30,9 +28,7 @@ State = tuple[Tensor, Tensor]
 """M's memory: h and c, each (..., h_dim)."""
 LOG_SIGMA = (-6.0, 3.0)
 """M's log sigma, in units of the usual change of z, is held in here."""
-TRAINED_ON = "vae"
-"""Under this name M's file holds the fingerprint of the V that it was trained on."""
-STATS = ("action_center", "action_scale", "change_scale", "reward_stats")
+FILE = "mdnrnn.safetensors"
 
 
 class Prediction(NamedTuple):
@@ -59,7 +55,7 @@ def shapes(config: MDNRNNConfig, z_dim: int, a_dim: int) -> dict[str, tuple[int,
 
 
 @dataclass(frozen=True, eq=False)
-class MDNRNN:
+class MDNRNN(nets.Network):
     """An M: its configuration, the scales of what goes in and out, and its weights.
 
     Attributes:
@@ -81,6 +77,9 @@ class MDNRNN:
     change_scale: Floats
     reward_stats: Floats
     params: Params
+
+    CONFIG = MDNRNNConfig
+    STATS = ("action_center", "action_scale", "change_scale", "reward_stats")
 
     @classmethod
     def create(
@@ -112,10 +111,6 @@ class MDNRNN:
             reward_stats=np.array([reward.mean(), max(reward.std(), 1e-3)], dtype=np.float32),
             params=initial(config, z_dim, body.a_dim, seed),
         )  # fmt: skip
-
-    def using(self, params: Params) -> MDNRNN:
-        """The same M with other weights."""
-        return dataclasses.replace(self, params=params)
 
     @property
     def n_logits(self) -> int:
@@ -336,18 +331,21 @@ class MDNRNN:
 
     # On disk.
 
-    def arrays(self) -> storage.Arrays:
-        """Weights and scales as named float32 arrays."""
-        return {
-            **nets.to_numpy(self.params),
-            **{
-                f"stats.{name}": np.asarray(getattr(self, name), dtype=np.float32) for name in STATS
-            },
-        }
+    @classmethod
+    def layout(cls, config: MDNRNNConfig, *of: Any) -> dict[str, tuple[int, ...]]:
+        """Of an M of this body, on codes of z_dim numbers."""
+        body, z_dim = of
+        sizes = zip(cls.STATS, (body.a_dim, body.a_dim, z_dim, 2), strict=True)
+        stats = {f"stats.{name}": (size,) for name, size in sizes}
+        return shapes(config, z_dim, body.a_dim) | stats
 
-    def about(self) -> dict[str, Any]:
-        """The configuration as plain values."""
-        return dataclasses.asdict(self.config)
+    @classmethod
+    def from_arrays(
+        cls, config: MDNRNNConfig, arrays: Mapping[str, NDArray[Any]], *of: Any
+    ) -> MDNRNN:
+        """From what `arrays` gave."""
+        body, z_dim = of
+        return cls(config=config, z_dim=z_dim, a_dim=body.a_dim, **cls.fields(arrays))
 
 
 def initial(config: MDNRNNConfig, z_dim: int, a_dim: int, seed: int) -> Params:
@@ -420,32 +418,3 @@ def _emptied(state: State, reset: Tensor | None, t: int) -> State:
         return state
     keep = 1.0 - reset[:, t, None]
     return state[0] * keep, state[1] * keep
-
-
-def restore(body: Body, z_dim: int, data: bytes, name: str) -> MDNRNN:
-    """An M from the bytes of its file, after its configuration, names and shapes were checked.
-
-    Raises:
-        InputError: in one line, whatever does not fit this body, this code or this library.
-    """
-    found, about = storage.header(data, name)
-    config = storage.config(
-        MDNRNNConfig, {key: value for key, value in about.items() if key != TRAINED_ON}, name
-    )
-    expected = shapes(config, z_dim, body.a_dim)
-    of_stats = dict(zip(STATS, ((body.a_dim,), (body.a_dim,), (z_dim,), (2,)), strict=True))
-    storage.check_shapes(
-        found, expected | {f"stats.{stat}": shape for stat, shape in of_stats.items()}, name
-    )
-    arrays = storage.from_bytes(data, name)
-    center, scale, change, reward = (arrays[f"stats.{stat}"] for stat in STATS)
-    return MDNRNN(
-        config,
-        z_dim,
-        body.a_dim,
-        center,
-        scale,
-        change,
-        reward,
-        {key: arrays[key] for key in expected},
-    )

@@ -11,13 +11,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from wmlib import storage
 from wmlib.errors import InputError
 from wmlib.models.nets import Tensor, ops
+from wmlib.real import body as bodies
 from wmlib.real.body import Array, Body
 from wmlib.real.episodes import Episodes
 
@@ -92,7 +94,7 @@ class Starts:
         return self.take(rng.choice(len(self), n, replace=n > len(self)))
 
 
-class Model(ABC):
+class Model(storage.Storable, ABC):
     """A model of a body. The defaults are those of one that sees the physical state and remembers nothing.
 
     Attributes:
@@ -291,6 +293,20 @@ class Model(ABC):
             raise InputError(
                 "These starts were made with another model's codes and memory. Make them with `starts` of this model."
             )
+
+    @classmethod
+    def from_files(cls, body: Body, read: storage.Read) -> Self:
+        """From the files that `files` gave, as `read` finds them; only a model that is kept on disk needs it.
+
+        Raises:
+            InputError: in one line, whatever is wrong with them.
+        """
+        raise NotImplementedError
+
+    @classmethod
+    def from_artefact(cls, artefact: storage.Artefact) -> Self:
+        """From an artefact's files, for the body that its manifest names."""
+        return cls.from_files(bodies.get(artefact.body), artefact.read)
 
     @property
     def _owner(self) -> str:

@@ -7,11 +7,12 @@ default, JAX where `KERAS_BACKEND=jax` says so. Built in chapters 3 and 4.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar, Self
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow greets on standard error otherwise
 os.environ.setdefault(
@@ -23,6 +24,9 @@ import keras
 import numpy as np
 from keras import ops as ops
 from numpy.typing import NDArray
+
+from wmlib import storage
+from wmlib.errors import InputError
 
 logging.getLogger("tensorflow").setLevel(
     logging.ERROR
@@ -89,6 +93,84 @@ def to_tensors(arrays: Mapping[str, Any]) -> dict[str, Tensor]:
 def to_numpy(tensors: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
     """Tensors as NumPy arrays of their own memory."""
     return {name: np.array(ops.convert_to_numpy(value)) for name, value in tensors.items()}
+
+
+class Network:
+    """A configuration, statistics and named weights: one file on disk. A subclass is a frozen dataclass with `config`, `params` and its statistics as fields.
+
+    Attributes:
+        CONFIG: class of its configuration.
+        STATS: names of its statistics.
+    """
+
+    CONFIG: ClassVar[type]
+    STATS: ClassVar[tuple[str, ...]]
+    config: Any
+    params: Params
+
+    @classmethod
+    def layout(cls, config: Any, *of: Any) -> dict[str, tuple[int, ...]]:
+        """Names and shapes of all arrays, those of the statistics as `stats.name`; `of` is what sizes depend on besides: a body, ..."""
+        raise NotImplementedError
+
+    @classmethod
+    def from_arrays(cls, config: Any, arrays: Mapping[str, NDArray[Any]], *of: Any) -> Self:
+        """What `arrays` gave, as an object again."""
+        raise NotImplementedError
+
+    def using(self, params: Params) -> Self:
+        """The same with other weights."""
+        return dataclasses.replace(self, params=params)  # type: ignore[type-var]
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Weights and statistics as named float32 arrays."""
+        stats = {f"stats.{key}": np.asarray(getattr(self, key), np.float32) for key in self.STATS}
+        return {**to_numpy(self.params), **stats}
+
+    def about(self) -> dict[str, Any]:
+        """The configuration as plain values."""
+        return dataclasses.asdict(self.config)
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 of weights, statistics and configuration."""
+        return storage.fingerprint(self.arrays(), self.about())
+
+    def to_bytes(self, **about: Any) -> bytes:
+        """Its file; `about` is said in it beside the configuration."""
+        return storage.to_bytes(self.arrays(), {**self.about(), **about})
+
+    @classmethod
+    def from_bytes(
+        cls, data: bytes, name: str, *of: Any, trained_on: Mapping[str, str] | None = None
+    ) -> Self:
+        """From the bytes of its file, after configuration, names, shapes, types and lineage were checked.
+
+        Args:
+            data: the bytes.
+            name: of the file, for messages.
+            of: as in `layout`.
+            trained_on: what the file must say of what it was trained on, such as `vae=fingerprint` in `to_bytes`.
+
+        Raises:
+            InputError: in one line, whatever does not fit.
+        """
+        found, about = storage.header(data, name)
+        for key, fingerprint in (trained_on or {}).items():
+            if about.pop(key, None) != fingerprint:
+                raise InputError(
+                    f"{name} was trained on the codes of another V than the one beside it. Train M on this V, or restore the folder with git."
+                )
+        config: Any = storage.config(cls.CONFIG, about, name)
+        storage.check_shapes(found, cls.layout(config, *of), name)
+        return cls.from_arrays(config, storage.from_bytes(data, name), *of)
+
+    @classmethod
+    def fields(cls, arrays: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+        """Statistics and `params` by the names of their fields."""
+        stats = {name: arrays[f"stats.{name}"] for name in cls.STATS}
+        params = {name: value for name, value in arrays.items() if not name.startswith("stats.")}
+        return {**stats, "params": params}
 
 
 def gradient(

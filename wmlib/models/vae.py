@@ -7,7 +7,6 @@ saved with the weights. Built in chapter 3.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +19,7 @@ from wmlib.config import VAEConfig
 from wmlib.errors import InputError
 from wmlib.models import nets
 from wmlib.models.nets import Params, Tensor, ops
+from wmlib.real import body as bodies
 from wmlib.real.body import Array, Body
 from wmlib.real.episodes import Episodes
 
@@ -31,8 +31,8 @@ GROUP_WEIGHTS = {"qpos": 3.0, "qvel": 3.0, "cinert": 0.3, "cvel": 0.3, "cfrc_ext
 """Weight of a group of the `full` view in the reconstruction; 1 for the others."""
 LOGVAR = (-10.0, 4.0)
 """log sigma^2 of a code is held in here, so that no first step can overflow."""
-STATS = ("mean", "std", "feature_weights")
 CHUNK = 16_384
+FILE = "vae.safetensors"
 
 
 def view_slice(body: Body, view: str) -> slice:
@@ -82,7 +82,7 @@ def _stored(values: Array) -> Array:
 
 
 @dataclass(frozen=True, eq=False)
-class VAE:
+class VAE(nets.Network, storage.Storable):
     """A VAE: its configuration, the statistics of its view, and its weights.
 
     Attributes:
@@ -98,6 +98,9 @@ class VAE:
     std: Array
     feature_weights: Floats
     params: Params
+
+    CONFIG, STATS = VAEConfig, ("mean", "std", "feature_weights")
+    kind = "vae"
 
     @classmethod
     def create(
@@ -129,10 +132,6 @@ class VAE:
             group_weights(body, config.view),
             nets.initial(shapes(config, part.stop), seed),
         )
-
-    def using(self, params: Params) -> VAE:
-        """The same VAE with other weights."""
-        return dataclasses.replace(self, params=params)
 
     @property
     def z_dim(self) -> int:
@@ -259,40 +258,24 @@ class VAE:
 
     # On disk.
 
-    def arrays(self) -> storage.Arrays:
-        """Weights and statistics as named float32 arrays."""
-        stats = {
-            f"stats.{name}": np.asarray(getattr(self, name), dtype=np.float32) for name in STATS
-        }
-        return {**nets.to_numpy(self.params), **stats}
+    @classmethod
+    def layout(cls, config: VAEConfig, *of: Any) -> dict[str, tuple[int, ...]]:
+        """Of a V of this body."""
+        x_dim = view_slice(of[0], config.view).stop
+        return shapes(config, x_dim) | {f"stats.{name}": (x_dim,) for name in cls.STATS}
 
-    def about(self) -> dict[str, Any]:
-        """The configuration as plain values."""
-        return {**dataclasses.asdict(self.config), "hidden": list(self.config.hidden)}
+    @classmethod
+    def from_arrays(cls, config: VAEConfig, arrays: Mapping[str, NDArray[Any]], *of: Any) -> VAE:
+        """From what `arrays` gave."""
+        parts = cls.fields(arrays)
+        wide = {name: parts[name].astype(np.float64) for name in ("mean", "std")}
+        return cls(config=config, **{**parts, **wide})
 
-    @property
-    def fingerprint(self) -> str:
-        """sha256 of weights, statistics and configuration: by it an M names the V that it was trained on."""
-        return storage.fingerprint(self.arrays(), self.about())
+    def files(self) -> dict[str, bytes]:
+        """One."""
+        return {FILE: self.to_bytes()}
 
-
-def restore(body: Body, data: bytes, name: str) -> VAE:
-    """A VAE from the bytes of its file, after its configuration, names and shapes were checked.
-
-    Raises:
-        InputError: in one line, whatever does not fit this body or this library.
-    """
-    found, about = storage.header(data, name)
-    config = storage.config(VAEConfig, about, name)
-    x_dim = view_slice(body, config.view).stop
-    expected = shapes(config, x_dim)
-    storage.check_shapes(found, expected | {f"stats.{stat}": (x_dim,) for stat in STATS}, name)
-    arrays = storage.from_bytes(data, name)
-    mean, std, feature_weights = (arrays[f"stats.{stat}"] for stat in STATS)
-    return VAE(
-        config,
-        mean.astype(np.float64),
-        std.astype(np.float64),
-        feature_weights,
-        {key: arrays[key] for key in expected},
-    )
+    @classmethod
+    def from_artefact(cls, artefact: storage.Artefact) -> VAE:
+        """From an artefact of a V."""
+        return cls.from_bytes(*artefact.read(FILE), bodies.get(artefact.body))

@@ -6,6 +6,7 @@ shapes and types, then that this M was trained on the codes of this V; whatever 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,12 +22,10 @@ from wmlib.models.mdnrnn import MDNRNN
 from wmlib.models.model import REWARD_CAP, Model, Predicted, State, upright
 from wmlib.models.nets import Tensor, ops
 from wmlib.models.vae import VAE, Floats
-from wmlib.real import body as bodies
 from wmlib.real.body import Array, Body
 from wmlib.real.episodes import Episodes
 
-KIND, VAE_KIND, EPOCHS_KIND = "world", "vae", "mdnrnn epochs"
-VAE_FILE, MDNRNN_FILE = "vae.safetensors", "mdnrnn.safetensors"
+VAE_FILE, MDNRNN_FILE = vae.FILE, mdnrnn.FILE
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,14 +44,14 @@ class World(Model):
     mdnrnn: MDNRNN
     facts: Mapping[str, Any] = field(default_factory=dict)
 
-    parts = ("obs", "z", "h", "c")
+    kind, parts = "world", ("obs", "z", "h", "c")
     learned_heads = True
 
     @property
     def fingerprint(self) -> str:
         """sha256 of V and M: by it a controller names the world whose features it sees."""
         return storage.fingerprint(
-            self.mdnrnn.arrays(), {**self.mdnrnn.about(), mdnrnn.TRAINED_ON: self.vae.fingerprint}
+            self.mdnrnn.arrays(), {**self.mdnrnn.about(), "vae": self.vae.fingerprint}
         )
 
     # What `Model` asks for.
@@ -123,129 +122,63 @@ class World(Model):
 
     # On disk.
 
-    def save(self, out: str | Path, *, seconds: float, **facts: Any) -> None:
-        """Writes the world into a new folder, whole or not at all.
+    def summary(self) -> dict[str, Any]:
+        """Body, and the fingerprint of V."""
+        return {"body": self.body.name, "vae": self.vae.fingerprint}
 
-        Args:
-            out: the folder to make; it must not exist.
-            seconds: that training took.
-            facts: more for the manifest: `command`, `seed`, `experience`, logs.
+    def files(self) -> dict[str, bytes]:
+        """V's, and M's, which names the V that it was trained on."""
+        m = self.mdnrnn.to_bytes(vae=self.vae.fingerprint)
+        return {VAE_FILE: self.vae.to_bytes(), MDNRNN_FILE: m}
 
-        Raises:
-            InputError: if `out` exists, or cannot be made.
-        """
-        with storage.new_artefact(out) as folder:
-            storage.write_atomic(folder / VAE_FILE, vae_bytes(self.vae))
-            storage.write_atomic(folder / MDNRNN_FILE, mdnrnn_bytes(self.mdnrnn, self.vae))
-            storage.write_manifest(
-                folder,
-                kind=KIND,
-                body=self.body.name,
-                vae=self.vae.fingerprint,
-                **facts,
-                seconds=round(seconds, 1),
+    @classmethod
+    def from_files(cls, body: Body, read: storage.Read) -> World:
+        """From both files."""
+        v = VAE.from_bytes(*read(VAE_FILE), body)
+        return cls(body, v, _mdnrnn(body, v, *read(MDNRNN_FILE)))
+
+    @classmethod
+    def from_artefact(cls, artefact: storage.Artefact) -> World:
+        """From an artefact, if its manifest names this V."""
+        made = super().from_artefact(artefact)
+        if artefact.manifest.get("vae") != made.vae.fingerprint:
+            raise InputError(
+                f"{artefact.folder / VAE_FILE} is not the V that the manifest names. Restore the folder with git, or train again."
             )
+        return dataclasses.replace(made, facts=artefact.facts)
 
 
-def vae_bytes(model: VAE) -> bytes:
-    """V's file."""
-    return storage.to_bytes(model.arrays(), model.about())
+def _mdnrnn(body: Body, of: VAE, data: bytes, name: str) -> MDNRNN:
+    return MDNRNN.from_bytes(data, name, body, of.z_dim, trained_on={"vae": of.fingerprint})
 
 
-def mdnrnn_bytes(model: MDNRNN, of: VAE) -> bytes:
-    """M's file, which names the V that it was trained on."""
-    return storage.to_bytes(model.arrays(), {**model.about(), mdnrnn.TRAINED_ON: of.fingerprint})
+@dataclass(frozen=True, eq=False)
+class Epochs(storage.Storable):
+    """A world as it was after some epochs of M's training: the same V, other weights of M.
 
+    Attributes:
+        world: the world.
+        params: epoch -> M's weights.
+    """
 
-def save_vae(body: Body, model: VAE, out: str | Path, *, seconds: float, **facts: Any) -> None:
-    """Writes a V alone, as `World.save` does a world."""
-    with storage.new_artefact(out) as folder:
-        storage.write_atomic(folder / VAE_FILE, vae_bytes(model))
-        storage.write_manifest(
-            folder, kind=VAE_KIND, body=body.name, **facts, seconds=round(seconds, 1)
-        )
+    world: World
+    params: Mapping[int, Mapping[str, Any]]
 
+    kind = "mdnrnn epochs"
 
-def save_epochs(
-    world: World,
-    snapshots: Mapping[int, Mapping[str, Any]],
-    out: str | Path,
-    *,
-    seconds: float,
-    **facts: Any,
-) -> None:
-    """Writes what M was after some epochs of its training, for `load_epochs`."""
-    with storage.new_artefact(out) as folder:
-        for epoch, params in snapshots.items():
-            storage.write_atomic(
-                folder / _epoch_file(epoch),
-                mdnrnn_bytes(world.mdnrnn.using(dict(params)), world.vae),
-            )
-        storage.write_manifest(
-            folder,
-            kind=EPOCHS_KIND,
-            body=world.body.name,
-            vae=world.vae.fingerprint,
-            epochs=sorted(snapshots),
-            **facts,
-            seconds=round(seconds, 1),
-        )
+    def summary(self) -> dict[str, Any]:
+        """Body, V and the epochs."""
+        return {**self.world.summary(), "epochs": sorted(self.params)}
+
+    def files(self) -> dict[str, bytes]:
+        """One an epoch."""
+        made = {epoch: self.world.mdnrnn.using(dict(at)) for epoch, at in self.params.items()}
+        of = self.world.vae.fingerprint
+        return {_epoch_file(epoch): m.to_bytes(vae=of) for epoch, m in made.items()}
 
 
 def _epoch_file(epoch: int) -> str:
     return f"epoch-{epoch:03}.safetensors"
-
-
-def _open(
-    artefact: str | Path, kinds: tuple[str, ...], ending: str
-) -> tuple[Path, dict[str, Any], Body]:
-    """Folder, manifest and body of an artefact of one of these kinds; `humanoid` also finds `humanoid-world` in data/."""
-    bare = Path(artefact).name == str(artefact) and not Path(artefact).is_dir()
-    named = (
-        f"{artefact}-{ending}"
-        if bare and (storage.data_folder() / f"{artefact}-{ending}").is_dir()
-        else artefact
-    )
-    folder, manifest = storage.open_artefact(named, *kinds)
-    return folder, manifest, bodies.get(str(manifest.get("body", "")))
-
-
-def _mdnrnn(folder: Path, name: str, manifest: Mapping[str, Any], body: Body, of: VAE) -> MDNRNN:
-    data = storage.read_checked(folder, name, manifest)
-    _, about = storage.header(data, folder / name)
-    if about.get(mdnrnn.TRAINED_ON) != of.fingerprint:
-        raise InputError(
-            f"{folder / name} was trained on the codes of another V than the one beside it. Train M on this V, or restore the folder with git."
-        )
-    return mdnrnn.restore(body, of.z_dim, data, str(folder / name))
-
-
-def load_vae(artefact: str | Path) -> VAE:
-    """V of an artefact that `wmlib train-vae` made, or of a world.
-
-    Raises:
-        InputError: in one line, whatever is wrong with the folder.
-    """
-    folder, manifest, body = _open(artefact, (VAE_KIND, KIND), "world")
-    return vae.restore(
-        body, storage.read_checked(folder, VAE_FILE, manifest), str(folder / VAE_FILE)
-    )
-
-
-def load(artefact: str | Path = "humanoid") -> World:
-    """A world from its folder, or from the one that the book ships under this name in `data/`.
-
-    Raises:
-        InputError: in one line: a file is missing, altered or of another shape; M belongs to another V; another schema or body.
-    """
-    folder, manifest, body = _open(artefact, (KIND,), "world")
-    v = load_vae(folder)
-    if manifest.get("vae") != v.fingerprint:
-        raise InputError(
-            f"{folder / VAE_FILE} is not the V that the manifest names. Restore the folder with git, or train again."
-        )
-    facts = {key: value for key, value in manifest.items() if key != "files"}
-    return World(body, v, _mdnrnn(folder, MDNRNN_FILE, manifest, body, v), facts)
 
 
 def load_epochs(world: World, artefact: str | Path = "humanoid") -> dict[int, World]:
@@ -254,19 +187,16 @@ def load_epochs(world: World, artefact: str | Path = "humanoid") -> dict[int, Wo
     Raises:
         InputError: in one line, whatever is wrong with the folder, or if these belong to another V.
     """
-    folder, manifest, body = _open(artefact, (EPOCHS_KIND,), "epochs")
-    if body is not world.body:
+    found = storage.open_artefact(artefact, Epochs.kind)
+    body, v, epochs = world.body, world.vae, found.manifest.get("epochs")
+    if found.body != body.name:
         raise InputError(
-            f"{folder} is of the body '{body.name}'; this world is of '{world.body.name}'."
+            f"{found.folder} is of the body '{found.body}'; this world is of '{body.name}'."
         )
-    epochs = manifest.get("epochs")
     if not isinstance(epochs, list) or not all(type(epoch) is int for epoch in epochs):
         raise InputError(
-            f"{folder} names no epochs in its manifest. Restore it with git, or train again."
+            f"{found.folder} names no epochs in its manifest. Restore it with git, or train again."
         )
     return {
-        epoch: World(
-            body, world.vae, _mdnrnn(folder, _epoch_file(epoch), manifest, body, world.vae)
-        )
-        for epoch in epochs
+        epoch: World(body, v, _mdnrnn(body, v, *found.read(_epoch_file(epoch)))) for epoch in epochs
     }

@@ -28,7 +28,6 @@ from wmlib.real.workers import Workers
 from wmlib.seeds import TRAINING_SEEDS, run_seeds
 
 Ints = NDArray[np.int64]
-KIND = "episodes"
 FILE = "episodes.npz"
 APART = 64
 """Episodes that a worker plays before it is asked again, at most."""
@@ -59,7 +58,7 @@ class Windows:
 
 
 @dataclass(frozen=True, eq=False)
-class Episodes:
+class Episodes(storage.Storable):
     """E episodes of one body, laid end to end. Episode e has `lengths[e]` steps and `lengths[e] + 1` states.
 
     Attributes:
@@ -290,16 +289,27 @@ class Episodes:
             )
         return replace(self, obs=again.obs)
 
-    def write(self, folder: Path, *, seconds: float, **facts: Any) -> None:
-        """Writes what cannot be derived, and a manifest, into a folder that `storage.new_artefact` gave."""
-        storage.write_arrays(folder / FILE, {name: getattr(self, name) for name in STORED})
-        summary = {
-            "body": self.body.name,
-            "env_id": self.body.env_id,
-            "episodes": len(self),
-            "real_steps": self.n_steps,
-        }
-        storage.write_manifest(folder, kind=KIND, **summary, **facts, seconds=round(seconds, 1))
+    kind = "episodes"
+
+    def summary(self) -> dict[str, Any]:
+        """Body and sizes."""
+        body = {"body": self.body.name, "env_id": self.body.env_id}
+        return {**body, "episodes": len(self), "real_steps": self.n_steps}
+
+    def files(self) -> dict[str, bytes]:
+        """One, with what cannot be derived."""
+        return {FILE: storage.npz({name: getattr(self, name) for name in STORED})}
+
+    @classmethod
+    def from_artefact(cls, artefact: storage.Artefact) -> Episodes:
+        """From its file; shapes and numbers are checked, and nothing pickled is read."""
+        data, name = artefact.read(FILE)
+        arrays = storage.from_npz(data, name)
+        if missing := [name for name in STORED if name not in arrays]:
+            raise InputError(
+                f"{name} has no array '{missing[0]}'; expected {', '.join(STORED)}. Gather it again."
+            )
+        return cls(bodies.get(artefact.body), **{name: arrays[name] for name in STORED})
 
 
 def _cut(episode: Episode, length: int) -> Episode:
@@ -310,23 +320,6 @@ def _cut(episode: Episode, length: int) -> Episode:
         episode.seed, None if episode.obs is None else episode.obs[: length + 1], episode.action[:length], episode.reward[:length],
         episode.qpos[: length + 1], episode.qvel[: length + 1], terminated=False, truncated=True,
     )  # fmt: skip
-
-
-def load(artefact: str | Path) -> Episodes:
-    """Episodes from an artefact's folder, or from the one that the book ships under this name in `data/`.
-
-    Size, sha256, shapes and numbers are checked; nothing pickled is read.
-
-    Raises:
-        InputError: in one line, whatever is wrong with the folder.
-    """
-    folder, manifest = storage.open_artefact(artefact, KIND)
-    arrays = storage.read_arrays(folder, FILE, manifest)
-    if missing := [name for name in STORED if name not in arrays]:
-        raise InputError(
-            f"{folder / FILE} has no array '{missing[0]}'; expected {', '.join(STORED)}. Gather it again."
-        )
-    return Episodes(bodies.get(manifest.get("body", "")), **{name: arrays[name] for name in STORED})
 
 
 def gather(
