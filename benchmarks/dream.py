@@ -12,7 +12,7 @@ import numpy as np
 
 import wmlib as wm
 from wmlib.config import DreamConfig, EnsembleConfig, EvolveConfig, TrainConfig
-from wmlib.dream import asleep, dream, waking
+from wmlib.dream import dream
 from wmlib.models import ensemble, nets, training
 from wmlib.models.nets import keras, ops
 from wmlib.seeds import SELECTION_SEEDS, run_seeds
@@ -29,7 +29,7 @@ def real_steps(linear, params, world):
         policy = (
             wm.policies.RandomActions(BODY)
             if linear is None
-            else waking.Waking(world if linear.features in ("z", "zh") else None, linear, params)
+            else wm.Agent(linear, params, world if linear.features in ("z", "zh") else None)
         )
         counted, started = [], time.perf_counter()
         wm.rollout.rollout(
@@ -161,29 +161,24 @@ def limit(shapes, rows=dream.ROWS):
 
 def prepared(model, data, features):
     """C evolved in the model's dream, its real return, and what is timed."""
-    linear = asleep.linear_for(model, data, features)
+    linear = wm.linear_for(model, features, data)
     config = DreamConfig(tau=0.8, horizon=HORIZON)
-    night = asleep.evolve(
-        model,
-        linear,
-        data,
-        EvolveConfig(config, settings={"weight_decay": 0.001}, generations=GENERATIONS),
-        say=None,
-    )
+    how = EvolveConfig(config, settings={"weight_decay": 0.001}, generations=GENERATIONS)
+    found = wm.evolve(wm.DreamFitness.of(model, linear, data, how), say=None)
     world = model if isinstance(model, wm.World) else None
     seeds = run_seeds(SELECTION_SEEDS, 0)[:100]
     real = wm.rollout.rollout(
         BODY,
-        waking.Waking(world if linear.features in ("z", "zh") else None, linear, night.params),
+        wm.Agent(linear, found.params, world if linear.features in ("z", "zh") else None),
         seeds,
         keep_obs=False,
     )
     dreams = dream.Dreams(model, linear, config)
     returns = np.array([episode.episode_return for episode in real])
     return (
-        dreamed(dreams, dreams.starts(data, EPISODES), night.params),
-        (returns.mean(), night.log[-1]["check"]),
-        (linear, night.params, world),
+        dreamed(dreams, dreams.starts(data, EPISODES), found.params),
+        (returns.mean(), found.log[-1]["check"]),
+        (linear, found.params, world),
     )
 
 

@@ -29,8 +29,10 @@ from wmlib.config import (
     TrainConfig,
     VAEConfig,
 )
+from wmlib.control.agent import Agent
 from wmlib.control.controller import Controller
-from wmlib.dream import asleep, waking
+from wmlib.control.evolve import evolve
+from wmlib.dream.fitness import DreamFitness, linear_for
 from wmlib.errors import InputError
 from wmlib.models import heldout
 from wmlib.models.ensemble import Ensemble
@@ -317,17 +319,18 @@ def real_return(setup: Setup, seed: int) -> dict[str, Any]:
     sleep = EvolveConfig(
         dream, setup.strategy, settings, setup.generations, setup.episodes, seed=seed
     )
-    linear = asleep.linear_for(model, data, "physics" if setup.model == "ensemble" else "z")
-    night = asleep.evolve(model, linear, data, sleep, say=None)
+    features = "physics" if setup.model == "ensemble" else "z"
+    linear = linear_for(model, features, data)
+    found = evolve(DreamFitness.of(model, linear, data, sleep), say=None)
     policy = (
-        Controller(linear, night.params)
+        Controller(linear, found.params)
         if isinstance(model, Ensemble)
-        else waking.Waking(model, linear, night.params)
+        else Agent(linear, found.params, model)
     )
     played = evaluate.score(data.body, policy, name="matters", run=seed, episodes=setup.judged)
     return {
         "mean_return": round(float(played.returns.mean()), 3), "mean_steps": round(float(played.lengths.mean()), 3),
-        "dreamed": round(night.log[-1]["check"], 3), "real_steps": data.n_steps, "episodes": setup.judged,
+        "dreamed": round(found.log[-1]["check"], 3), "real_steps": data.n_steps, "episodes": setup.judged,
     }  # fmt: skip
 
 

@@ -11,8 +11,9 @@ from wmlib import storage
 from wmlib.cli import main
 from wmlib.config import DreamConfig, EnsembleConfig, EvolveConfig
 from wmlib.control import controller
-from wmlib.dream import asleep
-from wmlib.dream.waking import Waking
+from wmlib.control import evolve as loop
+from wmlib.control.agent import Agent
+from wmlib.dream.fitness import APART, DreamFitness, linear_for
 from wmlib.errors import InputError
 from wmlib.models import ensemble
 from wmlib.models.ensemble import Ensemble
@@ -20,6 +21,10 @@ from wmlib.models.ensemble import Ensemble
 SLEEP = EvolveConfig(
     DreamConfig(tau=0.5, horizon=12), settings={"popsize": 8}, generations=21, episodes=3
 )
+
+
+def evolve(model, linear, data, config, **how):
+    return loop.evolve(DreamFitness.of(model, linear, data, config), **how)
 
 
 @pytest.fixture(scope="module")
@@ -34,17 +39,17 @@ def small(real):
 
 @pytest.fixture(scope="module")
 def whole(real, small):
-    return asleep.evolve(small, asleep.linear_for(small, real, "zh"), real, SLEEP, say=None)
+    return evolve(small, linear_for(small, "zh", real), real, SLEEP, say=None)
 
 
 def test_it_climbs_in_the_dream(whole, small, real):
     checks = [row["check"] for row in whole.log if "check" in row]
     assert len(checks) == 3 and checks[-1] > checks[0] - 1
-    assert whole.dreamed_steps == whole.log[-1]["dreamed_steps"] > 21 * 8 * 3
+    assert whole.steps == whole.log[-1]["dreamed_steps"] > 21 * 8 * 3
     long = dataclasses.replace(
         SLEEP, settings={"popsize": 16, "sigma": 0.1, "learning_rate": 0.1}, generations=40
     )
-    climbed = asleep.evolve(small, asleep.linear_for(small, real, "zh"), real, long, say=None).log
+    climbed = evolve(small, linear_for(small, "zh", real), real, long, say=None).log
     checks = [row["check"] for row in climbed if "check" in row]
     assert checks[-1] > checks[0] + 0.5
 
@@ -52,8 +57,8 @@ def test_it_climbs_in_the_dream(whole, small, real):
 def test_a_search_that_was_stopped_ends_with_the_same_bits(
     whole, real, small, tmp_path, monkeypatch
 ):
-    linear, calls = asleep.linear_for(small, real, "zh"), []
-    generation = asleep.generation
+    linear, calls = linear_for(small, "zh", real), []
+    generation = DreamFitness.generation
 
     def stopping(*arguments):
         calls.append(1)
@@ -61,15 +66,15 @@ def test_a_search_that_was_stopped_ends_with_the_same_bits(
             raise KeyboardInterrupt
         return generation(*arguments)
 
-    monkeypatch.setattr(asleep, "generation", stopping)
+    monkeypatch.setattr(DreamFitness, "generation", stopping)
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
-            asleep.evolve(small, linear, real, SLEEP, folder=tmp_path, say=None)
-    again = asleep.evolve(small, linear, real, SLEEP, folder=tmp_path, say=None)
+            evolve(small, linear, real, SLEEP, folder=tmp_path, say=None)
+    again = evolve(small, linear, real, SLEEP, folder=tmp_path, say=None)
     np.testing.assert_array_equal(again.params, whole.params)
     assert [row["mean"] for row in again.log] == [row["mean"] for row in whole.log]
     with pytest.raises(InputError, match="generations 21, not 5"):
-        asleep.evolve(
+        evolve(
             small,
             linear,
             real,
@@ -78,21 +83,19 @@ def test_a_search_that_was_stopped_ends_with_the_same_bits(
             say=None,
         )
     with pytest.raises(InputError, match="another model"):
-        asleep.evolve(a_world(real, seed=1), linear, real, SLEEP, folder=tmp_path, say=None)
+        evolve(a_world(real, seed=1), linear, real, SLEEP, folder=tmp_path, say=None)
 
 
 def test_several_nights_are_searches_of_their_own_and_c_is_their_mean(whole, real, small, tmp_path):
     linear, short = (
-        asleep.linear_for(small, real, "zh"),
+        linear_for(small, "zh", real),
         dataclasses.replace(SLEEP, generations=3, seed=1),
     )
     alone = [
-        asleep.evolve(
-            small, linear, real, dataclasses.replace(short, seed=1 + asleep.APART * k), say=None
-        )
+        evolve(small, linear, real, dataclasses.replace(short, seed=1 + APART * k), say=None)
         for k in range(2)
     ]
-    both = asleep.evolve(
+    both = evolve(
         small, linear, real, dataclasses.replace(short, nights=2), folder=tmp_path, say=None
     )
     np.testing.assert_array_equal(both.params, np.mean([night.params for night in alone], axis=0))
@@ -102,16 +105,12 @@ def test_several_nights_are_searches_of_their_own_and_c_is_their_mean(whole, rea
     assert [(row["night"], row["generation"]) for row in both.log] == [
         (k, g) for k in range(2) for g in range(3)
     ]
-    assert (
-        both.dreamed_steps
-        == both.log[-1]["dreamed_steps"]
-        == sum(night.dreamed_steps for night in alone)
-    )
+    assert both.steps == both.log[-1]["dreamed_steps"] == sum(night.steps for night in alone)
     assert both.log[2]["check"] == alone[0].log[-1]["check"] and both.log[-1]["check"] not in (
         alone[1].log[-1]["check"],
         both.log[2]["check"],
     )
-    again = asleep.evolve(
+    again = evolve(
         small, linear, real, dataclasses.replace(short, nights=2), folder=tmp_path, say=None
     )
     np.testing.assert_array_equal(again.params, both.params)
@@ -120,10 +119,10 @@ def test_several_nights_are_searches_of_their_own_and_c_is_their_mean(whole, rea
 
 @pytest.mark.parametrize("features", ["z", "zh"])
 def test_awake_it_sees_and_remembers_as_in_the_dream(real, small, features):
-    linear = asleep.linear_for(small, real, features)
+    linear = linear_for(small, features, real)
     params = 0.1 * np.random.default_rng(0).standard_normal(linear.n_params)
     episodes = wm.rollout.rollout(
-        BODY, Waking(small, linear, params), range(5), max_steps=15, batch=3
+        BODY, Agent(linear, params, small), range(5), max_steps=15, batch=3
     )
     for episode in episodes:
         state = small.mdnrnn.start(1)
@@ -141,11 +140,11 @@ def test_awake_without_noise_is_the_controller_and_with_noise_each_episode_explo
     params = 0.1 * np.random.default_rng(0).standard_normal(linear.n_params).astype(np.float32)
     plain, same = (
         wm.rollout.rollout(BODY, policy, range(4))
-        for policy in (controller.Controller(linear, params), Waking(None, linear, params))
+        for policy in (controller.Controller(linear, params), Agent(linear, params))
     )
     for one, other in zip(plain, same, strict=True):
         np.testing.assert_array_equal(one.action, other.action)
-    noisy = Waking(None, linear, params, param_noise=0.02, action_noise=0.2)
+    noisy = Agent(linear, params, param_noise=0.02, action_noise=0.2)
     together, apart = (
         wm.rollout.rollout(BODY, noisy, range(4)),
         wm.rollout.rollout(BODY, noisy, range(4), batch=1, threads=1),
@@ -160,35 +159,29 @@ def test_awake_without_noise_is_the_controller_and_with_noise_each_episode_explo
     ("act", "message"),
     [
         (
-            lambda w, r: Waking(None, controller.Linear(BODY, "z", 6), np.zeros(119)),
+            lambda w, r: Agent(controller.Linear(BODY, "z", 6), np.zeros(119)),
             "does not fit a body without a world",
         ),
         (
-            lambda w, r: Waking(w, controller.Linear(BODY, "z", 7), np.zeros(136)),
+            lambda w, r: Agent(controller.Linear(BODY, "z", 7), np.zeros(136), w),
             "this world, which has 6 of 'z'",
         ),
-        (lambda w, r: Waking(None, controller.Linear(BODY), np.zeros(7)), "782 parameters"),
+        (lambda w, r: Agent(controller.Linear(BODY), np.zeros(7)), "782 parameters"),
         (
-            lambda w, r: Waking(None, controller.Linear(BODY), np.zeros(782), action_noise=-1),
+            lambda w, r: Agent(controller.Linear(BODY), np.zeros(782), action_noise=-1),
             "none negative",
         ),
-        (lambda w, r: asleep.linear_for(w, r, "obs"), "there are: physics, z, zh"),
+        (lambda w, r: linear_for(w, "obs", r), "there are: physics, z, zh"),
         (
-            lambda w, r: asleep.linear_for(
-                Ensemble.create(BODY, r, EnsembleConfig(hidden=4)), r, "z"
-            ),
+            lambda w, r: linear_for(Ensemble.create(BODY, r, EnsembleConfig(hidden=4)), "z", r),
             "there are: physics",
         ),
         (
-            lambda w, r: asleep.evolve(
-                w, asleep.linear_for(w, r, "z"), r, EvolveConfig(generations=0)
-            ),
+            lambda w, r: evolve(w, linear_for(w, "z", r), r, EvolveConfig(generations=0)),
             "0 generations",
         ),
         (
-            lambda w, r: asleep.evolve(
-                w, asleep.linear_for(w, r, "z"), r, EvolveConfig(strategy="luck")
-            ),
+            lambda w, r: evolve(w, linear_for(w, "z", r), r, EvolveConfig(strategy="luck")),
             "no strategy 'luck'",
         ),
     ],

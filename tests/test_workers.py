@@ -12,8 +12,8 @@ import pytest
 
 import wmlib as wm
 from wmlib.cli import main, parser
-from wmlib.control.awake import play
 from wmlib.control.controller import Linear
+from wmlib.control.population import evaluate_population
 from wmlib.errors import InputError
 from wmlib.real import workers
 
@@ -26,7 +26,9 @@ PAGE = Path(__file__).resolve().parent.parent / "book" / "cluster.md"
 @pytest.fixture(scope="module")
 def alone():
     """What this process gives by itself: a population played, experience gathered."""
-    return play(LINEAR, POPULATION, range(3), see=True), wm.episodes.gather(BODY, "mixed", 700, 3)
+    return evaluate_population(LINEAR, POPULATION, range(3), see=True), wm.episodes.gather(
+        BODY, "mixed", 700, 3
+    )
 
 
 @pytest.fixture(
@@ -42,7 +44,7 @@ def who(request):
 
 def test_workers_give_the_same_bits_as_threads(who, alone):
     played, gathered = alone
-    again = play(LINEAR, POPULATION, range(3), see=True, workers=who)
+    again = evaluate_population(LINEAR, POPULATION, range(3), see=True, workers=who)
     assert np.array_equal(again.returns, played.returns) and np.array_equal(
         again.lengths, played.lengths
     )

@@ -2,8 +2,8 @@
 
     real/       the simulator, nothing learned    body, zoo, policies, rollout, workers, episodes, evaluate
     models/     V, M and M's rival                nets, mdn, vae, mdnrnn, ensemble, model, world, training, refit, heldout, truth
-    control/    C                                 controller, evolution, search, awake
-    dream/      V, M and C together               dream, dreamenv, slots, asleep, waking, rounds, iterate
+    control/    C                                 controller, agent, population, evolution, evolve
+    dream/      V, M and C together               dream, dreamenv, slots, fitness, rounds, iterate
     show/       what a reader sees                palette, plots, viewer, videos, explorer
     classroom/  exercises and grading             classroom, marking, jail, nbgrading, grading
 
@@ -20,8 +20,8 @@ _PACKAGES = {
     "": "autopsy config errors loading ppo results seeds stages storage whole",
     "real.": "body zoo policies rollout workers episodes evaluate",
     "models.": "nets mdn vae mdnrnn ensemble model world training refit heldout truth",
-    "control.": "controller evolution awake search",
-    "dream.": "dream dreamenv slots waking asleep rounds iterate",
+    "control.": "controller agent population evolution",
+    "dream.": "dream dreamenv slots fitness rounds iterate",
     "show.": "palette plots viewer videos explorer",
     "classroom.": "classroom marking jail nbgrading grading",
 }
@@ -35,7 +35,10 @@ _CLASSES = {
     "control.controller": "Controller Linear",
     "dream.dream": "Dreams",
     "dream.dreamenv": "DreamEnv",
-    "dream.waking": "Waking",
+    "dream.fitness": "DreamFitness linear_for",
+    "control.agent": "Agent",
+    "control.population": "evaluate_population",
+    "control.evolve": "evolve Evolution Fitness RealFitness",
 }
 _OWNER = {name: f"wmlib.{module}" for module, names in _CLASSES.items() for name in names.split()}
 _HOME = {

@@ -33,7 +33,7 @@ from wmlib.config import (
     TrainConfig,
     VAEConfig,
 )
-from wmlib.control import evolution, search
+from wmlib.control import evolution, evolve
 from wmlib.errors import InputError
 from wmlib.loading import load
 from wmlib.real import body as bodies
@@ -369,7 +369,7 @@ def train_controller(options: argparse.Namespace) -> None:
         flush=True,
     )
     with _hired(options) as who:
-        search.train(made, options.out, workers=who, command=options.line, say=_say)
+        evolve.train(made, options.out, workers=who, command=options.line, say=_say)
     print(f"C is in {options.out}")
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from wmlib import storage
+from wmlib.control.agent import Agent
 from wmlib.control.controller import REAL, Controller
 from wmlib.errors import InputError
 from wmlib.loading import load
@@ -202,9 +203,7 @@ def judge(
             return there
     policy: Policy = made
     if isinstance(made, Controller) and made.linear.features not in REAL:
-        from wmlib.dream import waking
-
-        policy = waking.awake(made, load(world, "world") if world else None)
+        policy = Agent.of(made, load(world, "world") if world else None)
     played = evaluate.score(
         body,
         policy,

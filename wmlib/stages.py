@@ -16,7 +16,8 @@ import numpy as np
 from wmlib import storage
 from wmlib.config import EnsembleConfig, EvolveConfig, MDNRNNConfig, TrainConfig, VAEConfig
 from wmlib.control.controller import Controller
-from wmlib.dream import asleep
+from wmlib.control.evolve import evolve
+from wmlib.dream.fitness import DreamFitness, linear_for
 from wmlib.errors import InputError
 from wmlib.loading import load
 from wmlib.models import heldout, mdnrnn, training
@@ -311,19 +312,20 @@ def train_dreamed(
     with run_folder(out) as folder:
         kinds = (World.kind, Ensemble.kind)
         dreamt_in, stored = load(model, *kinds), load(data, Episodes.kind)
-        linear = asleep.linear_for(dreamt_in, stored, features)
-        night = asleep.evolve(dreamt_in, linear, stored, sleep, folder=folder, say=say)
-        made = Controller(linear, night.params)
+        linear = linear_for(dreamt_in, features, stored)
+        fitness = DreamFitness.of(dreamt_in, linear, stored, sleep)
+        found = evolve(fitness, folder=folder, say=say)
+        made = Controller(linear, found.params)
         before = storage.open_artefact(model, *kinds).manifest
         stages = [before.get("experience", {}), before.get("vae_made_by", {}), before]
         real_steps = max(int(stage.get("real_steps") or 0) for stage in stages)
         facts = {
-            "seed": sleep.seed, "real_steps": real_steps, "budget": int(stages[0].get("budget") or real_steps), "dreamed": night.log[-1]["check"], "dreamed_steps": night.dreamed_steps,
+            "seed": sleep.seed, "real_steps": real_steps, "budget": int(stages[0].get("budget") or real_steps), "dreamed": found.log[-1]["check"], "dreamed_steps": found.steps,
             "command": "; ".join(filter(None, [*(str(stage.get("command") or "") for stage in stages), command])),
             "sleep": sleep.about(), "search": {"strategy": "dreamed"},
         }  # fmt: skip
         seconds = (
-            sum(float(stage.get("seconds") or 0) for stage in stages) + night.log[-1]["seconds"]
+            sum(float(stage.get("seconds") or 0) for stage in stages) + found.log[-1]["seconds"]
         )
-        made.save(out, seconds=seconds, log=night.log, world=dreamt_in.fingerprint, **facts)
+        made.save(out, seconds=seconds, log=found.log, world=dreamt_in.fingerprint, **facts)
     return made

@@ -15,10 +15,11 @@ import numpy as np
 
 from wmlib import storage
 from wmlib.config import Loop
+from wmlib.control.agent import Agent
 from wmlib.control.controller import REAL, Controller
-from wmlib.dream import asleep
+from wmlib.control.evolve import evolve
+from wmlib.dream.fitness import DreamFitness, linear_for
 from wmlib.dream.rounds import CHECKPOINT, Run, checked, joined, keep, resume
-from wmlib.dream.waking import Waking
 from wmlib.errors import InputError
 from wmlib.models import refit
 from wmlib.real import body as bodies
@@ -61,7 +62,7 @@ def begin(loop: Loop) -> Run:
         left, begun = left - parts[-1].n_steps, begun + n
     data = joined(parts)
     model = refit.begin(loop.model, data, loop.size, loop.seed)
-    linear = asleep.linear_for(model, data, loop.features)
+    linear = linear_for(model, loop.features, data)
     return Run(linear, np.zeros(linear.n_params), model, [data])
 
 
@@ -70,10 +71,10 @@ def one_round(run: Run, loop: Loop, folder: Path | None = None) -> dict[str, Any
     number = len(run.log)
     if number:
         world = None if run.linear.features in REAL else run.model
-        awake = Waking(
-            world,
+        awake = Agent(
             run.linear,
             run.params,
+            world,
             param_noise=loop.param_noise,
             action_noise=loop.action_noise,
         )
@@ -86,7 +87,7 @@ def one_round(run: Run, loop: Loop, folder: Path | None = None) -> dict[str, Any
     newest, seed = run.experience[-1], 1_000 * loop.seed + number
     run.model, losses = refit.fit(run.model, run.data, loop.study, first=not number, seed=seed)
     if loop.fresh:
-        run.linear = asleep.linear_for(run.model, run.data, loop.features)
+        run.linear = linear_for(run.model, loop.features, run.data)
         run.params = np.zeros(run.linear.n_params)
     dream = loop.sleep.dream
     horizon = min(
@@ -96,14 +97,13 @@ def one_round(run: Run, loop: Loop, folder: Path | None = None) -> dict[str, Any
     sleep = dataclasses.replace(
         loop.sleep, seed=seed, dream=dataclasses.replace(dream, horizon=horizon)
     )
-    night = asleep.evolve(
-        run.model, run.linear, newest, sleep, params=run.params, folder=folder, say=None
-    )
-    run.params = night.params
-    dreamed = night.dreamed_steps + (run.log[-1]["dreamed_steps"] if run.log else 0)
+    fitness = DreamFitness.of(run.model, run.linear, newest, sleep, run.params)
+    found = evolve(fitness, folder=folder, say=None)
+    run.params = found.params
+    dreamed = found.steps + (run.log[-1]["dreamed_steps"] if run.log else 0)
     return {
         "round": number, "real_steps": run.real_steps, "gathered": float(newest.returns.mean()), "gathered_steps": float(newest.lengths.mean()),
-        "horizon": horizon, **losses, "dreamed": night.log[-1]["check"], "dreamed_steps": dreamed,
+        "horizon": horizon, **losses, "dreamed": found.log[-1]["check"], "dreamed_steps": dreamed,
     }  # fmt: skip
 
 
@@ -130,7 +130,7 @@ def iterate(
     """
     run = (resume(folder, loop) if folder is not None else None) or begin(loop)
     while not done(run, loop):
-        row = one_round(run, loop, None if folder is None else folder / f"{len(run.log):03}-night")
+        row = one_round(run, loop, None if folder is None else folder / f"{len(run.log):03}-search")
         run.log.append(row)
         if folder is not None:
             keep(folder, run, loop)

@@ -3,13 +3,14 @@
 A model moves R rows at once from state to state. A state is a tuple of arrays (R, ...): first the view in the body's own units (R, D),
 then what this model keeps besides: a code and a memory, or nothing. A class gives `step` and `noise`; if it codes what it sees also
 `see`, `features` and `feature_sizes`; if it remembers also `memory` and `remember`. `World` has all of them, `Ensemble` none but the
-first two. Whoever dreams (`dream`, `dreamenv`), acts (`waking`) or measures (`heldout`) uses only what is named here.
+first two. Whoever dreams (`dream`, `dreamenv`), acts (`control.agent`) or measures (`heldout`) uses only what is named here.
 """
 
 from __future__ import annotations
 
+import functools
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from wmlib import storage
 from wmlib.errors import InputError
-from wmlib.models.nets import Tensor, ops
+from wmlib.models.nets import Tensor, compiled, ops
 from wmlib.real import body as bodies
 from wmlib.real.body import Array, Body
 from wmlib.real.episodes import Episodes
@@ -175,6 +176,15 @@ class Model(storage.Storable, ABC):
     def init(self, obs: Array) -> tuple[Floats, ...]:
         """The state of R rows that begin at observations (R, ...), with an empty memory."""
         return (*self.see(obs), *self.memory(len(obs)))
+
+    def done_really(self, state: State, action: Floats) -> tuple[Floats, ...]:
+        """`remember`, as one compiled call on NumPy arrays: what an agent makes after each real step."""
+        after = self._remember(state, action)
+        return tuple(np.array(ops.convert_to_numpy(part)) for part in after)
+
+    @functools.cached_property
+    def _remember(self) -> Callable[..., State]:
+        return compiled(self.remember, jit=False)
 
     def watch(
         self,

@@ -15,10 +15,12 @@ import wmlib as wm
 from wmlib import storage
 from wmlib.cli import main
 from wmlib.config import Search
-from wmlib.control import awake, controller, search
-from wmlib.control.awake import Moments, play
+from wmlib.control import controller
+from wmlib.control import evolve as loop
+from wmlib.control import population as on_body
 from wmlib.control.controller import Controller, Linear
-from wmlib.control.search import CHECKPOINT, evolve
+from wmlib.control.evolve import CHECKPOINT, RealFitness
+from wmlib.control.population import Moments, evaluate_population
 from wmlib.errors import InputError
 from wmlib.seeds import SELECTION_SEEDS, TRAINING_SEEDS, run_seeds
 
@@ -28,6 +30,10 @@ TINY = Search(
     steps=1_600, marks=(700,), settings={"popsize": 6}, seed=3, check_every=2, check_episodes=3
 )
 RNG = np.random.default_rng(0)
+
+
+def evolve(search, workers=None, **how):
+    return loop.evolve(RealFitness(search, workers), **how)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +46,7 @@ def test_every_candidate_plays_every_seed_as_it_would_alone():
     """Common random numbers: the episodes of a population are those that each controller plays by itself."""
     linear = Linear(BODY)
     population = (0.02 * RNG.standard_normal((5, linear.n_params))).astype(np.float32).astype(float)
-    played = play(linear, population, [11, 12, 13], batch=4)
+    played = evaluate_population(linear, population, [11, 12, 13], batch=4)
     for row, params in enumerate(population):
         alone = wm.rollout.rollout(BODY, Controller(linear, params), [11, 12, 13])
         assert played.returns[row].tolist() == [episode.episode_return for episode in alone]
@@ -54,10 +60,12 @@ def test_every_candidate_plays_every_seed_as_it_would_alone():
 def test_threads_batch_and_chunks_change_no_bit(monkeypatch):
     linear = Linear(BODY, "obs")
     population = 0.01 * RNG.standard_normal((6, linear.n_params))
-    expected = play(linear, population, range(3), workers=1, see=True)
+    expected = evaluate_population(linear, population, range(3), workers=1, see=True)
     for threads, batch, chunk in [(2, 32, 256), (1, 5, 7), (2, 1, 4)]:
-        monkeypatch.setattr(awake, "CHUNK", chunk)
-        again = play(linear, population, range(3), workers=threads, batch=batch, see=True)
+        monkeypatch.setattr(on_body, "CHUNK", chunk)
+        again = evaluate_population(
+            linear, population, range(3), workers=threads, batch=batch, see=True
+        )
         assert np.array_equal(again.returns, expected.returns) and np.array_equal(
             again.lengths, expected.lengths
         )
@@ -82,7 +90,7 @@ def test_moments_add_up_to_those_of_all_rows():
 
 def test_what_c_sees_is_counted_once_for_each_action():
     linear = Linear(BODY, "obs")
-    played = play(linear, np.zeros(linear.n_params), [5], see=True)
+    played = evaluate_population(linear, np.zeros(linear.n_params), [5], see=True)
     (episode,) = wm.rollout.rollout(BODY, wm.policies.zero_action(BODY), [5])
     assert played.seen[0].n == len(episode)
     assert np.allclose(played.seen[0].mean, episode.obs[:-1].mean(axis=0))
@@ -90,28 +98,28 @@ def test_what_c_sees_is_counted_once_for_each_action():
 
 def test_every_real_step_counts_and_c_at_a_mark_was_made_within_it(tiny, monkeypatch):
     counted = []
-    rollout = awake.rollout
+    rollout = on_body.rollout
     monkeypatch.setattr(
-        awake,
+        on_body,
         "rollout",
         lambda *given, **named: counted.append(rollout(*given, **named)) or counted[-1],
     )
     again = evolve(TINY, say=None)
     assert again.fingerprint == tiny.fingerprint
-    assert tiny.real_steps == sum(len(episode) for episodes in counted for episode in episodes)
+    assert tiny.steps == sum(len(episode) for episodes in counted for episode in episodes)
     assert sorted(tiny.kept) == [700, 1_600]
     for mark, kept in tiny.kept.items():
-        assert 0 < kept.real_steps <= mark
-    assert tiny.real_steps > 1_600 >= tiny.log[-2]["real_steps"]
+        assert 0 < kept.steps <= mark
+    assert tiny.steps > 1_600 >= tiny.log[-2]["real_steps"]
 
 
 def test_training_and_checks_play_their_own_seeds_fresh_in_each_generation(tiny, monkeypatch):
     asked = []
     monkeypatch.setattr(
-        search,
-        "play",
+        loop,
+        "evaluate_population",
         lambda linear, population, seeds, **named: (
-            asked.append(list(seeds)) or play(linear, population, seeds, **named)
+            asked.append(list(seeds)) or evaluate_population(linear, population, seeds, **named)
         ),
     )
     evolve(TINY, say=None)
@@ -128,7 +136,9 @@ def test_what_is_reported_is_the_mean_with_the_best_check_never_the_best_of_a_po
     assert kept.checked == max(checks)
     made = tiny.controller
     seeds = run_seeds(SELECTION_SEEDS, 3)[:3]
-    assert play(made.linear, kept.params, seeds).returns.mean() == pytest.approx(kept.checked)
+    assert evaluate_population(made.linear, kept.params, seeds).returns.mean() == pytest.approx(
+        kept.checked
+    )
     newest = evolve(dataclasses.replace(TINY, check_episodes=0), say=None)
     assert all("check" not in row for row in newest.log)
     assert newest.kept[1_600].generation == newest.strategy.generation - 1
@@ -137,10 +147,10 @@ def test_what_is_reported_is_the_mean_with_the_best_check_never_the_best_of_a_po
 def test_normalisation_is_that_of_the_episodes_before_this_generation(monkeypatch):
     used = []
     monkeypatch.setattr(
-        search,
-        "play",
+        loop,
+        "evaluate_population",
         lambda linear, *given, **named: (
-            used.append((linear, play(linear, *given, **named))) or used[-1][1]
+            used.append((linear, evaluate_population(linear, *given, **named))) or used[-1][1]
         ),
     )
     evolve(dataclasses.replace(TINY, check_episodes=0), say=None)
@@ -159,7 +169,7 @@ def test_normalisation_is_that_of_the_episodes_before_this_generation(monkeypatc
 def test_a_search_that_was_stopped_ends_with_the_same_bits_on_other_threads(tmp_path, strategy):
     settings = {"popsize": 6}
     tiny = dataclasses.replace(TINY, strategy=strategy, settings=settings)
-    whole, stops = evolve(tiny, workers=1, say=None), iter((1, 2, 100))
+    whole, stops = evolve(tiny, 1, say=None), iter((1, 2, 100))
 
     class StopError(Exception):
         pass
@@ -175,7 +185,7 @@ def test_a_search_that_was_stopped_ends_with_the_same_bits_on_other_threads(tmp_
 
     for n in stops:
         try:
-            again = evolve(tiny, folder=tmp_path, workers=2, checkpoint_every=1, say=stop_after(n))
+            again = evolve(tiny, 2, folder=tmp_path, checkpoint_every=1, say=stop_after(n))
         except StopError:
             continue
     assert again.fingerprint == whole.fingerprint
@@ -247,7 +257,7 @@ def test_a_pole_is_balanced_in_a_few_thousand_steps():
         ),
         say=None,
     )
-    played = play(run.controller.linear, run.controller.params, range(500, 510))
+    played = evaluate_population(run.controller.linear, run.controller.params, range(500, 510))
     assert played.returns.mean() > 900
 
 
@@ -268,8 +278,9 @@ def damage(folder):
     ],
 )  # fmt: skip
 def test_another_search_in_the_same_folder_is_refused_in_one_line(tmp_path, tiny, act, message):
-    arrays, about = search._state(tiny)
-    (tmp_path / CHECKPOINT).write_bytes(storage.to_bytes(arrays, {"search": TINY.about(), **about}))
+    arrays, about = tiny.state()
+    about |= {"search": TINY.about(), "of": ""}
+    (tmp_path / CHECKPOINT).write_bytes(storage.to_bytes(arrays, about))
     assert evolve(TINY, folder=tmp_path, say=None).fingerprint == tiny.fingerprint
     with pytest.raises(InputError, match=message) as caught:
         evolve(act(tmp_path), folder=tmp_path, say=None)

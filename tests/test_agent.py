@@ -6,19 +6,19 @@ import numpy as np
 import pytest
 
 import wmlib as wm
-from wmlib.control.awake import play
+from wmlib.control.agent import Agent
 from wmlib.control.controller import Linear
-from wmlib.dream import waking
-from wmlib.dream.waking import Waking
+from wmlib.control.population import evaluate_population
+from wmlib.dream.fitness import linear_for
 from wmlib.errors import InputError
 
 WORLD = wm.load("humanoid-world")
-LINEAR = waking.linear(WORLD)
+LINEAR = linear_for(WORLD, "zh")
 PARAMS = 0.05 * np.random.default_rng(0).standard_normal(LINEAR.n_params)
 
 
 def test_the_action_is_that_of_the_code_and_the_memory_of_what_was_seen_and_done():
-    (episode,) = wm.rollout.rollout(WORLD.body, Waking(WORLD, LINEAR, PARAMS), [4])
+    (episode,) = wm.rollout.rollout(WORLD.body, Agent(LINEAR, PARAMS, WORLD), [4])
     for t in (0, 1, 12):
         _, z, h, _ = WORLD.watch(episode.obs[None, : t + 1], episode.action[None, :t])
         features = np.concatenate([np.asarray(z), np.asarray(h)], axis=-1).astype(float)
@@ -34,9 +34,9 @@ def test_frozen_memory_is_no_memory():
     frozen, plain, live = (
         wm.rollout.rollout(WORLD.body, policy, [1, 2])
         for policy in (
-            Waking(WORLD, LINEAR, PARAMS, frozen=True),
-            Waking(WORLD, on_z, without_h),
-            Waking(WORLD, LINEAR, PARAMS),
+            Agent(LINEAR, PARAMS, WORLD, frozen=True),
+            Agent(on_z, without_h, WORLD),
+            Agent(LINEAR, PARAMS, WORLD),
         )
     )
     for one, other, third in zip(frozen, plain, live, strict=True):
@@ -46,9 +46,13 @@ def test_frozen_memory_is_no_memory():
 
 def test_a_population_plays_and_a_new_episode_begins_with_an_empty_memory():
     population = np.stack([PARAMS, 0 * PARAMS])
-    played = play(LINEAR, population, [1, 2], policy=functools.partial(Waking, WORLD), batch=3)
+    played = evaluate_population(
+        LINEAR, population, [1, 2], policy=functools.partial(Agent, model=WORLD), batch=3
+    )
     alone = [
-        play(LINEAR, row, [seed], policy=functools.partial(Waking, WORLD), batch=3).returns[0, 0]
+        evaluate_population(
+            LINEAR, row, [seed], policy=functools.partial(Agent, model=WORLD), batch=3
+        ).returns[0, 0]
         for row in population
         for seed in (1, 2)
     ]
@@ -61,14 +65,15 @@ def test_a_population_plays_and_a_new_episode_begins_with_an_empty_memory():
     ("act", "message"),
     [
         (
-            lambda: Waking(WORLD, Linear(WORLD.body), np.zeros(782)),
+            lambda: Agent(Linear(WORLD.body), np.zeros(782), WORLD),
             "45 features 'physics' of humanoid does not fit",
         ),
         (
-            lambda: Waking(WORLD, Linear(WORLD.body, "zh", 7), np.zeros(136)),
+            lambda: Agent(Linear(WORLD.body, "zh", 7), np.zeros(136), WORLD),
             "7 features 'zh' of humanoid does not fit this world, which has",
         ),
-        (lambda: waking.linear(WORLD, "obs"), "gives the features z and zh; 'obs' was asked for"),
+        (lambda: linear_for(WORLD, "obs"), "no features 'obs' .*there are: physics, z, zh"),
+        (lambda: linear_for(WORLD, "physics"), "Physical ones need episodes"),
     ],
 )
 def test_a_mistake_gets_one_line(act, message):

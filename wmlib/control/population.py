@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from wmlib.control.agent import Agent
 from wmlib.control.controller import Linear
 from wmlib.real.body import Array
 from wmlib.real.policies import Policy
@@ -23,23 +24,6 @@ CHUNK = 256
 """Episodes whose states are in memory at once."""
 PARTS = 2
 """Pieces of work for each worker, so that one who is done early takes another."""
-
-
-class Population:
-    """The policy of many controllers in one rollout: the k-th episode that begins is played by row k of params (R, n_params)."""
-
-    def __init__(self, linear: Linear, params: Array) -> None:
-        """One row for each episode; good for one rollout."""
-        self.linear, self.params, self.begun = linear, params, 0
-
-    def reset(self, seeds: Any) -> Array:
-        """The parameters of the episodes that begin."""
-        self.begun += len(seeds)
-        return self.params[self.begun - len(seeds) : self.begun].copy()
-
-    def __call__(self, obs: Array, state: Array) -> tuple[Array, Array]:
-        """Each row's action by its own controller."""
-        return self.linear.act(state, self.linear.select(obs)[:, None])[:, 0], state
 
 
 class Moments(NamedTuple):
@@ -95,9 +79,9 @@ class Played:
         return np.asarray((self.returns - (1 - alive) * self.alive).mean(axis=1))
 
 
-def play(
+def evaluate_population(
     linear: Linear, population: Array, seeds: Sequence[int] | range, *, max_steps: int | None = None, batch: int = BATCH, see: bool = False,
-    policy: Callable[[Linear, Array], Policy] = Population, workers: Workers | int | None = None,
+    policy: Callable[[Linear, Array], Policy] = Agent, workers: Workers | int | None = None,
 ) -> Played:  # fmt: skip
     """Plays a population (P, n_params) on the real body, every controller on every seed (E). `workers` and `batch` change no bit.
 
@@ -108,8 +92,8 @@ def play(
         max_steps: of an episode; the body's own limit by default.
         batch: episodes side by side.
         see: whether to take the moments of what was seen; for the body's own features.
-        policy: makes the policy of (linear, rows of parameters), one row for each episode; another one for features of a world.
-        workers: who plays, or how many threads of this process do, every core by default. `Workers` play `Population` only; for another policy the threads do.
+        policy: makes the policy of (linear, rows of parameters), one row for each episode; such as `functools.partial(Agent, model=world)`.
+        workers: who plays, or how many threads of this process do, every core by default. `Workers` play a plain `Agent` only; for another policy the threads do.
 
     Raises:
         InputError: if the features are not the body's own, or a size is wrong.
@@ -117,7 +101,7 @@ def play(
     population = np.atleast_2d(population)
     linear.unpack(population)
     params, every = np.repeat(population, len(seeds), axis=0), list(seeds) * len(population)
-    if isinstance(workers, Workers) and policy is Population:
+    if isinstance(workers, Workers) and policy is Agent:
         size = max(1, -(-len(every) // (PARTS * workers.n)))
         parts = [slice(at, at + size) for at in range(0, len(every), size)]
         played = workers.map(
