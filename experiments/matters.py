@@ -34,7 +34,7 @@ from wmlib.control.controller import Controller
 from wmlib.control.evolve import evolve
 from wmlib.dream.fitness import DreamFitness, linear_for
 from wmlib.errors import InputError
-from wmlib.models import heldout
+from wmlib.models import metrics
 from wmlib.models.ensemble import Ensemble
 from wmlib.models.vae import VAE
 from wmlib.models.world import World
@@ -340,8 +340,8 @@ def prediction(setup: Setup, seed: int) -> dict[str, Any]:
     world, unseen = learned(setup.learned(), seed), held(seed)
     assert isinstance(world, World)
     rng = np.random.default_rng([seed, 13])
-    seen = heldout.r2(world.vae, unseen)
-    ahead = heldout.open_loop(
+    seen = metrics.reconstruction_r2(world.vae, unseen)
+    ahead = metrics.open_loop_error(
         world.vae,
         unseen,
         lambda *real: world.dream(*real, rng=rng, sample=False),

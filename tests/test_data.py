@@ -91,16 +91,16 @@ def test_the_shipped_world_reaches_its_bars_on_episodes_that_it_never_saw():
     world = wm.load("humanoid-world")
     held = wm.episodes.gather(world.body, "mixed", 4_000, 1)
     rng = np.random.default_rng(0)
-    through_v = wm.heldout.r2(world.vae, held, rng)
+    through_v = wm.metrics.reconstruction_r2(world.vae, held, rng)
     assert through_v["qpos"].mean() >= 0.98
     assert through_v["qvel"].mean() >= 0.95
-    ahead = wm.heldout.open_loop(
+    ahead = wm.metrics.open_loop_error(
         world.vae, held, lambda *seen: world.dream(*seen, rng=rng, sample=False), horizon=25
     )
     assert ahead.survivors[-1] >= 50
     assert ahead.ratio().max() < 1
     assert ahead.ratio()[9] <= 0.5
-    drawn = wm.heldout.open_loop(
+    drawn = wm.metrics.open_loop_error(
         world.vae, held, lambda *seen: world.dream(*seen, rng=rng), horizon=25
     )
     assert drawn.ratio().max() < 1

@@ -8,7 +8,7 @@ import pytest
 import wmlib as wm
 from wmlib.config import DreamConfig, EnsembleConfig, MDNRNNConfig, VAEConfig
 from wmlib.control import controller
-from wmlib.dream import slots
+from wmlib.dream import packing
 from wmlib.dream.dream import Dreams
 from wmlib.dream.dreamenv import DreamEnv
 from wmlib.errors import InputError
@@ -340,7 +340,7 @@ def test_every_dream_is_dreamed_once_to_its_end():
             alive=t < lengths[rows.candidate, rows.episode],
         )
 
-    totals, found = slots.run(
+    totals, found = packing.run(
         advance, (np.arange(10, dtype=np.float32)[:, None],), 23, members=5, rows=103
     )
     np.testing.assert_array_equal(found, lengths)

@@ -7,7 +7,7 @@ import wmlib as wm
 from wmlib import storage
 from wmlib.config import EnsembleConfig, TrainConfig, VAEConfig
 from wmlib.errors import InputError
-from wmlib.models import heldout, training, vae
+from wmlib.models import metrics, training, vae
 from wmlib.models.ensemble import Ensemble
 
 BODY = wm.body.get("humanoid")
@@ -57,7 +57,7 @@ def test_rows_of_the_data_are_real_steps_of_one_episode(real):
 def test_it_learns_and_beats_copy_last_on_episodes_it_never_saw(trained):
     held = wm.load("humanoid-mixed").select(range(300, 384))
     unit = vae.VAE.create(BODY, held.physics, VAEConfig(hidden=(4,)))
-    found = heldout.open_loop(unit, held, trained.dream, horizon=10)
+    found = metrics.open_loop_error(unit, held, trained.dream, horizon=10)
     assert found.ratio()[0] < 0.8
     assert found.ratio()[-1] < 1.0
 

@@ -10,9 +10,8 @@ import wmlib as wm
 from wmlib import storage
 from wmlib.cli import main
 from wmlib.config import DreamConfig, EvolveConfig, Loop, Study
-from wmlib.dream import iterate, rounds
+from wmlib.dream import iterate
 from wmlib.errors import InputError
-from wmlib.models import refit
 
 BODY = wm.body.get("humanoid")
 SLEEP = EvolveConfig(
@@ -78,7 +77,9 @@ def test_the_lineage_begins_at_zero_and_no_real_return_chooses(monkeypatch):
 
 @pytest.mark.parametrize("loop", [LOOP, WORLD], ids=["ensemble", "world"])
 def test_a_loop_that_was_stopped_ends_with_the_same_bits(loop, tmp_path, monkeypatch):
-    monkeypatch.setattr(refit, "LENGTH", 8)  # short rows: M's own rollouts are traced step by step
+    monkeypatch.setattr(
+        iterate, "LENGTH", 8
+    )  # short rows: M's own rollouts are traced step by step
     expected = fingerprint(iterate.iterate(loop, say=None))
     calls, one_round = [], iterate.one_round
 
@@ -98,17 +99,17 @@ def test_a_loop_that_was_stopped_ends_with_the_same_bits(loop, tmp_path, monkeyp
     assert fingerprint(iterate.iterate(loop, folder=tmp_path, say=None)) == expected
     with pytest.raises(InputError, match=r"seed 0, not 5"):
         iterate.iterate(dataclasses.replace(loop, seed=5), folder=tmp_path, say=None)
-    (tmp_path / rounds.CHECKPOINT).write_text("{")
+    (tmp_path / iterate.CHECKPOINT).write_text("{")
     with pytest.raises(InputError, match="cannot be read as JSON"):
         iterate.iterate(loop, folder=tmp_path, say=None)
 
 
 def test_a_model_learns_more_from_round_to_round(whole):
-    e = refit.begin("ensemble", whole.data, 16, 0)
+    e = iterate.new_model("ensemble", whole.data, 16, 0)
     study = Study(first=60, updates=60, batch_size=64)
     losses = []
     for seed in range(3):
-        e, found = refit.fit(e, whole.data, study, first=not seed, seed=seed)
+        e, found = iterate.learn(e, whole.data, study, first=not seed, seed=seed)
         losses.append(found["nll"])
     assert losses[2] < losses[1] < losses[0]
 
@@ -116,14 +117,14 @@ def test_a_model_learns_more_from_round_to_round(whole):
 def test_half_of_what_is_learned_is_new(whole, monkeypatch):
     seen = []
     monkeypatch.setattr(
-        refit.training,
+        iterate.training,
         "fit",
         lambda loss, params, data, recipe, **_: (
-            seen.append(data["row"]) or refit.training.Trained(params, [{"epoch": 1.0}])
+            seen.append(data["row"]) or iterate.training.Trained(params, [{"epoch": 1.0}])
         ),
     )
-    refit.fit(
-        refit.begin("ensemble", whole.data, 8, 0),
+    iterate.learn(
+        iterate.new_model("ensemble", whole.data, 8, 0),
         whole.data,
         Study(first=200, batch_size=64, recent=100),
         first=True,

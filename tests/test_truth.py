@@ -5,7 +5,7 @@ import pytest
 
 import wmlib as wm
 from wmlib.errors import InputError
-from wmlib.models import truth
+from wmlib.models import metrics
 
 BODY = wm.body.get("humanoid")
 N = 6
@@ -32,7 +32,7 @@ def lived(data):
 
 
 def test_reality_is_true(lived, data):
-    found = truth.meter(BODY, *lived, data)
+    found = metrics.physics_error(BODY, *lived, data)
     lengths = lived[2]
     assert np.nanmax(found.error) < 1e-4
     assert np.nanmax(np.abs(found.height)) < 1e-5 and np.nanmax(np.abs(found.energy)) < 1e-2
@@ -59,7 +59,7 @@ def test_reality_is_true(lived, data):
 
 
 def test_threads_change_no_bit(lived, data):
-    one, two = (truth.meter(BODY, *lived, data, threads=threads) for threads in (1, 2))
+    one, two = (metrics.physics_error(BODY, *lived, data, threads=threads) for threads in (1, 2))
     np.testing.assert_array_equal(one.error, two.error)
     np.testing.assert_array_equal(one.energy, two.energy)
 
@@ -68,7 +68,7 @@ def test_a_jump_is_found_where_it_is(lived, data):
     obs, action, lengths = lived
     obs[2, 6, 0] += 0.1
     obs[3, 5, 22] += 30.0
-    found = truth.meter(BODY, obs, action, lengths, data)
+    found = metrics.physics_error(BODY, obs, action, lengths, data)
     assert found.height[2, 5] == pytest.approx(0.1, abs=1e-4)
     weight = BODY.model.body_mass.sum() * 9.81
     assert found.energy[2, 5] == pytest.approx(0.1 * weight, abs=0.5)
@@ -81,10 +81,10 @@ def test_a_jump_is_found_where_it_is(lived, data):
 def test_a_body_in_the_floor_is_found(lived, data):
     obs, action, lengths = lived
     obs[0, 4:, 0] -= 0.4
-    found = truth.meter(BODY, obs, action, lengths, data)
+    found = metrics.physics_error(BODY, obs, action, lengths, data)
     assert found.depth[0, 4] > 0.2
     assert found.holds[0] == 3
-    assert found.depth[0, 3] < truth.DEEP
+    assert found.depth[0, 3] < metrics.DEEP
 
 
 def test_a_quaternion_is_made_a_unit_one_and_what_blows_up_is_infinitely_wrong(
@@ -94,7 +94,7 @@ def test_a_quaternion_is_made_a_unit_one_and_what_blows_up_is_infinitely_wrong(
     obs, action, lengths = lived
     obs[1, 2, 1:5] *= 3
     obs[4, 3, 22:45] = 1e9
-    found = truth.meter(BODY, obs, action, lengths, data)
+    found = metrics.physics_error(BODY, obs, action, lengths, data)
     assert np.isfinite(found.error[1, 2])
     assert found.error[1, 2] == pytest.approx(0, abs=1e-4)
     assert np.isinf(found.error[4, 3]) and found.holds[4] <= 3
@@ -105,7 +105,7 @@ def test_the_nearest_state_is_found():
     rng = np.random.default_rng(0)
     states, data = rng.standard_normal((700, 5)), rng.standard_normal((300, 5))
     expected = np.sqrt(np.square(states[:, None] - data[None]).mean(axis=-1)).min(axis=1)
-    np.testing.assert_allclose(truth.nearest(states, data), expected, atol=1e-6)
+    np.testing.assert_allclose(metrics.nearest(states, data), expected, atol=1e-6)
 
 
 def test_shapes_that_do_not_fit_are_refused(lived, data):
@@ -117,5 +117,5 @@ def test_shapes_that_do_not_fit_are_refused(lived, data):
         (obs, action, lengths[1:]),
     ):
         with pytest.raises(InputError, match="do not belong together") as caught:
-            truth.meter(BODY, *wrong, data)
+            metrics.physics_error(BODY, *wrong, data)
         assert "\n" not in str(caught.value)

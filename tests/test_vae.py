@@ -198,6 +198,6 @@ def test_the_kl_falls_as_beta_rises_and_a_floor_keeps_codes_awake(real):
 
 
 def test_numbers_that_never_move_are_left_out_of_r2(real):
-    found = wm.heldout.r2(small(real.replayed().obs, view="full"), real.replayed())
+    found = wm.metrics.reconstruction_r2(small(real.replayed().obs, view="full"), real.replayed())
     assert np.isnan(found["cinert"]).any() and np.nanmin(found["cinert"]) > -100
     assert np.isfinite(found["qpos"]).all() and np.isfinite(found["qvel"]).all()

@@ -12,7 +12,7 @@ from wmlib import storage
 from wmlib.cli import main
 from wmlib.config import MDNRNNConfig, VAEConfig
 from wmlib.errors import InputError
-from wmlib.models import heldout, mdn, mdnrnn, world
+from wmlib.models import mdn, mdnrnn, metrics, world
 from wmlib.models.mdnrnn import MDNRNN
 from wmlib.models.vae import VAE
 from wmlib.models.world import MDNRNN_FILE, VAE_FILE, World
@@ -267,7 +267,7 @@ def test_where_no_episode_lasts_so_long_the_ratio_is_not_known_and_nothing_is_wa
     brief = wm.episodes.Episodes.of(
         BODY, wm.rollout.rollout(BODY, wm.policies.RandomActions(BODY), range(3), max_steps=7)
     )
-    ratio = heldout.open_loop(
+    ratio = metrics.open_loop_error(
         small.vae, brief, lambda obs, before, action: np.repeat(obs[:, -1:], 6, axis=1), horizon=6
     ).ratio()
     assert np.allclose(ratio[:3], 1) and np.isnan(ratio[3:]).all()
@@ -289,9 +289,9 @@ def test_a_perfect_dream_has_no_error_and_one_that_copies_has_copy_lasts(small, 
             rows.append(np.concatenate([ahead, np.full((6 - len(ahead), BODY.physics_dim), 99.0)]))
         return np.stack(rows)
 
-    perfect = heldout.open_loop(small.vae, real, truth, horizon=6)
+    perfect = metrics.open_loop_error(small.vae, real, truth, horizon=6)
     assert perfect.error().max() == 0
-    copying = heldout.open_loop(
+    copying = metrics.open_loop_error(
         small.vae, real, lambda obs, before, action: np.repeat(obs[:, -1:], 6, axis=1), horizon=6
     )
     np.testing.assert_allclose(copying.ratio(), 1.0)
@@ -303,14 +303,14 @@ def test_a_perfect_dream_has_no_error_and_one_that_copies_has_copy_lasts(small, 
 def test_r2_is_one_for_truth_and_zero_for_the_mean(small, real, monkeypatch):
     v = dataclasses.replace(small.vae)
     monkeypatch.setattr(VAE, "reconstruct", lambda self, obs, rng=None: obs)
-    assert all(np.all(values == 1) for values in heldout.r2(v, real).values())
+    assert all(np.all(values == 1) for values in metrics.reconstruction_r2(v, real).values())
     monkeypatch.setattr(
         VAE, "reconstruct", lambda self, obs, rng=None: np.broadcast_to(self.mean, obs.shape)
     )
-    assert all(np.allclose(values, 0) for values in heldout.r2(v, real).values())
+    assert all(np.allclose(values, 0) for values in metrics.reconstruction_r2(v, real).values())
 
 
 def test_the_report_has_its_rows(small, real):
-    text = heldout.report(small, real, horizon=10)
+    text = metrics.report(small, real, horizon=10)
     for word in ("qpos", "qvel", "KL", "survivors", "copy-last", "at k = 10"):
         assert word in text

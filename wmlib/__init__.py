@@ -1,9 +1,9 @@
 """wmlib: the small library of *Dreaming Up Human Physics*. `import wmlib as wm`, then `wm.body`, `wm.rollout`, ...
 
     real/       the simulator, nothing learned    body, zoo, policies, rollout, workers, episodes, evaluate
-    models/     V, M and M's rival                nets, mdn, vae, mdnrnn, ensemble, model, world, training, refit, heldout, truth
+    models/     V, M and M's rival                nets, mdn, vae, mdnrnn, ensemble, model, world, training, metrics
     control/    C                                 controller, agent, population, evolution, evolve
-    dream/      V, M and C together               dream, dreamenv, slots, fitness, rounds, iterate
+    dream/      V, M and C together               dream, dreamenv, packing, fitness, iterate
     show/       what a reader sees                palette, plots, viewer, videos, explorer
     classroom/  exercises and grading             classroom, marking, jail, nbgrading, grading
 
@@ -19,15 +19,16 @@ from wmlib.errors import InputError as InputError
 _PACKAGES = {
     "": "autopsy config errors loading ppo results seeds stages storage whole",
     "real.": "body zoo policies rollout workers episodes evaluate",
-    "models.": "nets mdn vae mdnrnn ensemble model world training refit heldout truth",
+    "models.": "nets mdn vae mdnrnn ensemble model world training metrics",
     "control.": "controller agent population evolution",
-    "dream.": "dream dreamenv slots fitness rounds iterate",
+    "dream.": "dream dreamenv packing fitness iterate",
     "show.": "palette plots viewer videos explorer",
     "classroom.": "classroom marking jail nbgrading grading",
 }
 _CLASSES = {
     "config": "VAEConfig MDNRNNConfig EnsembleConfig TrainConfig DreamConfig EvolveConfig Search Study Loop",
     "loading": "load",
+    "models.metrics": "reconstruction_r2 open_loop_error physics_error",
     "models.vae": "VAE",
     "models.mdnrnn": "MDNRNN",
     "models.ensemble": "Ensemble",

@@ -353,10 +353,10 @@ def train_ensemble(options: argparse.Namespace) -> None:
 
 def measure(options: argparse.Namespace) -> None:
     """Prints the held-out table of a world."""
-    from wmlib.models import heldout
+    from wmlib.models import metrics
 
     world, data = load(options.world, "world"), load(options.data, "episodes")
-    print(heldout.report(world, data, seed=options.seed))
+    print(metrics.report(world, data, seed=options.seed))
 
 
 def train_controller(options: argparse.Namespace) -> None:

@@ -20,7 +20,7 @@ from wmlib.control.evolve import evolve
 from wmlib.dream.fitness import DreamFitness, linear_for
 from wmlib.errors import InputError
 from wmlib.loading import load
-from wmlib.models import heldout, mdnrnn, training
+from wmlib.models import mdnrnn, metrics, training
 from wmlib.models.ensemble import Ensemble
 from wmlib.models.mdnrnn import MDNRNN
 from wmlib.models.training import Trained
@@ -96,7 +96,9 @@ def begin_vae(
     model = VAE.create(data.body, obs, config, seed=recipe.seed)
 
     def validate(params: Any) -> dict[str, float]:
-        found = heldout.r2(model.using(params), held, np.random.default_rng([recipe.seed, 3]))
+        found = metrics.reconstruction_r2(
+            model.using(params), held, np.random.default_rng([recipe.seed, 3])
+        )
         return {f"r2_{name}": float(np.nanmean(values)) for name, values in found.items()}
 
     return model, model.standardize(obs), validate
@@ -124,7 +126,9 @@ def fit_mdnrnn(
     def validate(params: Any) -> dict[str, float]:
         rng = np.random.default_rng([recipe.seed, 4])
         dreaming = World(data.body, v, model.using(params))
-        found = heldout.open_loop(v, held, lambda *seen: dreaming.dream(*seen, rng=rng), horizon=10)
+        found = metrics.open_loop_error(
+            v, held, lambda *seen: dreaming.dream(*seen, rng=rng), horizon=10
+        )
         return {"ahead_1": float(found.ratio()[0]), "ahead_10": float(found.ratio()[-1])}
 
     trained = training.fit(

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from wmlib.config import DreamConfig
 from wmlib.control import controller
 from wmlib.control.controller import Linear
-from wmlib.dream import slots
-from wmlib.dream.slots import Rows
+from wmlib.dream import packing
+from wmlib.dream.packing import Rows
 from wmlib.errors import InputError
 from wmlib.models import nets
 from wmlib.models.model import BEYOND, Model, Starts, State
@@ -29,7 +29,7 @@ Floats = NDArray[np.float32]
 BLOCK = 64
 """Noise is drawn for so many steps at once; a longer dream begins as a shorter one."""
 ROWS, STEPS = 512, 8
-"""So many dreams go through a compiled call at once, for so many steps; see `slots`."""
+"""So many dreams go through a compiled call at once, for so many steps; see `packing`."""
 
 
 class Outcome(NamedTuple):
@@ -151,7 +151,7 @@ class Dreams:
                 )
             )
 
-        returns, lengths = slots.run(
+        returns, lengths = packing.run(
             advance, memory, len(population), members=self.model.members, rows=ROWS
         )
         return Dreamed(returns[:, : len(starts)], lengths[:, : len(starts)])
@@ -272,7 +272,7 @@ class Dreams:
         n: Tensor,
         rows: tuple[Any, ...],
     ) -> Any:
-        """A few steps of R dreams: W_c (P, a_dim, F), b_c (P, a_dim), noise (T * n, ...), `rows` as in `slots.Rows`."""
+        """A few steps of R dreams: W_c (P, a_dim, F), b_c (P, a_dim), noise (T * n, ...), `rows` as in `packing.Rows`."""
         candidate, episode, t, alive, total, memory = rows
         W_c, b_c = ops.take(W_c, candidate, axis=0), ops.take(b_c, candidate, axis=0)
 

@@ -1,39 +1,270 @@
 """Dream, act, learn again: C gathers, the model learns from what it found, C is evolved in the better dream, and so on.
 
 Every real step is counted, and none is taken but to gather: no candidate and no round is chosen by a real return. After each round
-all that there is lies in `OUT.run/`; the same command goes on from there, to the same bits. Built in chapter 8.
+all that there is lies in `OUT.run/`; the same command goes on from there, to the same bits: after each round the new experience, C and the
+model are written under the round's number, and last, in one atomic step, the word that they are there. The model goes on learning as experience
+grows, with warm weights and the scales of the first experience (weights mean nothing under others). Sutton's Dyna (1991), with an
+evolved C in place of a learned value. Built in chapter 8.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import json
+import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wmlib import storage
-from wmlib.config import Loop
+from wmlib.config import MODELS, EnsembleConfig, Loop, MDNRNNConfig, Study, TrainConfig, VAEConfig
 from wmlib.control.agent import Agent
-from wmlib.control.controller import REAL, Controller
+from wmlib.control.controller import REAL, Controller, Linear
 from wmlib.control.evolve import evolve
 from wmlib.dream.fitness import DreamFitness, linear_for
-from wmlib.dream.rounds import CHECKPOINT, Run, checked, joined, keep, resume
 from wmlib.errors import InputError
-from wmlib.models import refit
+from wmlib.models import mdnrnn, training
+from wmlib.models.ensemble import Ensemble
+from wmlib.models.mdnrnn import MDNRNN
+from wmlib.models.nets import Loss, Params
+from wmlib.models.vae import VAE
+from wmlib.models.world import World
 from wmlib.real import body as bodies
-from wmlib.real.episodes import Episodes
+from wmlib.real.body import Array
+from wmlib.real.episodes import STORED, Episodes
 from wmlib.real.policies import POLICIES, Policy
 from wmlib.real.rollout import rollout
 from wmlib.seeds import TRAINING_SEEDS, run_seeds
 
+CHECKPOINT = "checkpoint.json"
+LENGTH = 32
+"""Steps of a row of M's training data."""
 LONGER = 1.7
 """Dreams may last this many times as long as four of five of the last real episodes did."""
 LONG, FEW = 100, 50
 """Room that an episode of the first round gets at least, in steps; and a rest of real steps that is not worth an episode."""
 ROOM = 1.2
 """Another round begins only if this many times its usual real steps are left."""
+
+
+def checked(loop: Loop) -> None:
+    """Raises InputError if a number or a name is not as it must be."""
+    loop.check()
+    if loop.policy not in POLICIES:
+        raise InputError(f"There is no policy '{loop.policy}'; there are: {', '.join(POLICIES)}.")
+
+
+@dataclass
+class Run:
+    """A loop under way, or done, after some rounds.
+
+    Attributes:
+        linear: the shape of C.
+        params: C's weights.
+        model: that it last dreamed in.
+        experience: the episodes of each round.
+        log: one row a round: `round`, `real_steps` so far, `gathered` and `gathered_steps`: mean return and length of its real episodes (with noise),
+            `horizon`, the losses, `dreamed`: C's dreamed return, `dreamed_steps` in all.
+    """
+
+    linear: Linear
+    params: Array
+    model: World | Ensemble
+    experience: list[Episodes]
+    log: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def real_steps(self) -> int:
+        """Real steps taken: all of them are in the experience."""
+        return sum(part.n_steps for part in self.experience)
+
+    @property
+    def data(self) -> Episodes:
+        """All episodes, oldest first."""
+        return joined(self.experience)
+
+
+def joined(parts: list[Episodes]) -> Episodes:
+    """Episodes of several rounds, end to end."""
+    return Episodes.of(parts[0].body, [episode for part in parts for episode in part])
+
+
+def keep(folder: Path, run: Run, loop: Loop) -> None:
+    """Writes what there is after a round, then the word that it is there, then removes what was there before."""
+    number = len(run.log)
+    newest = {name: np.asarray(getattr(run.experience[-1], name)) for name in STORED}
+    storage.write_atomic(folder / f"{number:03}-experience.safetensors", storage.to_bytes(newest))
+    for name, data in _files(run).items():
+        storage.write_atomic(folder / f"{number:03}-{name}", data)
+    about = {"loop": loop.about(), "rounds": number, "log": run.log}
+    storage.write_atomic(folder / CHECKPOINT, json.dumps(about).encode())
+    for path in folder.glob(f"{number - 1:03}-*"):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        elif not path.name.endswith("-experience.safetensors"):
+            path.unlink()
+
+
+def _files(run: Run) -> dict[str, bytes]:
+    """C, with its normalisation, and the model."""
+    c = {"params": run.params, "mean": run.linear.mean, "std": run.linear.std}
+    return {"c": storage.to_bytes(c), **run.model.files()}
+
+
+def resume(folder: Path, loop: Loop) -> Run | None:
+    """The loop that a folder holds, if any.
+
+    Raises:
+        InputError: if it is damaged, or another one.
+    """
+    checked(loop)
+    for half in folder.glob(".*safetensors.*"):  # a save that was killed
+        half.unlink()
+    try:
+        about = json.loads((folder / CHECKPOINT).read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise InputError(
+            f"{folder / CHECKPOINT} cannot be read as JSON ({error}). Remove {folder}, and begin again."
+        ) from None
+    if about.get("loop") != loop.about():
+        raise InputError(
+            f"{folder} holds a loop with {storage.difference(about.get('loop'), loop.about())}. Give the same settings to go on with it, or another --out."
+        )
+    body, number = bodies.get(loop.body), about["rounds"]
+
+    def read(name: str) -> tuple[bytes, str]:
+        path = folder / name
+        if not path.is_file():
+            raise InputError(f"{path} is missing. Remove {folder}, and begin again.")
+        return path.read_bytes(), str(path)
+
+    experience = [
+        Episodes(body, **storage.from_bytes(*read(f"{n:03}-experience.safetensors")))
+        for n in range(1, number + 1)
+    ]
+    c = storage.from_bytes(*read(f"{number:03}-c"))
+    kind: type[World] | type[Ensemble] = World if loop.model == "world" else Ensemble
+    model = kind.from_files(body, lambda name: read(f"{number:03}-{name}"))
+    linear = Linear(body, loop.features, c["mean"].size, c["mean"], c["std"])
+    return Run(linear, c["params"], model, experience, about["log"])
+
+
+# What the model learns in a round.
+
+
+def new_model(kind: str, data: Episodes, size: int, seed: int) -> World | Ensemble:
+    """A model with random weights and the scales of these episodes; `size` is the width of an ensemble's layers, or M's h_dim.
+
+    Raises:
+        InputError: if there is no such kind of model.
+    """
+    if kind not in MODELS:
+        raise InputError(f"There is no model '{kind}'; there are: {', '.join(MODELS)}.")
+    if kind == "ensemble":
+        return Ensemble.create(data.body, data, EnsembleConfig(hidden=size), seed=seed)
+    v = VAE.create(data.body, data.physics, VAEConfig(), seed=seed)
+    return World(
+        data.body,
+        v,
+        MDNRNN.create(
+            data.body, mdnrnn.sequences(v, data, LENGTH), MDNRNNConfig(h_dim=size), seed=seed
+        ),
+    )
+
+
+def learn(
+    model: World | Ensemble, data: Episodes, study: Study, *, first: bool, seed: int
+) -> tuple[World | Ensemble, dict[str, float]]:
+    """The model after a round of learning from all episodes, oldest first, and the mean losses of the round.
+
+    Raises:
+        InputError: if a loss was not finite.
+    """
+    if isinstance(model, Ensemble):
+        params, losses = _fit(
+            model.loss,
+            model.params,
+            model.data(data),
+            study,
+            model.prepare,
+            study.batch_size,
+            data.n_steps,
+            first,
+            seed,
+        )
+        return model.using(params), losses
+    v = model.vae
+    params, of_v = _fit(
+        v.loss,
+        v.params,
+        {"x": v.standardize(data.physics)},
+        study,
+        v.prepare,
+        study.batch_size,
+        data.n_steps,
+        first,
+        seed,
+    )
+    v = v.using(params)
+    m, rows = model.mdnrnn, mdnrnn.sequences(v, data, LENGTH)
+    if first:  # its scales are of V's codes, which mean something only now
+        m = MDNRNN.create(data.body, rows, m.config, seed=seed)
+    params, of_m = _fit(
+        m.loss,
+        m.params,
+        rows,
+        study,
+        m.prepare(study.own_steps),
+        max(1, study.batch_size // LENGTH),
+        data.n_steps,
+        first,
+        seed,
+    )
+    return World(data.body, v, m.using(params)), {
+        **{f"v_{key}": value for key, value in of_v.items()},
+        **of_m,
+    }
+
+
+def _fit(
+    loss: Loss, params: Params, table: Mapping[str, NDArray[Any]], study: Study, prepare: Callable[..., Any], batch_size: int, n_steps: int, first: bool, seed: int
+) -> tuple[Params, dict[str, float]]:  # fmt: skip
+    """Some gradient steps on rows of a table, half of them from its newest part."""
+    n, count = (
+        len(next(iter(table.values()))),
+        (study.first if first else study.updates) * batch_size,
+    )
+    recent = max(1, min(n, round(n * study.recent / n_steps)))
+    rng = np.random.default_rng([seed, 9])
+    row = np.where(
+        np.arange(count) % 2 == 0,
+        rng.integers(n, size=count),
+        rng.integers(n - recent, n, size=count),
+    )
+    rate = study.learning_rate * (1.0 if first else 0.5)
+    recipe = TrainConfig(1, batch_size, rate, rate / 10, seed=seed, jit=False)
+
+    def batch(rows: dict[str, NDArray[Any]], rng: np.random.Generator) -> dict[str, NDArray[Any]]:
+        made: dict[str, NDArray[Any]] = prepare(
+            {name: array[rows["row"]] for name, array in table.items()}, rng
+        )
+        return made
+
+    trained = training.fit(loss, params, {"row": row}, recipe, prepare=batch, say=None)
+    if trained.stopped:
+        raise InputError(trained.stopped)
+    return trained.params, {
+        key: value for key, value in trained.log[-1].items() if key not in ("epoch", "gradient")
+    }
+
+
+# The rounds.
 
 
 def gather(
@@ -61,7 +292,7 @@ def begin(loop: Loop) -> Run:
         parts.append(gather(loop, act, begun, n, left // n))
         left, begun = left - parts[-1].n_steps, begun + n
     data = joined(parts)
-    model = refit.begin(loop.model, data, loop.size, loop.seed)
+    model = new_model(loop.model, data, loop.size, loop.seed)
     linear = linear_for(model, loop.features, data)
     return Run(linear, np.zeros(linear.n_params), model, [data])
 
@@ -85,7 +316,7 @@ def one_round(run: Run, loop: Loop, folder: Path | None = None) -> dict[str, Any
             gather(loop, awake, sum(map(len, run.experience)), loop.episodes, limit)
         )
     newest, seed = run.experience[-1], 1_000 * loop.seed + number
-    run.model, losses = refit.fit(run.model, run.data, loop.study, first=not number, seed=seed)
+    run.model, losses = learn(run.model, run.data, loop.study, first=not number, seed=seed)
     if loop.fresh:
         run.linear = linear_for(run.model, loop.features, run.data)
         run.params = np.zeros(run.linear.n_params)

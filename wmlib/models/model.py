@@ -3,7 +3,7 @@
 A model moves R rows at once from state to state. A state is a tuple of arrays (R, ...): first the view in the body's own units (R, D),
 then what this model keeps besides: a code and a memory, or nothing. A class gives `step` and `noise`; if it codes what it sees also
 `see`, `features` and `feature_sizes`; if it remembers also `memory` and `remember`. `World` has all of them, `Ensemble` none but the
-first two. Whoever dreams (`dream`, `dreamenv`), acts (`control.agent`) or measures (`heldout`) uses only what is named here.
+first two. Whoever dreams (`dream`, `dreamenv`), acts (`control.agent`) or measures (`metrics`) uses only what is named here.
 """
 
 from __future__ import annotations
@@ -263,7 +263,7 @@ class Model(storage.Storable, ABC):
     ) -> Floats:
         """Watches real steps obs (B, T+1, ...), before (B, T, a_dim), then dreams actions (B, k, a_dim): the view, (B, k, D).
 
-        Codes are sampled if `rng` is given, and so are steps unless `sample` is false. What `heldout.open_loop` measures.
+        Codes are sampled if `rng` is given, and so are steps unless `sample` is false. What `metrics.open_loop_error` measures.
         """
         return self.open_loop(
             self.watch(obs, before, rng), action, tau=tau, rng=rng if sample else None
