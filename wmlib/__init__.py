@@ -4,7 +4,7 @@
     models/     V, M and M's rival                nets, mdn, vae, mdnrnn, ensemble, world, minds, training, refit, heldout, truth
     control/    C                                 controller, evolution, search, awake
     dream/      V, M and C together               dream, dreamenv, slots, asleep, waking, rounds, iterate
-    show/       what a reader sees                palette, plots, viewer, videos, explorer
+    show/       what a reader sees                palette, plots, viewer, videos, explorer, say
     classroom/  exercises and grading             classroom, marking, jail, nbgrading, grading
 
 Beside them: `config` (sizes), `seeds`, `storage` (artefacts on disk), `errors`, `loading` (`wm.load(name)` opens any artefact); `stages` and `whole` (runs from end to end), `results`, `cli`;
@@ -36,6 +36,7 @@ _CLASSES = {
     "dream.dream": "Dreams",
     "dream.dreamenv": "DreamEnv",
     "dream.waking": "Waking",
+    "show.say": "say",
 }
 _OWNER = {name: f"wmlib.{module}" for module, names in _CLASSES.items() for name in names.split()}
 _HOME = {
