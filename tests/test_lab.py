@@ -217,7 +217,7 @@ def test_what_does_not_read_would_be_seen(reading, tmp_path):
 def runs(page, name):
     """Runs a chapter as it was committed, from the top; then it is to read as what was executed for the pages."""
     show(page, f"chapters/{name}")
-    page.evaluate("jupyterapp.shell.currentWidget.sessionContext.ready")
+    page.wait_for_function("jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel")
     page.evaluate("jupyterapp.commands.execute('notebook:run-all-cells')", None)
     assert wrong(page, executor.kept(ROOT / "chapters" / name, "smoke"), seconds=180) == []
     if page.locator(".wm-viewer").count():
