@@ -5,7 +5,6 @@ What was executed for the pages is opened as it is, and no kernel starts; one ch
 
 import contextlib
 import json
-import shutil
 import socket
 import subprocess
 import sys
@@ -29,6 +28,14 @@ SETTINGS = {
 pytestmark = [pytest.mark.browser, pytest.mark.site]
 
 
+def executed(name):
+    """A chapter with the outputs that stand on its page."""
+    path = ROOT / "chapters" / name
+    if not executor.kept(path, "smoke").is_file():
+        pytest.fail(f"{name} was not executed: run `python -m tools book --scale smoke` first.")
+    return executor.merged(path, "smoke")
+
+
 @contextlib.contextmanager
 def serving(folder, program):
     """A server of notebooks, executed ones and chapters as they were committed: its address."""
@@ -36,12 +43,10 @@ def serving(folder, program):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     for name in CHAPTERS:
-        kept = executor.kept(ROOT / "chapters" / name, "smoke")
-        if not kept.is_file():
-            pytest.fail(f"There is no {kept}: run `python -m tools book --scale smoke` first.")
-        for source, place in ((kept, "executed"), (ROOT / "chapters" / name, "chapters")):
+        committed = (ROOT / "chapters" / name).read_bytes()
+        for place, notebook in (("executed", executed(name)), ("chapters", committed)):
             (folder / "root" / place).mkdir(parents=True, exist_ok=True)
-            shutil.copy(source, folder / "root" / place)
+            (folder / "root" / place / name).write_bytes(notebook)
     (folder / "root" / BAD).write_text(json.dumps(bad_notebook()))
     for name, values in SETTINGS.items():
         path = folder / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
@@ -140,14 +145,14 @@ def show(page, path):
     )
 
 
-def expected(path):
+def expected(notebook):
     """What there is to see in a notebook."""
-    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    cells = json.loads(notebook)["cells"]
     outputs = [output.get("data", {}) for cell in cells for output in cell.get("outputs", [])]
     texts = [notebooks.source(cell) for cell in cells if cell["cell_type"] == "markdown"]
     return {
         "cells": len(cells),
-        "hidden cells": sum(cell["metadata"] == notebooks.HIDDEN for cell in cells),
+        "folded cells": sum(notebooks.FOLDED.items() <= cell["metadata"].items() for cell in cells),
         "sentences": sum("text/markdown" in data for data in outputs),
         "pictures": sum(bool(set(data) & {"image/png", "image/svg+xml"}) for data in outputs),
         "viewers": sum("wm-viewer" in "".join(data.get("text/html", "")) for data in outputs),
@@ -168,7 +173,7 @@ SEEN = """() => {
     const literal = /\\{[a-z:]+\\}|:::|\\$|\\\\(tag|begin)|\\*\\*|^> /;
     return [{
         'cells': all('.jp-Cell').length,
-        'hidden cells': all('.jp-CodeCell .jp-Cell-inputWrapper .jp-Placeholder').length,
+        'folded cells': all('.jp-CodeCell .jp-Cell-inputWrapper .jp-Placeholder').length,
         'sentences': all('.jp-OutputArea .jp-RenderedMarkdown').filter(one => one.textContent.trim()).length,
         'pictures': all('.jp-RenderedImage img, .jp-RenderedSVG img').filter(one => one.naturalWidth).length,
         'viewers': all('.wm-viewer').filter(one => one.offsetHeight > 100).length,
@@ -183,9 +188,9 @@ SEEN = """() => {
 }"""
 
 
-def wrong(page, path, seconds=30):
+def wrong(page, notebook, seconds=30):
     """What a notebook shows less or more often than it should, and what it should not show at all; it has a while to come right."""
-    wanted, until = expected(path), time.monotonic() + seconds
+    wanted, until = expected(notebook), time.monotonic() + seconds
     while True:
         counts, found = page.evaluate(SEEN)
         found += [
@@ -199,14 +204,12 @@ def wrong(page, path, seconds=30):
 @pytest.mark.parametrize("name", CHAPTERS)
 def test_what_was_executed_reads_in_jupyterlab(name, reading):
     show(reading, f"executed/{name}")
-    assert wrong(reading, executor.kept(ROOT / "chapters" / name, "smoke")) == []
+    assert wrong(reading, executed(name)) == []
 
 
-def test_what_does_not_read_would_be_seen(reading, tmp_path):
-    path = tmp_path / "bad.ipynb"
-    path.write_text(json.dumps(bad_notebook()))
+def test_what_does_not_read_would_be_seen(reading):
     show(reading, BAD)
-    assert wrong(reading, path, seconds=2) == [
+    assert wrong(reading, json.dumps(bad_notebook()), seconds=2) == [
         "literal: See {eq} and {numref}.",
         "literal: :::{note}\nLook.\n:::",
         "literal: By $$x = 1$",
@@ -219,7 +222,7 @@ def runs(page, name):
     show(page, f"chapters/{name}")
     page.wait_for_function("jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel")
     page.evaluate("jupyterapp.commands.execute('notebook:run-all-cells')", None)
-    assert wrong(page, executor.kept(ROOT / "chapters" / name, "smoke"), seconds=180) == []
+    assert wrong(page, executed(name), seconds=180) == []
     if page.locator(".wm-viewer").count():
         assert page.locator(".wm-viewer canvas").count(), "the viewers do not run"
 
@@ -240,5 +243,5 @@ def test_a_chapter_reads_in_notebook_7(browser, tmp_path):
     with serving(tmp_path, "notebook") as address:
         page = browser.new_page()
         page.goto(f"{address}/notebooks/executed/{name}")
-        assert wrong(page, executor.kept(ROOT / "chapters" / name, "smoke")) == []
+        assert wrong(page, executed(name)) == []
         page.close()

@@ -265,6 +265,10 @@ BAD = {
     "a title that asks nothing": (put(0, "source", "# Dreams"), "asks nothing"),
     "two titles": (put(0, "source", "# Why?\n# How?"), "2 first-level headings"),
     "an open solution": (put(3, "source", "# solution\nx = 1"), "a solution must be hidden"),
+    "a solution that is not folded": (
+        put(3, "metadata.tags", ["solution", "hide-cell"]),
+        "a solution is to be folded away",
+    ),
     "an open solution without a comment": (
         put(3, "metadata.tags", ["solution"]),
         "a solution must be hidden",

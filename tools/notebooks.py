@@ -37,11 +37,9 @@ TAGS = CONTRACT | {
     "check",
     "solution",
 }
-# A sentence with results in it is an output; its code is hidden on a page, in JupyterLab and in Colab.
-SAYS, HIDDEN = (
-    "wm.say(",
-    {"cellView": "form", "jupyter": {"source_hidden": True}, "tags": ["remove-input"]},
-)
+# A sentence with results in it is an output. Its code, like that of a solution, is folded away in JupyterLab and in Colab.
+SAYS, FOLDED = "wm.say(", {"cellView": "form", "jupyter": {"source_hidden": True}}
+HIDDEN = {**FOLDED, "tags": ["remove-input"]}  # on a page, too
 # What only a page of the site would draw. Its plain form, and what the site makes of it, is in book/_ext/plain.py.
 MYST = re.compile(
     r"\{[\w:+.-]+\}`|^[ \t>]*(?:`{3,}|~{3,}|:{3,})\{[\w:-]+\}.*|^:{3,}.*|^\([\w-]+\)=$", re.M
@@ -143,6 +141,8 @@ def _code(cell: Cell, first: bool, below: Cell) -> Iterator[str]:
         "hide-input",
     }:
         yield "a solution must be hidden: tag the cell hide-cell"
+    if "solution" in tags(cell) and not FOLDED.items() <= cell["metadata"].items():
+        yield f"a solution is to be folded away: {PUT_RIGHT}"
     try:
         tree = ast.parse(text)
     except SyntaxError as error:
@@ -305,6 +305,8 @@ def tidy(notebook: Any) -> None:
             del cell.metadata["tags"]
         if cell.cell_type == "code" and source(cell).startswith(SAYS):
             cell.metadata = nbformat.from_dict(HIDDEN)
+        if "solution" in tags(cell):
+            cell.metadata.update(nbformat.from_dict(FOLDED))
 
 
 def executed(notebook: Any, path: Path, scale: str = "smoke") -> Any:
