@@ -25,7 +25,11 @@ SETTINGS = {
     "docmanager-extension/plugin": {"autosave": False},
 }
 
-pytestmark = [pytest.mark.browser, pytest.mark.site]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.site,
+    pytest.mark.xdist_group("lab"),  # one server, one JupyterLab
+]
 
 
 def executed(name):
@@ -198,7 +202,7 @@ def wrong(page, notebook, seconds=30):
         ]
         if not found or time.monotonic() > until:
             return found
-        page.wait_for_timeout(100)
+        page.wait_for_timeout(250)
 
 
 @pytest.mark.parametrize("name", CHAPTERS)
