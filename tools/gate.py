@@ -24,7 +24,7 @@ TESTS = (
     "chapters",
 )
 SITE = f"-m pytest --color=no -n {WORKERS} --dist loadgroup -m".split()
-# What is run, and the seconds on 2 cores that it may take: 20 a chapter (two run at a time), 200 of other tests, 30 of sabotages; 30 of the look at the pages is JupyterLab.
+# What is run, and the seconds on 2 cores that it may take: 20 a chapter (two run at a time), 200 of other tests, 30 of sabotages; of the look at the site 30 are for JupyterLab.
 STEPS: dict[str, tuple[int, list[str]]] = {
     "lint": (30, [sys.executable, *"-m ruff check --output-format=concise".split()]),
     "format": (10, [sys.executable, *"-m ruff format --check".split()]),
