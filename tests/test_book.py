@@ -269,20 +269,6 @@ def test_a_wrong_scale_gets_one_line_and_exit_code_2(capsys):
     )
 
 
-def test_glued_numbers_are_plain_and_stand_behind_what_was_printed():
-    stream = nbformat.v4.new_output("stream", text="a\n")
-    glued = nbformat.v4.new_output(
-        "display_data",
-        {"application/papermill.record/text/plain": "np.float64(4.5)"},
-        metadata={"scrapbook": {"name": "x"}},
-    )
-    assert [output.output_type for output in executor.tidy([glued, stream])] == [
-        "stream",
-        "display_data",
-    ]
-    assert glued.data == {"application/papermill.record/text/plain": "4.5"}
-
-
 @pytest.mark.skipif(os.name != "posix", reason="sends a Unix signal")
 def test_an_interrupted_build_ends_its_kernel_and_keeps_nothing_half_written(toy):
     write(

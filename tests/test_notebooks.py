@@ -68,7 +68,6 @@ ACCEPTED = [
     "Equation (4.3) says so.",
     "A 2-D picture, the 1st of its kind, in float32 on x86_64.",
     "## 3. Train it\n\n1. gather\n2. train",
-    "It reaches {glue:text}`mean_return:.1f` points.",
     "We write `n_mix = 5` and $\\tau = 1.15$ and $$x = 0.25 y$$ (eq-x)",
     "```{math}\n:label: kl\n0.5 (\\mu^2 - 1)\n```",
     "```python\nsteps = 10_000\n```",
@@ -133,10 +132,7 @@ def test_every_allowed_number_has_a_reason():
 
 
 def good():
-    figure = {
-        "figure": {"caption": "How it falls.", "name": "fig-fall"},
-        "image": {"alt": "A line that sinks from standing height to the ground."},
-    }
+    figure = {"image": {"alt": "A line that sinks from standing height to the ground."}}
     setup = "import wmlib as wm\nscale, seed = wm.scale(), 0\nprint(scale, seed)"
     contract = nbformat.v4.new_code_cell(
         "print(348)", execution_count=2, metadata={"tags": ["keep_output", "nbval-check-output"]}
@@ -147,13 +143,19 @@ def good():
         nbformat.v4.new_code_cell(setup),
         contract,
         nbformat.v4.new_code_cell("wm.plot_fall(height)", metadata={"mystnb": figure}),
+        nbformat.v4.new_markdown_cell("**Figure 7.1.** How it falls."),
+        nbformat.v4.new_code_cell(
+            'wm.say(f"""\nIn Figure 7.1 it lives {steps:.0f} steps.\n""")',
+            metadata=notebooks.HIDDEN,
+        ),
+        nbformat.v4.new_markdown_cell("By equation (7.1):\n\n$$\nx = 1 \\tag{7.1}\n$$"),
     ]
     spec = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     return nbformat.v4.new_notebook(cells=cells, metadata=spec)
 
 
 def test_a_good_notebook_passes():
-    assert notebooks.problems(good(), "good.ipynb") == []
+    assert notebooks.problems(good(), "07_good.ipynb") == []
 
 
 def put(cell, path, value):
@@ -219,22 +221,42 @@ BAD = {
         put(None, "metadata.language_info", {"name": "python"}),
         "its metadata holds language_info",
     ),
-    "no caption": (put(3, "metadata.mystnb.figure", {"name": "x"}), "has no caption"),
-    "no figure name": (put(3, "metadata.mystnb.figure", {"caption": "x"}), "has no name"),
+    "no caption": (put(4, "source", "How it falls."), "has no caption"),
+    "a wrong number of a figure": (
+        put(4, "source", "**Figure 7.2.** How it falls."),
+        "its figures are to count from 1: 7.2 stands where 7.1",
+    ),
+    "a wrong number of an equation": (
+        put(6, "source", "$$\nx = 1 \\tag{3.1}\n$$"),
+        "its equations are to count from 1: 3.1 stands where 7.1",
+    ),
+    "a tag within a line": (
+        put(6, "source", "$$ x \\tag{7.1} $$"),
+        "its .tag is to end the last line",
+    ),
+    "a role": (put(0, "source", "# Why?\n\nSee {eq}`x`."), "cell 1 .*drawn by the site alone"),
+    "a directive": (put(0, "source", "# Why?\n\n:::{note}\nLook.\n:::"), "drawn by the site alone"),
+    "digits in what is said": (
+        put(5, "source", 'wm.say(f"""\nIt lives 97 steps, {x}.\n""")'),
+        "cell 6 .*'97 steps'",
+    ),
+    "a role in what is said": (
+        put(5, "source", 'wm.say("See {eq}`x`.")'),
+        "drawn by the site alone",
+    ),
+    "open code of what is said": (put(5, "metadata", {}), "its code is to be hidden"),
     "no metadata for a figure": (put(3, "metadata", {}), "no alt text of at least 30"),
     "a short alt text": (
         put(3, "metadata.mystnb.image.alt", "A plot."),
         "no alt text of at least 30",
     ),
     "an alt text that repeats the caption": (
-        lambda n: n.cells[3].metadata.mystnb.update(
-            figure={"caption": n.cells[3].metadata.mystnb.image.alt, "name": "x"}
-        ),
+        put(4, "source", "**Figure 7.1.** A line that sinks from standing height to the ground."),
         "repeats the caption",
     ),
     "digits in a caption": (
-        put(3, "metadata.mystnb.figure.caption", "It lives 97 steps."),
-        "its caption: .* '97 steps'",
+        put(4, "source", "**Figure 7.1.** It lives 97 steps."),
+        "cell 5 .* '97 steps'",
     ),
     "digits in the text": (
         put(0, "source", "# Why?\n\nIt gets 113.7."),
@@ -243,6 +265,10 @@ BAD = {
     "a title that asks nothing": (put(0, "source", "# Dreams"), "asks nothing"),
     "two titles": (put(0, "source", "# Why?\n# How?"), "2 first-level headings"),
     "an open solution": (put(3, "source", "# solution\nx = 1"), "a solution must be hidden"),
+    "a solution that is not folded": (
+        put(3, "metadata.tags", ["solution", "hide-cell"]),
+        "a solution is to be folded away",
+    ),
     "an open solution without a comment": (
         put(3, "metadata.tags", ["solution"]),
         "a solution must be hidden",
@@ -255,8 +281,8 @@ BAD = {
 def test_a_bad_notebook_is_caught(change, message):
     notebook = good()
     change(notebook)
-    found = notebooks.problems(notebook, "bad.ipynb")
-    with pytest.raises(pytest.fail.Exception, match=f"bad.ipynb.*{message}"):
+    found = notebooks.problems(notebook, "07_bad.ipynb")
+    with pytest.raises(pytest.fail.Exception, match=f"07_bad.ipynb.*{message}"):
         complain(found)
 
 
@@ -281,9 +307,11 @@ def test_tidying_strips_what_a_run_leaves_and_keeps_the_contract(tmp_path):
     used.metadata["language_info"] = {"name": "python", "version": "3.11.2"}
     used.cells[1].outputs, used.cells[1].execution_count = STORED, 7
     used.cells[3].metadata["execution"] = {"started": "now"}
-    path = tmp_path / "used.ipynb"
+    used.cells[5].metadata = {"jupyter": {"source_hidden": False}, "editable": True}
+    path = tmp_path / "07_used.ipynb"
     nbformat.write(used, path)
     assert notebooks.main([str(path)]) == 0
-    assert notebooks.problems(json.loads(path.read_text()), "used.ipynb") == []
+    assert notebooks.problems(json.loads(path.read_text()), "07_used.ipynb") == []
     tidied = nbformat.read(path, as_version=4)
     assert tidied.cells[2] == clean.cells[2]
+    assert tidied.cells[5].metadata == notebooks.HIDDEN

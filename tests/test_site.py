@@ -378,7 +378,7 @@ def chapter_pages():
     ]
 
 
-def test_every_chapter_page_offers_its_notebook_and_binder():
+def test_every_chapter_page_offers_its_notebook_and_binder_and_colab():
     problems = []
     for page in chapter_pages():
         links = [a.get("href") for a in tree(page).xpath("//a[@href]")]
@@ -387,13 +387,17 @@ def test_every_chapter_page_offers_its_notebook_and_binder():
             for link in links
             if link.endswith(f"{page.stem}.ipynb") and not OUTSIDE.match(link)
         ]
-        if not any(
-            path.is_file() and json.loads(path.read_text(encoding="utf-8"))["cells"]
-            for path in notebooks
-        ):
+        there = [path.read_text(encoding="utf-8") for path in notebooks if path.is_file()]
+        if not any(json.loads(text)["cells"] for text in there):
             problems.append(f"{name(page)}: no link to download the notebook")
+        if any("{numref}" in text or "text/markdown" not in text for text in there):
+            problems.append(
+                f"{name(page)}: the notebook to download is not plain, or was not executed"
+            )
         if not any("urlpath=lab/tree/chapters/" in link for link in links):
             problems.append(f"{name(page)}: no button to open it on Binder")
+        if not any(re.search(r"colab\..*/chapters/", link) for link in links):
+            problems.append(f"{name(page)}: no button to open it on Colab")
     complain(problems)
 
 
@@ -442,7 +446,7 @@ def test_no_role_or_directive_was_left_unread():
             for page in PAGES
             if article(page) is not None
             for found in re.findall(
-                r"\{(?:numref|eq|cite|cite:t|term|ref|doc|glue:\w+)\}`?",
+                r"\{(?:numref|eq|cite|cite:t|term|ref|doc)\}`?",
                 article(page).text_content(),
             )
         ]

@@ -1,18 +1,21 @@
 """`python -m tools binder`: the image that Binder would build, rehearsed without Docker.
 
 repo2docker (if it is on PATH: `pip install jupyter-repo2docker`) says which steps the image takes; ours of them are done in a new clone with
-a new Python, then the server's first command is run as Binder runs it, and everything is weighed. What repo2docker itself brings
+a new Python, then the server is started as Binder starts it, and everything is weighed. What repo2docker itself brings
 (Debian packages, conda's Python, JupyterLab's own) is not built here.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from pathlib import Path
 
 from tools.env import python_of
@@ -46,6 +49,28 @@ def dockerfile(clone: Path) -> list[str]:
     )
     text = made.stdout + made.stderr
     return [step for step in STEPS if step not in text]
+
+
+def answers_after(clone: Path, python: Path, environment: dict[str, str]) -> float:
+    """Seconds until JupyterLab, started as Binder starts it, gives its page; it is ended then."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port, started = free.getsockname()[1], time.monotonic()
+    words = (
+        f"-m jupyterlab --no-browser --allow-root --IdentityProvider.token= --ServerApp.port={port}"
+    )
+    command = ["bash", ".binder/start", str(python), *words.split()]
+    log = subprocess.DEVNULL
+    with subprocess.Popen(command, cwd=clone, env=environment, stdout=log, stderr=log) as server:
+        try:
+            while server.poll() is None and time.monotonic() - started < 120:
+                with contextlib.suppress(OSError):
+                    urllib.request.urlopen(f"http://127.0.0.1:{port}/lab").close()
+                    return time.monotonic() - started
+                time.sleep(0.2)
+        finally:
+            server.terminate()
+    return float("inf")
 
 
 def main(argv: list[str]) -> int:
@@ -94,9 +119,13 @@ def main(argv: list[str]) -> int:
         if tried.returncode or not tried.stdout.startswith("small "):
             print(f"The first command failed: {tried.stdout}{tried.stderr[-500:]}", file=sys.stderr)
             return 1
+        seconds = answers_after(clone, python, environment)
+        if seconds == float("inf"):
+            print("JupyterLab does not answer.", file=sys.stderr)
+            return 1
         ours = weigh(clone, venv)
         print(
-            f"start: scale {tried.stdout.split()[0]}, the shipped data opens\nimage: {ours / 1e9:.1f} GB of ours, about {(ours + BASE_BYTES) / 1e9:.1f} GB with repo2docker's part"
+            f"start: scale {tried.stdout.split()[0]}, the shipped data opens; JupyterLab answers after {seconds:.0f} s\nimage: {ours / 1e9:.1f} GB of ours, about {(ours + BASE_BYTES) / 1e9:.1f} GB with repo2docker's part"
         )
     return 0
 

@@ -209,26 +209,11 @@ def merged(path: Path, scale: str) -> bytes:
 
 
 def tidy(outputs: list[Any]) -> list[Any]:
-    """A cell's outputs as a page shows them best: what is glued stands last, so that what was printed around it is one piece.
-
-    The script that the viewers of a notebook share is taken out: the site serves it once for all pages.
-    """
+    """A cell's outputs as a page shows them: without the script that the viewers of a notebook share, which the site serves once for all pages."""
     for data in (output.data for output in outputs if "data" in output):
         for kind in (kind for kind in data if kind.endswith("text/html")):
             data[kind] = SHARED_SCRIPT.sub("", data[kind])
-    glued = [
-        output
-        for output in outputs
-        if "scrapbook" in output.get("metadata", {}) and "text/plain" not in output.data
-    ]
-    for output in glued:
-        for kind in (
-            kind for kind in output.data if kind.endswith("text/plain")
-        ):  # np.float64(4.7) is a number in the text
-            output.data[kind] = re.sub(
-                r"^np\.(?:float|int|uint)\d+\((.*)\)$", r"\1", output.data[kind]
-            )
-    return [output for output in outputs if output not in glued] + glued
+    return outputs
 
 
 # The plugin.

@@ -23,8 +23,8 @@ TESTS = (
     "tests",
     "chapters",
 )
-SITE = f"-m pytest --color=no -n {WORKERS} -m".split()
-# What is run, and the seconds on 2 cores that it may take: 20 a chapter (two run at a time), 200 of other tests, 30 of sabotages.
+SITE = f"-m pytest --color=no -n {WORKERS} --dist loadgroup -m".split()
+# What is run, and the seconds on 2 cores that it may take: 20 a chapter (two run at a time), 200 of other tests, 30 of sabotages; of the look at the site 30 are for JupyterLab.
 STEPS: dict[str, tuple[int, list[str]]] = {
     "lint": (30, [sys.executable, *"-m ruff check --output-format=concise".split()]),
     "format": (10, [sys.executable, *"-m ruff format --check".split()]),
@@ -32,7 +32,7 @@ STEPS: dict[str, tuple[int, list[str]]] = {
     "types": (30, [sys.executable, *"-m mypy --no-color-output".split()]),
     "tests": (360, command(*TESTS)),
     "pages": (60, [sys.executable, *"-m tools.book --scale smoke".split()]),
-    "site": (60, [sys.executable, *SITE, "site and not slow", "tests"]),
+    "site": (90, [sys.executable, *SITE, "site and not slow", "tests"]),
 }
 BUDGET = 600  # seconds in all; what the steps leave is the reserve
 

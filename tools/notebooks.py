@@ -37,6 +37,15 @@ TAGS = CONTRACT | {
     "check",
     "solution",
 }
+# A sentence with results in it is an output. Its code, like that of a solution, is folded away in JupyterLab and in Colab.
+SAYS, FOLDED = "wm.say(", {"cellView": "form", "jupyter": {"source_hidden": True}}
+HIDDEN = {**FOLDED, "tags": ["remove-input"]}  # on a page, too
+# What only a page of the site would draw. Its plain form, and what the site makes of it, is in book/_ext/plain.py.
+MYST = re.compile(
+    r"\{[\w:+.-]+\}`|^[ \t>]*(?:`{3,}|~{3,}|:{3,})\{[\w:-]+\}.*|^:{3,}.*|^\([\w-]+\)=$", re.M
+)
+CAPTION = re.compile(r"\*\*Figure ([A\d]+\.\d+)\.\*\* (.+)", re.S)
+TAG = re.compile(r"\\tag\{([A\d]+\.\d+)\}(\n\$\$(?:\n|\Z))?")
 MOST_LINES, SETUP_LINES, MOST_CONTRACTS, SHORTEST_ALT = 40, 10, 8, 30
 PUT_RIGHT = "run `python -m tools.notebooks` to put the file in its committed form"
 Cell = dict[str, Any]
@@ -73,8 +82,50 @@ def makes_figure(tree: ast.Module) -> bool:
     )
 
 
-def _code(cell: Cell, first: bool) -> Iterator[str]:
-    """What is wrong with the code of a code cell."""
+def said(cell: Cell) -> str:
+    """The Markdown of a cell that says something, with code in the place of each value."""
+    text: Any = next(
+        node for node in ast.walk(ast.parse(source(cell))) if isinstance(node, ast.Call)
+    ).args[0]
+    parts = text.values if isinstance(text, ast.JoinedStr) else [text]
+    return "".join(str(part.value) if isinstance(part, ast.Constant) else "`x`" for part in parts)
+
+
+def _says(cell: Cell) -> Iterator[str]:
+    """What is wrong with a cell that says something."""
+    if cell["metadata"] != HIDDEN:
+        yield f"its code is to be hidden everywhere: {PUT_RIGHT}"
+    yield from _text(said(cell))
+
+
+def _text(text: str) -> Iterator[str]:
+    """What is wrong with a piece of the chapter's text."""
+    yield from prose.problems(text)
+    for found in MYST.finditer(text):
+        yield f"'{found[0].strip()}' is drawn by the site alone: write it plainly (CONTRIBUTING.md says how)"
+
+
+def _numbers(notebook: dict[str, Any], name: str) -> Iterator[str]:
+    """What is wrong with the numbers of figures and equations: they count from 1 in the chapter."""
+    which = re.match(r"0?(\d+)_|(A)\d_", Path(name).name)
+    chapter = (which[1] or which[2]) if which else "0"
+    texts = [source(cell) for cell in notebook["cells"] if cell["cell_type"] == "markdown"]
+    captions = [found[1] for text in texts if (found := CAPTION.fullmatch(text.strip()))]
+    tags = [found for text in texts for found in TAG.finditer(text)]
+    for what, numbers in (("figures", captions), ("equations", [found[1] for found in tags])):
+        expected = [f"{chapter}.{place}" for place in range(1, len(numbers) + 1)]
+        if numbers != expected:
+            wrong = next(pair for pair in zip(numbers, expected, strict=True) if pair[0] != pair[1])
+            yield f"its {what} are to count from 1: {wrong[0]} stands where {wrong[1]} should"
+    yield from (
+        f"equation ({found[1]}): its \\tag is to end the last line before the closing $$"
+        for found in tags
+        if found[2] is None
+    )
+
+
+def _code(cell: Cell, first: bool, below: Cell) -> Iterator[str]:
+    """What is wrong with the code of a code cell; the cell below it holds the caption, where it makes a figure."""
     text = source(cell)
     lines = len(text.splitlines())
     if lines > MOST_LINES:
@@ -90,6 +141,8 @@ def _code(cell: Cell, first: bool) -> Iterator[str]:
         "hide-input",
     }:
         yield "a solution must be hidden: tag the cell hide-cell"
+    if "solution" in tags(cell) and not FOLDED.items() <= cell["metadata"].items():
+        yield f"a solution is to be folded away: {PUT_RIGHT}"
     try:
         tree = ast.parse(text)
     except SyntaxError as error:
@@ -101,11 +154,12 @@ def _code(cell: Cell, first: bool) -> Iterator[str]:
         late = [name for name in names if not first and name.split(".")[0] != "wmlib"]
         if late:
             yield f"it imports {', '.join(late)}: imports other than wmlib's stand in the setup cell"
-    figure = cell.get("metadata", {}).get("mystnb", {})
-    if makes_figure(tree) or "figure" in figure:
-        yield from _figure(
-            figure.get("figure", {}), _label(tree) or str(figure.get("image", {}).get("alt", ""))
-        )
+    if text.startswith(SAYS):
+        yield from _says(cell)
+    caption = CAPTION.fullmatch(source(below).strip())
+    if makes_figure(tree) or caption:
+        image = cell.get("metadata", {}).get("mystnb", {}).get("image", {})
+        yield from _figure(caption[2] if caption else "", _label(tree) or str(image.get("alt", "")))
 
 
 def _label(tree: ast.AST) -> str:
@@ -124,17 +178,15 @@ def _label(tree: ast.AST) -> str:
     return str(labels[0]) if labels else ""
 
 
-def _figure(figure: dict[str, str], alt: str) -> Iterator[str]:
-    """What is wrong with the caption, the name and the alt text of a figure."""
-    for key, wanted in (("caption", "a caption"), ("name", "a name to refer to it by")):
-        if not str(figure.get(key, "")).strip():
-            yield f"it makes a figure and has no {key}: add {wanted} as metadata mystnb.figure.{key}"
+def _figure(caption: str, alt: str) -> Iterator[str]:
+    """What is wrong with the caption and the alt text of a figure."""
+    if not caption:
+        yield "it makes a figure and has no caption: add a text cell below it that is '**Figure 3.2.** What it means.'"
     if len(alt.strip()) < SHORTEST_ALT or len(alt.split()) < 4:
         yield f"its figure has no alt text of at least {SHORTEST_ALT} characters: say what is seen, in metadata mystnb.image.alt or in the viewer's label"
-    elif alt.strip() == str(figure.get("caption", "")).strip():
+    elif alt.strip() == caption.strip():
         yield "the alt text repeats the caption: the caption says what it means, the alt text what is seen"
-    for what, text in (("caption", str(figure.get("caption", ""))), ("alt text", alt)):
-        yield from (f"its {what}: {problem}" for problem in prose.problems(text))
+    yield from (f"its alt text: {problem}" for problem in prose.problems(alt))
 
 
 def _outputs(cell: Cell) -> Iterator[str]:
@@ -202,14 +254,17 @@ def problems(notebook: dict[str, Any], name: str) -> list[str]:
         )
     except InputError as error:
         found.append(str(error))
-    first = True
-    for number, cell in enumerate(notebook.get("cells", []), start=1):
+    found += [f"{name}: {problem}" for problem in _numbers(notebook, name)]
+    first, cells = True, notebook.get("cells", [])
+    for number, (cell, below) in enumerate(zip(cells, [*cells[1:], {}], strict=False), start=1):
         where = f"{name}, cell {number} ('{(source(cell).strip().splitlines() or [''])[0][:40]}')"
         if cell["cell_type"] == "code":
-            found += [f"{where}: {problem}" for problem in (*_code(cell, first), *_outputs(cell))]
+            found += [
+                f"{where}: {problem}" for problem in (*_code(cell, first, below), *_outputs(cell))
+            ]
             first = False
         else:
-            found += [f"{where}: {problem}" for problem in prose.problems(source(cell))]
+            found += [f"{where}: {problem}" for problem in _text(source(cell))]
             if tags(cell):
                 found.append(
                     f"{where}: a text cell has the tag {', '.join(sorted(tags(cell)))}: take it off"
@@ -219,6 +274,7 @@ def problems(notebook: dict[str, Any], name: str) -> list[str]:
 
 def tidy(notebook: Any) -> None:
     """Puts a notebook in its committed form, in place."""
+    import nbformat
     from nbstripout import strip_output  # type: ignore[import-untyped,unused-ignore]
 
     extra = [f"metadata.{key}" for key in set(notebook.metadata) - {"kernelspec"}]
@@ -247,6 +303,10 @@ def tidy(notebook: Any) -> None:
             cell.execution_count = None
         if cell.metadata.get("tags") == []:
             del cell.metadata["tags"]
+        if cell.cell_type == "code" and source(cell).startswith(SAYS):
+            cell.metadata = nbformat.from_dict(HIDDEN)
+        if "solution" in tags(cell):
+            cell.metadata.update(nbformat.from_dict(FOLDED))
 
 
 def executed(notebook: Any, path: Path, scale: str = "smoke") -> Any:

@@ -1,4 +1,4 @@
-"""The lint of prose: result digits come from the run (`glue`), never from the keyboard, and two words are not used.
+"""The lint of prose: result digits come from the run (`wm.say`), never from the keyboard, and two words are not used.
 
 `problems(markdown)` is the whole of it. A number passes when it is code, mathematics, a role, a link, a citation, part of a
 name (Humanoid-v5, 2-D, Python 3.11), a reference (chapter 4), a year, the number of a heading or of a list item, or one of
@@ -80,7 +80,7 @@ _PASSES = [
         (r"^\(.*\)=\s*$", re.M),  # MyST targets
         (r"\$\$.*?\$\$(?:\s*\([\w:.-]+\))?", re.S),  # display mathematics and its label
         (r"\\begin\{(\w+\*?)\}.*?\\end\{\1\}", re.S),
-        (r"\{[\w:+.-]+\}(`+).*?\1", re.S),  # roles: {glue}`x`, {cite}`y`, {math}`z`, {numref}`...`
+        (r"\{[\w:+.-]+\}(`+).*?\1", re.S),  # roles: {cite}`y`, {math}`z`, {numref}`...`
         (r"(?<!`)(`+)(?!`).*?(?<!`)\1(?!`)", re.S),  # inline code
         (r"(?<![\\$])\$[^$\n]+(?:\n[^$\n]+)*\$", 0),  # inline mathematics
         (r"(?<=\])\([^)\s]*(?:\s+\"[^\"]*\")?\)", 0),  # the address of a link or a picture
@@ -113,7 +113,9 @@ _PHRASES = re.compile(
 )
 _UNITS = r"\s?%|[A-Za-z]+\b|\s(?:steps|seconds|minutes|hours|days|episodes|times|per ?cent|points|[KMG]i?B|m?s|Hz|fps)\b"
 _TYPED = re.compile(rf"(?<![\w.,]){_NUMBER}(?:{_UNITS})?")
-ADVICE = "print it in a code cell and show it with {glue}, or give no number (facts of the body are listed in tools/prose.py)"
+ADVICE = (
+    "let a cell say it (wm.say), or give no number (facts of the body are listed in tools/prose.py)"
+)
 
 
 def _blank(match: re.Match[str]) -> str:

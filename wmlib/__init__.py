@@ -4,7 +4,7 @@
     models/     V, M and M's rival                nets, mdn, vae, mdnrnn, ensemble, model, world, training, metrics
     control/    C                                 controller, agent, population, evolution, evolve
     dream/      V, M and C together               dream, dreamenv, packing, fitness, iterate
-    show/       what a reader sees                palette, plots, viewer, videos, explorer
+    show/       what a reader sees                palette, plots, viewer, videos, explorer, say
     classroom/  exercises and grading             classroom, marking, jail, nbgrading, grading
 
 Beside them: `config` (sizes), `seeds`, `storage` (artefacts on disk), `errors`, `loading` (`wm.load(name)` opens any artefact); `stages` and `whole` (runs from end to end), `results`, `cli`;
@@ -40,6 +40,7 @@ _CLASSES = {
     "control.agent": "Agent",
     "control.population": "evaluate_population",
     "control.evolve": "evolve Evolution Fitness RealFitness",
+    "show.say": "say",
 }
 _OWNER = {name: f"wmlib.{module}" for module, names in _CLASSES.items() for name in names.split()}
 _HOME = {

@@ -289,16 +289,11 @@ def assignment(chapter: str | Path) -> tuple[list[dict[str, Any]], list[Exercise
     if code := _needed(cells, found):
         made.append({"role": "setup", "id": "setup", "source": f"# From the chapter\n{code}"})
     for exercise in found:
-        text = re.sub(
-            r"\{eq\}`[^`]*`",
-            "the chapter's equation",
-            re.sub(r"\{(?:numref|ref)\}`[^`]*`", "the chapter's figure", exercise.text),
-        )
         made.append(
             {
                 "role": "text",
                 "id": f"{exercise.id}-text",
-                "source": f"## {exercise.id} ({_points(exercise.points)})\n\n{text}".strip(),
+                "source": f"## {exercise.id} ({_points(exercise.points)})\n\n{exercise.text}".strip(),
             }
         )
         made.append({"role": "answer", "id": exercise.id, "source": exercise.stub})
