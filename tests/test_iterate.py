@@ -10,7 +10,7 @@ import wmlib as wm
 from wmlib import storage
 from wmlib.cli import main
 from wmlib.config import DreamConfig, EvolveConfig, Loop, Study
-from wmlib.dream import iterate
+from wmlib.dream import iterate, rounds
 from wmlib.errors import InputError
 
 BODY = wm.body.get("humanoid")
@@ -99,7 +99,7 @@ def test_a_loop_that_was_stopped_ends_with_the_same_bits(loop, tmp_path, monkeyp
     assert fingerprint(iterate.iterate(loop, folder=tmp_path, say=None)) == expected
     with pytest.raises(InputError, match=r"seed 0, not 5"):
         iterate.iterate(dataclasses.replace(loop, seed=5), folder=tmp_path, say=None)
-    (tmp_path / iterate.CHECKPOINT).write_text("{")
+    (tmp_path / rounds.CHECKPOINT).write_text("{")
     with pytest.raises(InputError, match="cannot be read as JSON"):
         iterate.iterate(loop, folder=tmp_path, say=None)
 

@@ -1,10 +1,10 @@
 """wmlib: the small library of *Dreaming Up Human Physics*. `import wmlib as wm`, then `wm.body`, `wm.rollout`, ...
 
-    real/       the simulator, nothing learned    body, zoo, policies, rollout, workers, episodes, evaluate
-    models/     V, M and M's rival                nets, mdn, vae, mdnrnn, ensemble, model, world, training, metrics
+    real/       the simulator, nothing learned    body, zoo, policies, rollout, workers, episodes, evaluate, kinematics
+    models/     V, M and M's rival                nets, mdn, vae, mdnrnn, ensemble, structured, model, world, training, metrics
     control/    C                                 controller, agent, population, evolution, evolve
-    dream/      V, M and C together               dream, dreamenv, packing, fitness, iterate
-    show/       what a reader sees                palette, plots, viewer, videos, explorer, say
+    dream/      V, M and C together               dream, dreamenv, packing, fitness, rounds, iterate, walk
+    show/       what a reader sees                palette, plots, viewer, videos, explorer, progress, say
     classroom/  exercises and grading             classroom, marking, jail, nbgrading, grading
 
 Beside them: `config` (sizes), `seeds`, `storage` (artefacts on disk), `errors`, `loading` (`wm.load(name)` opens any artefact); `stages` and `whole` (runs from end to end), `results`, `cli`;
@@ -18,20 +18,21 @@ from wmlib.errors import InputError as InputError
 
 _PACKAGES = {
     "": "autopsy config errors loading ppo results seeds stages storage whole",
-    "real.": "body zoo policies rollout workers episodes evaluate",
-    "models.": "nets mdn vae mdnrnn ensemble model world training metrics",
+    "real.": "body zoo policies rollout workers episodes evaluate kinematics",
+    "models.": "nets mdn vae mdnrnn ensemble structured model world training metrics",
     "control.": "controller agent population evolution",
-    "dream.": "dream dreamenv packing fitness iterate",
-    "show.": "palette plots viewer videos explorer",
+    "dream.": "dream dreamenv packing fitness rounds iterate walk",
+    "show.": "palette plots viewer videos explorer progress",
     "classroom.": "classroom marking jail nbgrading grading",
 }
 _CLASSES = {
-    "config": "VAEConfig MDNRNNConfig EnsembleConfig TrainConfig DreamConfig EvolveConfig Search Study Loop",
+    "config": "VAEConfig MDNRNNConfig EnsembleConfig TrainConfig DreamConfig EvolveConfig Search Study Loop StructuredConfig WalkConfig",
     "loading": "load",
     "models.metrics": "reconstruction_r2 open_loop_error physics_error",
     "models.vae": "VAE",
     "models.mdnrnn": "MDNRNN",
     "models.ensemble": "Ensemble",
+    "models.structured": "StructuredEnsemble",
     "models.world": "World",
     "control.controller": "Controller Linear",
     "dream.dream": "Dreams",

@@ -29,9 +29,11 @@ from wmlib.config import (
     Loop,
     MDNRNNConfig,
     Search,
+    StructuredConfig,
     Study,
     TrainConfig,
     VAEConfig,
+    WalkConfig,
 )
 from wmlib.control import evolution, evolve
 from wmlib.errors import InputError
@@ -39,6 +41,7 @@ from wmlib.loading import load
 from wmlib.real import body as bodies
 from wmlib.real import episodes, evaluate, rollout, workers
 from wmlib.real.policies import POLICIES
+from wmlib.real.rollout import Episode
 from wmlib.show import videos
 from wmlib.storage import versions
 
@@ -51,7 +54,14 @@ SETTINGS: dict[str, Callable[[str], Any]] = {
     "elite_rate": float,
 }
 """Of the strategies, that the command line can set."""
-KINDS = {"int": int, "float": float, "str": str, "int | None": int, "tuple[int, ...]": int}
+KINDS = {
+    "int": int,
+    "float": float,
+    "str": str,
+    "int | None": int,
+    "tuple[int, ...]": int,
+    "tuple[float, ...]": float,
+}
 """Type of a knob, as its dataclass writes it -> what reads it."""
 
 
@@ -432,6 +442,28 @@ def iterate(options: argparse.Namespace) -> None:
     )
 
 
+def walk(options: argparse.Namespace) -> None:
+    """Evolves a C that walks, wholly in dreams."""
+    from wmlib.dream import walk
+    from wmlib.show import progress
+
+    how = _made(WalkConfig, options, model=_made(StructuredConfig, options))
+    page = Path(f"{options.out}.html")
+    print(
+        f"Dreaming up a walk for {how.body} with {how.steps:,} real steps, run seed {how.seed}, into {options.out}; watch {page} grow",
+        flush=True,
+    )
+
+    def draw(made: walk.Walk, played: list[Episode]) -> None:
+        tracks = {"reality": played[0].qpos, "dream": walk.watch(made, played[0])} if played else {}
+        progress.write(page, made.linear.body, made.log, how.steps, tracks, over=walk.done(made))
+
+    walk.train(how, options.out, command=options.line, say=_say, each=draw)
+    print(
+        f"C is in {options.out}, its model in {options.out}-model, its curve and its walk in {page}"
+    )
+
+
 def _dreaming(command: argparse.ArgumentParser, **defaults: Any) -> None:
     """How to dream and to evolve in dreams, the same words for every stage."""
     command.add_argument(
@@ -478,6 +510,16 @@ def _dreaming_stages(stages: Any) -> None:
     _out(command)
     _dreaming(command, tau=0.8, generations=60, weight_decay=0.001)
     command.set_defaults(run=iterate)
+    command = stages.add_parser(
+        "walk", help="dream up a walk, from nothing",
+        description="Evolve a C that walks, wholly in the dreams of a structured ensemble, from the first real step on. Each round is told in a line and drawn in OUT.html, which can be open meanwhile. Stopped, the same command goes on where it was.",
+        epilog="example: wmlib walk --seed 0 --out runs/walk    (also makes runs/walk-model and runs/walk.html)",
+    )  # fmt: skip
+    knobs = "body hidden steps first_steps round_steps batch_size model_rate first_updates first_own_updates updates own_updates own_steps recent scaled popsize episodes generations sigma learning_rate weight_decay tau shortest longest grow param_noise action_noise check_episodes threads seed"
+    _knobs(command, WalkConfig, knobs, off="targets=torques")
+    _knobs(command, StructuredConfig, "members hidden=width layers")
+    _out(command)
+    command.set_defaults(run=walk)
 
 
 def evaluate_controller(options: argparse.Namespace) -> None:

@@ -120,6 +120,21 @@ class EnsembleConfig:
 
 
 @dataclass(frozen=True)
+class StructuredConfig:
+    """Sizes of a structured ensemble.
+
+    Attributes:
+        members: how many networks.
+        hidden: width of their layers.
+        layers: how many; from the second on each adds to what it gets.
+    """
+
+    members: int = 3
+    hidden: int = 160
+    layers: int = 3
+
+
+@dataclass(frozen=True)
 class TrainConfig:
     """How to train.
 
@@ -365,4 +380,103 @@ class Loop:
         ):
             raise InputError(
                 f"{self.first} first of {self.steps} real steps, {self.episodes} episodes a round, size {self.size}, noise {self.param_noise} and {self.action_noise} were asked for; expected positive numbers, the first steps within all."
+            )
+
+
+@dataclass(frozen=True)
+class WalkConfig:
+    """How a walk is dreamed up.
+
+    Attributes:
+        body: name of the body.
+        hidden: tanh units of C; 0 for a linear C.
+        targets: whether C moves the targets of its joints, or pushes them itself.
+        steps: real steps that may be taken.
+        first_steps: real steps of the first round, at least.
+        round_steps: real steps of every other round, at least.
+        model: sizes of the model.
+        batch_size: windows in a batch, for each member.
+        model_rate: learning rate of the first updates; half of it in the others.
+        final_rate: share of it that is left at the end of a round.
+        first_updates: gradient steps of the first round on single steps.
+        first_own_updates: and on the model's own rollouts.
+        updates: gradient steps of every other round on single steps.
+        own_updates: and on the model's own rollouts.
+        own_steps: length of those rollouts.
+        recent: half of each batch is from this many newest steps.
+        popsize: candidates of a generation.
+        episodes: dreams of each candidate; the first half begins at a reset.
+        generations: of a round.
+        sigma: spread of a candidate's weights.
+        learning_rate: of the strategy.
+        weight_decay: of the strategy.
+        tau: temperature of the dreams.
+        shortest: steps of the first dreams.
+        longest: steps of the longest dreams.
+        grow: dreams may last so many times as long as the last ones did.
+        param_noise: spreads of an episode's weights to draw from, in a real episode.
+        action_noise: spreads of noise on actions to draw from, in halves of the action box.
+        scaled: rounds in which the model's scales are measured anew.
+        threads: parts of a population that dream side by side.
+        check_episodes: fresh real episodes of C after each round, to be told and never to choose by.
+        seed: of the run; another seed shares no episode.
+    """
+
+    body: str = "humanoid"
+    hidden: int = 0
+    targets: bool = True
+    steps: int = 100_000
+    first_steps: int = 6_000
+    round_steps: int = 4_000
+    model: StructuredConfig = field(default_factory=StructuredConfig)
+    batch_size: int = 256
+    model_rate: float = 1e-3
+    final_rate: float = 0.05
+    first_updates: int = 6_000
+    first_own_updates: int = 600
+    updates: int = 800
+    own_updates: int = 200
+    own_steps: int = 6
+    recent: int = 24_000
+    popsize: int = 256
+    episodes: int = 6
+    generations: int = 20
+    sigma: float = 0.02
+    learning_rate: float = 0.01
+    weight_decay: float = 0.0025
+    tau: float = 0.3
+    shortest: int = 100
+    longest: int = 500
+    grow: float = 1.7
+    param_noise: tuple[float, ...] = (0.0, 0.02)
+    action_noise: tuple[float, ...] = (0.0, 0.05, 0.1, 0.2)
+    scaled: int = 3
+    threads: int = 2
+    check_episodes: int = 16
+    seed: int = 0
+
+    def about(self) -> dict[str, Any]:
+        """As plain values."""
+        return dict(json.loads(json.dumps(dataclasses.asdict(self))))
+
+    def check(self) -> None:
+        """Raises InputError if a number is not as it must be."""
+        run_seeds(TRAINING_SEEDS, self.seed)
+        counts = {
+            name: getattr(self, name)
+            for name in (
+                "steps first_steps round_steps batch_size first_updates updates own_steps recent generations shortest threads"
+            ).split()
+        }
+        if low := [name for name, count in counts.items() if count < 1]:
+            raise InputError(f"{low[0]} is {counts[low[0]]}; expected at least 1.")
+        if self.first_steps > self.steps or self.longest < self.shortest or self.episodes < 2:
+            raise InputError(
+                f"{self.first_steps} first of {self.steps} real steps, dreams of {self.shortest} to {self.longest} steps and {self.episodes} dreams of each candidate were asked for; expected the first steps within all, the longest dream no shorter than the first, and at least 2 dreams."
+            )
+        if min(self.hidden, self.first_own_updates, self.own_updates, self.check_episodes) < 0 or (
+            not self.model_rate > 0 or self.tau < 0 or not (self.param_noise and self.action_noise)
+        ):
+            raise InputError(
+                f"{self.hidden} hidden units, {self.first_own_updates} and {self.own_updates} updates on the model's own rollouts, {self.check_episodes} episodes of a check, a learning rate of {self.model_rate}, tau {self.tau} and noise {self.param_noise} and {self.action_noise} were asked for; expected none negative, a rate above 0, and some noise to draw from, which may be 0."
             )

@@ -14,6 +14,7 @@ CLASSES = {
     "vae": "wmlib.models.vae:VAE",
     "world": "wmlib.models.world:World",
     "ensemble": "wmlib.models.ensemble:Ensemble",
+    "structured": "wmlib.models.structured:StructuredEnsemble",
     "controller": "wmlib.control.controller:Controller",
     "ppo": "wmlib.ppo:Ppo",
 }

@@ -128,7 +128,7 @@ class Agent:
         else:
             now = (*self.model.see(obs), *memory)
             features = np.asarray(self.model.features(now, self.linear.features), np.float64)
-        action = self.linear.act(params, features[:, None])[:, 0]
+        action = self.linear.act(params, features[:, None], obs[:, None])[:, 0]
         if self.action_noise:
             low, high = (
                 self.linear.body.action_low.astype(float),

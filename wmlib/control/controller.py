@@ -1,6 +1,7 @@
 """C: a linear controller as one flat vector, so that evolution can move it; and an artefact that knows where it came from.
 
-action = centre + half-width * tanh(W_c x + b_c), in the body's own action box; x are standardised features of what C sees. A whole
+action = centre + half-width * tanh(W_c x + b_c), in the body's own action box; x are standardised features of what C sees. C may have some hidden
+units besides, and it may move the targets of its joints instead of pushing them: then a joint's own PD reflex is added inside the tanh. A whole
 population acts in one batched product, and no row's numbers depend on which other rows are in the batch. NumPy only: workers start
 without TensorFlow. Built in chapter 5.
 """
@@ -19,14 +20,17 @@ from wmlib import storage
 from wmlib.errors import InputError
 from wmlib.real import body as bodies
 from wmlib.real.body import Array, Body
+from wmlib.real.kinematics import Kinematics
 
 FILE = "controller.safetensors"
-REAL = ("physics", "obs")
-"""Features that the body itself gives: its physical state (45 numbers for the humanoid), or all that Gymnasium shows (348)."""
+REAL = ("physics", "obs", "frame")
+"""Features that the body itself gives: its physical state (45 numbers for the humanoid), all that Gymnasium shows (348), or what it feels of itself (61, see `kinematics`)."""
 FEATURES = (*REAL, "z", "zh")
 """Those, and the features that a world gives: the code z, or z with M's memory h."""
 CLIP = 10.0
 """Standardised features are held within +- this: a spike of a contact force must not saturate every motor."""
+STIFFNESS, DAMPING = 10.0, 0.05
+"""Of the reflex of joint targets, inside the tanh: for each radian from rest, and for each radian a second."""
 CONSTANT = 1e-6
 """A feature with a smaller standard deviation says nothing, and is left at 0."""
 
@@ -42,10 +46,12 @@ class Linear:
 
     Attributes:
         body: the body that it moves.
-        features: `physics`, `obs`, `z` or `zh`.
-        n_features: F; known for `physics` and `obs`, to be given for the others.
+        features: `physics`, `obs`, `frame`, `z` or `zh`.
+        n_features: F; known for what the body gives, to be given for the others.
         mean: (F,), taken from the features; 0 by default.
         std: (F,), that they are divided by; 1 by default.
+        hidden: H, tanh units between features and action, beside the straight way; 0 for a linear C.
+        targets: whether C moves the targets of the joints: a = centre + half-width * tanh(STIFFNESS (rest - angle) - DAMPING speed + C).
     """
 
     body: Body
@@ -53,6 +59,10 @@ class Linear:
     n_features: int = 0
     mean: Array = field(default_factory=lambda: np.zeros(0))
     std: Array = field(default_factory=lambda: np.zeros(0))
+    hidden: int = 0
+    targets: bool = False
+    _kinematics: Any = field(default=None, init=False, repr=False)
+    _joints: Any = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Fills in what follows from the body.
@@ -64,9 +74,15 @@ class Linear:
             raise InputError(
                 f"There are no features '{self.features}'; there are: {', '.join(FEATURES)}."
             )
-        known = {"physics": self.body.physics_dim, "obs": self.body.obs_dim}.get(
-            self.features, self.n_features
-        )
+        if self.features == "frame":
+            object.__setattr__(self, "_kinematics", Kinematics(self.body))
+        known = {
+            "physics": self.body.physics_dim,
+            "obs": self.body.obs_dim,
+            "frame": self._kinematics.n_features if self.features == "frame" else 0,
+        }.get(self.features, self.n_features)
+        if self.targets:
+            object.__setattr__(self, "_joints", self.body.driven_joints())
         if known < 1 or self.n_features not in (0, known):
             raise InputError(
                 f"A controller on {self.n_features} features '{self.features}' was asked for; expected {known or 'at least 1'}."
@@ -83,15 +99,22 @@ class Linear:
 
     @property
     def n_params(self) -> int:
-        """Length n of the flat vector: a_dim (F + 1)."""
-        return self.body.a_dim * (self.n_features + 1)
+        """Length n of the flat vector: a_dim (F + 1) if C is linear; with H hidden units (a_dim + H) (F + 1) + a_dim H."""
+        a_dim = self.body.a_dim
+        return (a_dim + self.hidden) * (self.n_features + 1) + a_dim * self.hidden
+
+    @property
+    def kind(self) -> dict[str, Any]:
+        """What makes this more than a linear map to torques: `hidden` and `targets`, where they are not 0 and false."""
+        kind = {"hidden": self.hidden, "targets": self.targets}
+        return {name: value for name, value in kind.items() if value}
 
     def normalised(self, mean: Array, std: Array) -> Linear:
         """The same shape with another normalisation."""
         return replace(self, mean=mean, std=std)
 
-    def unpack(self, params: Array) -> tuple[Array, Array]:
-        """W_c (..., a_dim, F) and b_c (..., a_dim) of flat vectors (..., n_params).
+    def unpack(self, params: Array) -> tuple[Array, ...]:
+        """W_c (..., a_dim, F) and b_c (..., a_dim) of flat vectors (..., n_params); with H hidden units W_c (..., a_dim + H, F), b_c (..., a_dim + H), U_c (..., a_dim, H).
 
         Raises:
             InputError: if they have another length.
@@ -101,10 +124,13 @@ class Linear:
             raise InputError(
                 f"A controller on {self.n_features} features has {self.n_params} parameters; got an array of shape {params.shape}."
             )
-        n = self.body.a_dim * self.n_features
-        return params[..., :n].reshape(
-            *params.shape[:-1], self.body.a_dim, self.n_features
-        ), params[..., n:]
+        a_dim, lead = self.body.a_dim, params.shape[:-1]
+        rows = a_dim + self.hidden
+        n = rows * self.n_features
+        W_c, b_c = params[..., :n].reshape(*lead, rows, self.n_features), params[..., n : n + rows]
+        if not self.hidden:
+            return W_c, b_c
+        return W_c, b_c, params[..., n + rows :].reshape(*lead, a_dim, self.hidden)
 
     def select(self, obs: Array) -> Array:
         """The features of observations (..., obs_dim): (..., F), as the body gives them.
@@ -116,7 +142,9 @@ class Linear:
             raise InputError(
                 f"The features '{self.features}' come from a world; on the body alone C can have {' or '.join(REAL)}."
             )
-        return obs[..., : self.n_features]
+        return (
+            self._kinematics.see(obs) if self.features == "frame" else obs[..., : self.n_features]
+        )
 
     def standardize(self, features: Array) -> Array:
         """Features (..., F) less their mean, over their standard deviation, within +-`CLIP`; a constant one is 0."""
@@ -127,12 +155,26 @@ class Linear:
             CLIP,
         )
 
-    def act(self, params: Array, features: Array) -> Array:
-        """Actions (P, N, a_dim) of P controllers params (P, n_params), each on N rows of features (P, N, F). Equation (5.1)."""
-        W_c, b_c = self.unpack(params)
-        x = self.standardize(features)
+    def reflex(self, physics: Any) -> Any:
+        """What joint targets add inside the tanh, (..., a_dim), of physics or observations (..., D): the pull of each joint towards its rest."""
+        q, v, rest = self._joints
+        return STIFFNESS * (rest - physics[..., q]) - DAMPING * physics[..., v]
+
+    def act(self, params: Array, features: Array, physics: Array | None = None) -> Array:
+        """Actions (P, N, a_dim) of P controllers params (P, n_params), each on N rows of features (P, N, F). Equation (5.1).
+
+        With joint targets the bodies' physics or observations (P, N, D) are needed, too.
+        """
+        W_c, b_c, *U_c = self.unpack(params)
+        x, a_dim = self.standardize(features), self.body.a_dim
         # A matrix times a vector for each row, not one large matrix product, whose rounding would depend on the other rows.
-        push = np.tanh((W_c[..., None, :, :] @ x[..., None])[..., 0] + b_c[..., None, :])
+        push = (W_c[..., None, :, :] @ x[..., None])[..., 0] + b_c[..., None, :]
+        if U_c:
+            units = np.tanh(push[..., a_dim:])
+            push = push[..., :a_dim] + (U_c[0][..., None, :, :] @ units[..., None])[..., 0]
+        if self.targets:
+            push = push + self.reflex(physics)
+        push = np.tanh(push)
         low, high = self.body.action_low.astype(float), self.body.action_high.astype(float)
         return np.asarray((high + low) / 2 + (high - low) / 2 * push)
 
@@ -163,7 +205,9 @@ class Controller(storage.Storable):
 
     def __call__(self, obs: Array, state: Any = None) -> tuple[Array, Any]:
         """Actions (N, a_dim) for observations (N, obs_dim)."""
-        return self.linear.act(self.params[None], self.linear.select(obs)[None])[0], state
+        return self.linear.act(self.params[None], self.linear.select(obs)[None], obs[None])[
+            0
+        ], state
 
     def _arrays(self) -> dict[str, NDArray[np.float32]]:
         parts = {"params": self.params, "mean": self.linear.mean, "std": self.linear.std}
@@ -173,14 +217,15 @@ class Controller(storage.Storable):
     def fingerprint(self) -> str:
         """sha256 over body, features, normalisation and weights."""
         return storage.fingerprint(
-            self._arrays(), {"body": self.linear.body.name, "features": self.linear.features}
+            self._arrays(),
+            {"body": self.linear.body.name, "features": self.linear.features, **self.linear.kind},
         )
 
     def summary(self) -> dict[str, Any]:
         """Body, features, fingerprint; and no world."""
         linear = self.linear
         return {
-            "body": linear.body.name, "features": linear.features, "n_features": linear.n_features, "world": "", "fingerprint": self.fingerprint,
+            "body": linear.body.name, "features": linear.features, "n_features": linear.n_features, "world": "", **linear.kind, "fingerprint": self.fingerprint,
         }  # fmt: skip
 
     def files(self) -> dict[str, bytes]:
@@ -208,7 +253,18 @@ class Controller(storage.Storable):
             raise InputError(
                 f"{folder} says that its controller sees {n_features!r} features; expected a whole number. Make it again."
             )
-        linear = Linear(bodies.get(artefact.body), str(manifest.get("features")), n_features)
+        hidden, targets = manifest.get("hidden", 0), manifest.get("targets", False)
+        if (
+            type(hidden) is not int
+            or not 0 <= hidden <= storage.LARGEST
+            or type(targets) is not bool
+        ):
+            raise InputError(
+                f"{folder} says that its controller has {hidden!r} hidden units and joint targets {targets!r}; expected a whole number, and true or false. Make it again."
+            )
+        linear = Linear(
+            bodies.get(artefact.body), str(manifest.get("features")), n_features, hidden=hidden, targets=targets
+        )  # fmt: skip
         data, name = artefact.read(FILE)
         shapes = {"params": (linear.n_params,), "mean": (n_features,), "std": (n_features,)}
         storage.check_shapes(storage.header(data, name)[0], shapes, name)

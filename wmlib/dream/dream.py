@@ -7,6 +7,7 @@ of a population meets the same starts and the same noise, so that they are compa
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -38,6 +39,14 @@ class Outcome(NamedTuple):
     reward: Tensor
     ended: Tensor
     doubt: Tensor
+
+
+class Held(NamedTuple):
+    """What a compiled dream is given at each call, so that it need not be compiled anew: a model's arrays, where it takes them, and C's normalisation."""
+
+    model: dict[str, Tensor]
+    mean: Tensor
+    scale: Tensor
 
 
 class Dreamed(NamedTuple):
@@ -103,17 +112,32 @@ class Dreams:
                 f"C looks at {linear.n_features} numbers of '{linear.features}'; this model shows {shown[linear.features]}. They belong to different models."
             )
         _check(self.config, model)
-        constant = linear.std < controller.CONSTANT
-        self.mean, self.scale = (
-            np.float32(linear.mean),
-            np.float32(np.where(constant, 0.0, 1 / np.where(constant, 1.0, linear.std))),
-        )
+        self.held = self._held(model, linear)
         low, high = self.body.action_low, self.body.action_high
         self.center, self.half = (high + low) / 2, (high - low) / 2
-        self._run = nets.compiled(
-            self._rollout, jit=False
-        )  # XLA is slower here: facts of every step are small
+        if linear.targets:
+            eye, zero = np.eye(self.body.physics_dim), np.zeros(self.body.physics_dim)
+            rest = linear.reflex(zero)
+            self._reflex = np.float32(rest - linear.reflex(eye)), np.float32(rest)
+        # XLA is slower here: steps are a few large products, or many small sums
+        self._run = nets.compiled(self._rollout, jit=False)
         self._one = nets.compiled(self._watched_step, jit=False)
+
+    def _held(self, model: Model, linear: Linear) -> Held:
+        """What may change without a new compilation."""
+        constant = linear.std < controller.CONSTANT
+        scale = np.where(constant, 0.0, 1 / np.where(constant, 1.0, linear.std))
+        return Held(
+            nets.to_tensors(model.weights()),
+            ops.convert_to_tensor(linear.mean, "float32"),
+            ops.convert_to_tensor(scale, "float32"),
+        )
+
+    def renewed(self, model: Model, linear: Linear) -> Dreams:
+        """The same dreams in a model that has learned more, of a C with another normalisation; nothing is compiled anew."""
+        other = copy.copy(self)
+        other.linear, other.model, other.held = linear, model, self._held(model, linear)
+        return other
 
     def starts(self, episodes: Episodes, n: int, *, seed: int = 0, latest: int = 0) -> Starts:
         """n real states to dream from, at step 0 to `latest` of their episodes; see `Model.starts`."""
@@ -135,11 +159,12 @@ class Dreams:
         """
         population, memory = self._checked(population, starts)
         horizon = self.config.horizon if horizon is None else horizon
+        # Noise for the longest dream: its shape, and so the compiled call, does not depend on the horizon.
         noise = tuple(
             ops.convert_to_tensor(part.reshape(-1, *part.shape[2:]))
-            for part in self.noise(horizon, len(memory[0]), seed)
+            for part in self.noise(max(horizon, self.config.horizon), len(memory[0]), seed)
         )
-        W_c, b_c = (
+        weights = tuple(
             ops.convert_to_tensor(part, "float32") for part in self.linear.unpack(population)
         )
         tau = np.float32(self.config.tau)
@@ -147,7 +172,13 @@ class Dreams:
         def advance(rows: Rows) -> Rows:
             return Rows(
                 *self._run(
-                    W_c, b_c, noise, tau, np.int32(horizon), np.int32(len(memory[0])), tuple(rows)
+                    self.held,
+                    weights,
+                    noise,
+                    tau,
+                    np.int32(horizon),
+                    np.int32(len(memory[0])),
+                    tuple(rows),
                 )
             )
 
@@ -171,7 +202,7 @@ class Dreams:
     ) -> Track:
         """The dreams of one candidate, params (n_params,), step by step: those that a call with the same starts and seed adds up."""
         population, memory = self._checked(params[None], starts)
-        W_c, b_c = (
+        weights = tuple(
             np.repeat(np.float32(part), len(memory[0]), axis=0)
             for part in self.linear.unpack(population)
         )
@@ -181,7 +212,11 @@ class Dreams:
         for t in range(horizon):
             state = memory[0]
             memory, outcome, action = self._one(
-                W_c, b_c, memory, tuple(part[t] for part in noise), np.float32(self.config.tau)
+                self.held,
+                weights,
+                memory,
+                tuple(part[t] for part in noise),
+                np.float32(self.config.tau),
             )
             reward, ended, doubt = (np.asarray(ops.convert_to_numpy(part)) for part in outcome)
             rows.append(
@@ -215,22 +250,38 @@ class Dreams:
         rows = np.arange(-(-len(starts) // self.model.members) * self.model.members) % len(starts)
         return population, starts.take(rows).state
 
-    def act(self, W_c: Tensor, b_c: Tensor, memory: State) -> Tensor:
-        """Actions (R, a_dim) by weights W_c (R, a_dim, F) and b_c (R, a_dim), each row by its own: what `Linear.act` does."""
+    def act(self, held: Held, weights: tuple[Tensor, ...], memory: State) -> Tensor:
+        """Actions (R, a_dim) by the parts of each row's own parameters, (R, ...): what `Linear.act` does."""
+        W_c, b_c, *U_c = weights
         x = ops.clip(
-            (self.model.features(memory, self.linear.features) - self.mean) * self.scale,
+            (self.model.features(memory, self.linear.features) - held.mean) * held.scale,
             -controller.CLIP,
             controller.CLIP,
         )
-        return self.center + self.half * ops.tanh(ops.matmul(W_c, x[:, :, None])[..., 0] + b_c)
+        push, a_dim = ops.matmul(W_c, x[:, :, None])[..., 0] + b_c, self.body.a_dim
+        if U_c:
+            units = ops.tanh(push[:, a_dim:])
+            push = push[:, :a_dim] + ops.matmul(U_c[0], units[:, :, None])[..., 0]
+        if self.linear.targets:
+            push = push + self.reflex(memory[0])
+        return self.center + self.half * ops.tanh(push)
+
+    def reflex(self, physics: Tensor) -> Tensor:
+        """What joint targets add, (R, a_dim), as `Linear.reflex`: a product with a matrix of constants."""
+        pull, rest = self._reflex
+        return rest - ops.matmul(physics[:, : self.body.physics_dim], pull)
 
     def step(
-        self, memory: State, action: Tensor, noise: tuple[Tensor, ...], tau: Tensor
+        self,
+        memory: State,
+        action: Tensor,
+        noise: tuple[Tensor, ...],
+        tau: Tensor,
+        held: Held | None = None,
     ) -> tuple[State, Outcome]:
         """One step of R dreams: what action (R, a_dim) leads to."""
-        memory, predicted = self.model.step(
-            memory, action, noise, tau, disagreement=self.with_doubt
-        )
+        model = self.model.holding(held.model) if held else self.model
+        memory, predicted = model.step(memory, action, noise, tau, disagreement=self.with_doubt)
         doubt = predicted.disagreement
         if doubt is None:
             doubt = ops.zeros_like(predicted.reward)
@@ -257,24 +308,29 @@ class Dreams:
         return self.config.penalty > 0 or self.config.doubt < float("inf")
 
     def _watched_step(
-        self, W_c: Tensor, b_c: Tensor, memory: State, noise: tuple[Tensor, ...], tau: Tensor
+        self,
+        held: Held,
+        weights: tuple[Tensor, ...],
+        memory: State,
+        noise: tuple[Tensor, ...],
+        tau: Tensor,
     ) -> Any:
-        action = self.act(W_c, b_c, memory)
-        return *self.step(memory, action, noise, tau), action
+        action = self.act(held, weights, memory)
+        return *self.step(memory, action, noise, tau, held), action
 
     def _rollout(
         self,
-        W_c: Tensor,
-        b_c: Tensor,
+        held: Held,
+        weights: tuple[Tensor, ...],
         noise: tuple[Tensor, ...],
         tau: Tensor,
         horizon: Tensor,
         n: Tensor,
         rows: tuple[Any, ...],
     ) -> Any:
-        """A few steps of R dreams: W_c (P, a_dim, F), b_c (P, a_dim), noise (T * n, ...), `rows` as in `packing.Rows`."""
+        """A few steps of R dreams: the parts of the parameters (P, ...), noise (T * n, ...), `rows` as in `packing.Rows`."""
         candidate, episode, t, alive, total, memory = rows
-        W_c, b_c = ops.take(W_c, candidate, axis=0), ops.take(b_c, candidate, axis=0)
+        weights = tuple(ops.take(part, candidate, axis=0) for part in weights)
 
         def going(step: Tensor, t: Tensor, alive: Tensor, *_: Tensor) -> Tensor:
             return ops.logical_and(step < STEPS, ops.any(alive))
@@ -283,9 +339,10 @@ class Dreams:
             at = ops.minimum(t, horizon - 1) * n + episode
             after, outcome = self.step(
                 memory,
-                self.act(W_c, b_c, memory),
+                self.act(held, weights, memory),
                 tuple(ops.take(part, at, axis=0) for part in noise),
                 tau,
+                held,
             )
             total, t = total + ops.where(alive, outcome.reward, 0.0), t + ops.cast(alive, "int32")
             return (

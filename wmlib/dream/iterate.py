@@ -10,8 +10,6 @@ evolved C in place of a learned value. Built in chapter 8.
 from __future__ import annotations
 
 import dataclasses
-import json
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +23,7 @@ from wmlib.config import MODELS, EnsembleConfig, Loop, MDNRNNConfig, Study, Trai
 from wmlib.control.agent import Agent
 from wmlib.control.controller import REAL, Controller, Linear
 from wmlib.control.evolve import evolve
+from wmlib.dream import rounds
 from wmlib.dream.fitness import DreamFitness, linear_for
 from wmlib.errors import InputError
 from wmlib.models import mdnrnn, training
@@ -35,12 +34,11 @@ from wmlib.models.vae import VAE
 from wmlib.models.world import World
 from wmlib.real import body as bodies
 from wmlib.real.body import Array
-from wmlib.real.episodes import STORED, Episodes
+from wmlib.real.episodes import Episodes
 from wmlib.real.policies import POLICIES, Policy
 from wmlib.real.rollout import rollout
 from wmlib.seeds import TRAINING_SEEDS, run_seeds
 
-CHECKPOINT = "checkpoint.json"
 LENGTH = 32
 """Steps of a row of M's training data."""
 LONGER = 1.7
@@ -85,28 +83,13 @@ class Run:
     @property
     def data(self) -> Episodes:
         """All episodes, oldest first."""
-        return joined(self.experience)
-
-
-def joined(parts: list[Episodes]) -> Episodes:
-    """Episodes of several rounds, end to end."""
-    return Episodes.of(parts[0].body, [episode for part in parts for episode in part])
+        return rounds.joined(self.experience)
 
 
 def keep(folder: Path, run: Run, loop: Loop) -> None:
-    """Writes what there is after a round, then the word that it is there, then removes what was there before."""
-    number = len(run.log)
-    newest = {name: np.asarray(getattr(run.experience[-1], name)) for name in STORED}
-    storage.write_atomic(folder / f"{number:03}-experience.safetensors", storage.to_bytes(newest))
-    for name, data in _files(run).items():
-        storage.write_atomic(folder / f"{number:03}-{name}", data)
-    about = {"loop": loop.about(), "rounds": number, "log": run.log}
-    storage.write_atomic(folder / CHECKPOINT, json.dumps(about).encode())
-    for path in folder.glob(f"{number - 1:03}-*"):
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        elif not path.name.endswith("-experience.safetensors"):
-            path.unlink()
+    """Writes what there is after a round."""
+    about = {"loop": loop.about(), "log": run.log}
+    rounds.write(folder, len(run.log), run.experience[-1], _files(run), about)
 
 
 def _files(run: Run) -> dict[str, bytes]:
@@ -122,35 +105,13 @@ def resume(folder: Path, loop: Loop) -> Run | None:
         InputError: if it is damaged, or another one.
     """
     checked(loop)
-    for half in folder.glob(".*safetensors.*"):  # a save that was killed
-        half.unlink()
-    try:
-        about = json.loads((folder / CHECKPOINT).read_bytes())
-    except FileNotFoundError:
+    body = bodies.get(loop.body)
+    if (there := rounds.read(folder, body, "loop", loop.about())) is None:
         return None
-    except ValueError as error:
-        raise InputError(
-            f"{folder / CHECKPOINT} cannot be read as JSON ({error}). Remove {folder}, and begin again."
-        ) from None
-    if about.get("loop") != loop.about():
-        raise InputError(
-            f"{folder} holds a loop with {storage.difference(about.get('loop'), loop.about())}. Give the same settings to go on with it, or another --out."
-        )
-    body, number = bodies.get(loop.body), about["rounds"]
-
-    def read(name: str) -> tuple[bytes, str]:
-        path = folder / name
-        if not path.is_file():
-            raise InputError(f"{path} is missing. Remove {folder}, and begin again.")
-        return path.read_bytes(), str(path)
-
-    experience = [
-        Episodes(body, **storage.from_bytes(*read(f"{n:03}-experience.safetensors")))
-        for n in range(1, number + 1)
-    ]
-    c = storage.from_bytes(*read(f"{number:03}-c"))
+    about, experience, read = there
+    c = storage.from_bytes(*read("c"))
     kind: type[World] | type[Ensemble] = World if loop.model == "world" else Ensemble
-    model = kind.from_files(body, lambda name: read(f"{number:03}-{name}"))
+    model = kind.from_files(body, read)
     linear = Linear(body, loop.features, c["mean"].size, c["mean"], c["std"])
     return Run(linear, c["params"], model, experience, about["log"])
 
@@ -291,7 +252,7 @@ def begin(loop: Loop) -> Run:
         n = min(loop.episodes, max(1, left // LONG))
         parts.append(gather(loop, act, begun, n, left // n))
         left, begun = left - parts[-1].n_steps, begun + n
-    data = joined(parts)
+    data = rounds.joined(parts)
     model = new_model(loop.model, data, loop.size, loop.seed)
     linear = linear_for(model, loop.features, data)
     return Run(linear, np.zeros(linear.n_params), model, [data])
@@ -392,7 +353,9 @@ def train(
     }
     with storage.run_folder(out) as folder:
         if taken := [
-            path for path in beside.values() if path.exists() and not (folder / CHECKPOINT).exists()
+            path
+            for path in beside.values()
+            if path.exists() and not (folder / rounds.CHECKPOINT).exists()
         ]:
             raise InputError(
                 f"{taken[0]} exists already. Nothing was overwritten: remove it, or give another --out."

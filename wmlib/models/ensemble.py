@@ -147,7 +147,7 @@ class Ensemble(nets.Network, Model):
         return self.config.members
 
     def noise(self, rng: np.random.Generator, *lead: int) -> tuple[Floats, ...]:
-        """Standard normal, (*lead, S)."""
+        """Standard normal, `(*lead, S)`."""
         return (rng.standard_normal((*lead, self.body.physics_dim), dtype=np.float32),)
 
     def step(

@@ -119,7 +119,7 @@ class Model(storage.Storable, ABC):
 
     @abstractmethod
     def noise(self, rng: np.random.Generator, *lead: int) -> tuple[Floats, ...]:
-        """What a step is sampled with, (*lead, ...) each."""
+        """What a step is sampled with, `(*lead, ...)` each."""
 
     @abstractmethod
     def step(
@@ -170,6 +170,14 @@ class Model(storage.Storable, ABC):
     def remember(self, state: State, action: Tensor) -> State:
         """The memory after `action` was really done in a state."""
         return ()
+
+    def weights(self) -> dict[str, Any]:
+        """Arrays that `holding` takes, so that a model that has learned more need not be compiled anew; none by default."""
+        return {}
+
+    def holding(self, weights: Mapping[str, Any]) -> Self:
+        """The same model with other weights, as `weights` gives them."""
+        return self
 
     # What follows.
 

@@ -107,6 +107,7 @@ def fit(
     folder: Path | None = None,
     checkpoint_every: int | None = None,
     say: Callable[[str], None] | None = print,
+    step: Callable[..., Any] | None = None,
 ) -> Trained:
     """Trains weights to lower a loss.
 
@@ -121,6 +122,7 @@ def fit(
         folder: where to keep checkpoints; a training that is there already is gone on with.
         checkpoint_every: steps between checkpoints; by default an epoch. One is written after each epoch in any case.
         say: gets one line an epoch; None for silence.
+        step: what `adam_step` gives for this loss, if it was compiled before.
 
     Returns:
         the training. If the loss was NaN or infinite, `stopped` says so in one line, and the weights are the last good ones.
@@ -151,7 +153,7 @@ def fit(
         key: params[key] for key in sorted(params)
     }  # sums over the weights are made in this order, whence ever they come
     run = _resume(folder, about) or _begin(params, snapshots)
-    step = adam_step(loss, recipe)
+    step = step or adam_step(loss, recipe)
     tensors = [nets.to_tensors(getattr(run, part)) for part in PARTS]
     shown = time.monotonic()
 

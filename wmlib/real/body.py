@@ -55,6 +55,8 @@ class Body:
         alive_bonus: reward of a step after which it lives.
         control_cost: of a step, for each unit of squared action.
         max_steps: steps after which an episode is truncated.
+        feet: names of the spheres that it stands on, if any; see `kinematics`.
+        forward_weight: reward for each metre a second of the centre of mass along x, where that is what a body is paid for; else 0.
     """
 
     name: str
@@ -75,6 +77,8 @@ class Body:
     alive_bonus: float = 0.0
     control_cost: float = 0.0
     max_steps: int = 1000
+    feet: tuple[str, ...] = ()
+    forward_weight: float = 0.0
     model: Any = field(init=False, repr=False)
     frame_skip: int = field(init=False)
     dt: float = field(init=False)
@@ -116,6 +120,21 @@ class Body:
     def action_high(self) -> Actions:
         """Upper corner of the action box, (a_dim,)."""
         return self.model.actuator_ctrlrange[:, 1].astype(np.float32)  # type: ignore[no-any-return]
+
+    def driven_joints(self) -> tuple[NDArray[np.int64], NDArray[np.int64], Array]:
+        """Of each actuator's joint: where an observation holds its angle and its speed, each (a_dim,), and its angle at rest, (a_dim,).
+
+        Raises:
+            InputError: if an actuator pulls at something else than a joint, such as a tendon.
+        """
+        if (self.model.actuator_trntype > 1).any():  # 0 and 1 are joints
+            raise InputError(
+                f"Some actuators of {self.name} do not move a joint of their own, so there is no pose to hold; expected another policy."
+            )
+        joints = self.model.actuator_trnid[:, 0]
+        position = self.model.jnt_qposadr[joints]
+        speed = self.obs_slices["qvel"].start + self.model.jnt_dofadr[joints]
+        return position - self.hidden_qpos, speed, self.model.qpos0[position]
 
     def terminated(self, obs: Array) -> Bools:
         """Whether observations or physics (..., D) are the end of an episode (...,): the rule that dreams know."""

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wmlib.errors import InputError
 from wmlib.real.body import Array, Body
 
 Policy = Callable[[Array, Any], tuple[NDArray[Any], Any]]
@@ -126,15 +125,7 @@ def hold_pose(body: Body, stiffness: float = 4.0, damping: float = 0.02) -> Poli
     Raises:
         InputError: if an actuator pulls at something else than a joint, such as a tendon.
     """
-    if (body.model.actuator_trntype > 1).any():  # 0 and 1 are joints
-        raise InputError(
-            f"Some actuators of {body.name} do not move a joint of their own, so there is no pose to hold; expected another policy."
-        )
-    joints = body.model.actuator_trnid[:, 0]
-    position = body.model.jnt_qposadr[joints]
-    rest = body.model.qpos0[position]
-    q = position - body.hidden_qpos
-    v = body.obs_slices["qvel"].start + body.model.jnt_dofadr[joints]
+    q, v, rest = body.driven_joints()
 
     def policy(obs: Array, state: Any) -> tuple[Array, Any]:
         action = stiffness * (rest - obs[:, q]) - damping * obs[:, v]

@@ -128,6 +128,7 @@ def _humanoid() -> Body:
         readouts=("qpos", "qvel", "cinert", "cvel", "qfrc_actuator", "cfrc_ext", "xipos"),
         observe=observe, terms=terms, costs=("control", "contact"), start=_uniform_start(0.01),
         healthy=((_number(0), low, high),), alive_bonus=bonus, control_cost=cost,
+        feet=("right_foot", "left_foot"), forward_weight=1.25,
     )  # fmt: skip
 
 
