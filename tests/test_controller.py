@@ -188,7 +188,7 @@ def test_a_damaged_controller_is_refused_in_one_line(tmp_path, damage):
 MISTAKES = {
     "features that there are not": (
         lambda: Linear(BODY, "pixels"),
-        r"no features 'pixels'; there are: physics, obs, z, zh",
+        r"no features 'pixels'; there are: physics, obs, frame, z, zh",
     ),
     "z without a size": (lambda: Linear(BODY, "z"), r"0 features 'z' .*expected at least 1"),
     "physics of a wrong size": (

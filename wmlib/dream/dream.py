@@ -119,9 +119,8 @@ class Dreams:
             eye, zero = np.eye(self.body.physics_dim), np.zeros(self.body.physics_dim)
             rest = linear.reflex(zero)
             self._reflex = np.float32(rest - linear.reflex(eye)), np.float32(rest)
-        # XLA is slower here: steps are a few large products, or many small sums
-        self._run = nets.compiled(self._rollout, jit=False)
-        self._one = nets.compiled(self._watched_step, jit=False)
+        self._run = nets.compiled(self._rollout, jit=model.jit)
+        self._one = nets.compiled(self._watched_step, jit=model.jit)
 
     def _held(self, model: Model, linear: Linear) -> Held:
         """What may change without a new compilation."""
@@ -183,7 +182,12 @@ class Dreams:
             )
 
         returns, lengths = packing.run(
-            advance, memory, len(population), members=self.model.members, rows=ROWS
+            advance,
+            memory,
+            len(population),
+            members=self.model.members,
+            rows=ROWS,
+            few=ROWS // 2 if self.model.jit else packing.FEW,
         )
         return Dreamed(returns[:, : len(starts)], lengths[:, : len(starts)])
 

@@ -41,7 +41,13 @@ class Rows(NamedTuple):
 
 
 def run(
-    advance: Callable[[Rows], Rows], starts: Memory, n_candidates: int, *, members: int, rows: int
+    advance: Callable[[Rows], Rows],
+    starts: Memory,
+    n_candidates: int,
+    *,
+    members: int,
+    rows: int,
+    few: int = FEW,
 ) -> tuple[NDArray[np.float32], Ints]:
     """Dreams every candidate from every start to its end.
 
@@ -51,6 +57,7 @@ def run(
         n_candidates: P.
         members: row r only takes episodes whose number has the same remainder by this, so that each keeps its member of an ensemble.
         rows: at most so many at once, if they are enough for one of each member.
+        few: fewer rows than this are not halved.
 
     Returns:
         totals and steps, each (P, N).
@@ -79,7 +86,7 @@ def run(
             alive = alive | put
         if not alive.any():
             return totals, lengths
-        if (waiting >= each).all() and per * members > FEW and alive.sum(axis=0).max() <= per // 2:
+        if (waiting >= each).all() and per * members > few and alive.sum(axis=0).max() <= per // 2:
             per //= 2
             now = _taken(
                 now,

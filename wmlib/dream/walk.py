@@ -49,6 +49,8 @@ SCALED, ASKED = 40_000, 4096
 RESETS, POOL, RECENT, AHEAD = 512, 4096, 20_000, 15
 """Half of the dreams begin at one of so many resets; half in one of so many real states, of the newest, from which the body did not fall for so many steps."""
 
+_COMPILED: dict[WalkConfig, dict[str, Any]] = {}
+
 
 class Explorer:
     """The policy of a round: each episode plays one of some Cs, with noise on weights and actions that is drawn from its seed."""
@@ -110,7 +112,6 @@ class Walk:
         horizon: steps of the next dreams.
         log: one row a round: `round`, `real_steps` so far, `gathered` and `gathered_steps`: mean return and length of its real episodes (with noise), the losses,
             `dreamed` and `dreamed_length`: of the last population, from resets, `horizon`, `dreamed_steps` in all, and if C was checked `real`, `real_length`, `metres`.
-        compiled: what need not be compiled again in this process.
     """
 
     config: WalkConfig
@@ -122,7 +123,11 @@ class Walk:
     floor: Array
     horizon: int
     log: list[dict[str, Any]] = field(default_factory=list)
-    compiled: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def compiled(self) -> dict[str, Any]:
+        """What need not be compiled again in this process for the same settings."""
+        return _COMPILED.setdefault(self.config, {})
 
     @property
     def real_steps(self) -> int:
@@ -221,7 +226,7 @@ def learn(walk: Walk, updates: int, n_steps: int, rate: float, seed: int) -> dic
         rows[rng.integers(len(rows), size=count)],
         recent[rng.integers(len(recent), size=count)],
     )
-    how = TrainConfig(1, size, rate, rate * config.final_rate, seed=seed, jit=False)
+    how = TrainConfig(1, size, rate, rate * config.final_rate, seed=seed)
     step = walk.compiled.setdefault(f"learn {n_steps}", training.adam_step(model.loss, how))
 
     def windows(batch: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:

@@ -103,12 +103,14 @@ class Model(storage.Storable, ABC):
         parts: names of the arrays of a state.
         learned_heads: whether there are learned heads for reward and end.
         disagrees: whether a step can give the members' disagreement.
+        jit: whether dreams are compiled through XLA: slower to start, faster where a step is many small sums, and their order is certain.
     """
 
     body: Body
     parts: tuple[str, ...] = ("obs",)
     learned_heads = False
     disagrees = False
+    jit = False
 
     # What a class gives.
 

@@ -18,9 +18,6 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow greets on stand
 os.environ.setdefault(
     "TF_ENABLE_ONEDNN_OPTS", "0"
 )  # its rounding depends on the processor; XLA does the heavy work anyway
-os.environ.setdefault(
-    "TF_NUM_INTEROP_THREADS", "1"
-)  # else sums are made in the order in which their parts are ready
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 import keras

@@ -80,6 +80,7 @@ class StructuredEnsemble(nets.Network, Model):
     STATS = ("mean", "std", "change_std", "rest_std", "low", "high", "speed")
     kind = "structured"
     parts = ("obs", "limbs")
+    jit = True
 
     def __post_init__(self) -> None:
         """Reads the body's tree."""

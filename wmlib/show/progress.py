@@ -8,11 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
-
 from wmlib import storage
 from wmlib.real.body import Body
-from wmlib.show import plots, viewer
+from wmlib.show import viewer
 from wmlib.show.palette import DREAM, REALITY
 
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>
@@ -70,6 +68,10 @@ def write(
 
 def _curve(log: Sequence[Mapping[str, Any]], steps: int) -> str:
     """Dreamed and real return over real steps, as SVG."""
+    import matplotlib.pyplot as plt  # only who draws waits for it
+
+    from wmlib.show import plots
+
     figure, axes = plots.figure()
     x = [row["real_steps"] for row in log]
     axes.plot(x, [row["dreamed"] for row in log], "-.", color=DREAM, marker=".", label="dreamed")
