@@ -15,7 +15,6 @@ from wmlib.control import evolve as loop
 from wmlib.control.agent import Agent
 from wmlib.dream.fitness import APART, DreamFitness, linear_for
 from wmlib.errors import InputError
-from wmlib.models import ensemble
 from wmlib.models.ensemble import Ensemble
 
 SLEEP = EvolveConfig(
@@ -285,7 +284,7 @@ def test_a_wrong_command_gets_one_line(stored, capsys, words, message):
 
 def test_a_damaged_ensemble_is_refused(stored):
     manifest = storage.read_manifest(stored / "e")
-    (stored / "e" / ensemble.FILE).write_bytes(b"x")
+    (stored / "e" / "ensemble.safetensors").write_bytes(b"x")
     assert manifest["kind"] == "ensemble"
     with pytest.raises(InputError, match="truncated or altered"):
         wm.load("e")

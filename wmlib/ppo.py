@@ -160,10 +160,7 @@ def train(
             f"{steps:,} real steps and marks at {list(marks)} were asked for; expected at least {per}, and no mark past the last step."
         )
     places = {mark: Path(out) if mark == steps else Path(f"{out}-{mark}") for mark in every}
-    if taken := [place for place in places.values() if place.exists()]:
-        raise InputError(
-            f"{taken[0]} exists already. Nothing was overwritten: remove it, or give another --out."
-        )
+    storage.refuse_taken(*places.values())
     sb3, torch = _libraries()
     torch.set_num_threads(1)  # these networks are too small to gain from more
     features, activation = settings.pop("features", "obs"), settings.pop("activation", "tanh")

@@ -192,10 +192,8 @@ def train_mdnrnn(
         InputError: in one line, whatever is wrong with what was given.
     """
     epochs_out = Path(out).with_name(f"{Path(out).name}-epochs")
-    if snapshots and epochs_out.exists():
-        raise InputError(
-            f"{epochs_out} exists already. Nothing was overwritten: remove it, or give another --out."
-        )
+    if snapshots:
+        storage.refuse_taken(epochs_out)
     with run_folder(out) as folder:
         kinds = (VAE.kind, World.kind)
         v, manifest = load(vae, *kinds), storage.open_artefact(vae, *kinds).manifest

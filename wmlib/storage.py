@@ -125,6 +125,15 @@ def write_atomic(path: Path, data: bytes) -> None:
     _fsync(path.parent)
 
 
+def refuse_taken(*places: Path) -> None:
+    """Raises InputError if something is at one of these places already."""
+    for place in places:
+        if place.exists() or place.is_symlink():
+            raise InputError(
+                f"{place} exists already. Nothing was overwritten: remove it, or give another --out."
+            )
+
+
 @contextlib.contextmanager
 def new_artefact(out: str | Path) -> Iterator[Path]:
     """Gives a hidden folder to write into, and renames it to `out` when the block ends well; removes it when it does not.
@@ -135,10 +144,7 @@ def new_artefact(out: str | Path) -> Iterator[Path]:
         InputError: if `out` exists already, or cannot be made.
     """
     out = Path(out)
-    if out.exists() or out.is_symlink():
-        raise InputError(
-            f"{out} exists already. Nothing was overwritten: remove it, or give another --out."
-        )
+    refuse_taken(out)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         hidden = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
@@ -192,10 +198,7 @@ def run_folder(out: str | Path) -> Iterator[Path]:
         InputError: if OUT exists already, cannot be made, or is being made by another process.
     """
     out = Path(out)
-    if out.exists() or out.is_symlink():
-        raise InputError(
-            f"{out} exists already. Nothing was overwritten: remove it, or give another --out."
-        )
+    refuse_taken(out)
     folder = out.with_name(f"{out.name}.run")
     try:
         folder.mkdir(parents=True, exist_ok=True)

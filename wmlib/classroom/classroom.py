@@ -18,7 +18,7 @@ from typing import Any
 
 from wmlib.classroom.nbgrading import as_notebook
 from wmlib.errors import InputError
-from wmlib.storage import write_atomic
+from wmlib.storage import refuse_taken, write_atomic
 
 TRIPLE = ("exercise", "check", "solution")
 SHORTEST_LEAK = 12  # characters of a solution's expression that may not stand in the student's copy
@@ -322,10 +322,7 @@ def release(chapter: str | Path, folder: str | Path) -> Path:
 
     cells, _ = assignment(chapter)
     target = Path(folder) / Path(chapter).name
-    if target.exists():
-        raise InputError(
-            f"{target} exists already. Nothing was overwritten: remove it, or give another --out."
-        )
+    refuse_taken(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

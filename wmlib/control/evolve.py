@@ -360,11 +360,8 @@ def train(
         mark: out if mark == search.steps else out.with_name(f"{out.name}-{mark}")
         for mark in search.all_marks
     }
-    under_way = (out.with_name(f"{out.name}.run") / CHECKPOINT).exists()
-    if taken := [place for place in places.values() if place.exists() and not under_way]:
-        raise InputError(
-            f"{taken[0]} exists already. Nothing was overwritten: remove it, or give another --out."
-        )
+    if not (out.with_name(f"{out.name}.run") / CHECKPOINT).exists():
+        storage.refuse_taken(*places.values())
     with storage.run_folder(out) as folder:
         run = evolve(fitness, folder=folder, say=say)
         for mark, place in places.items():

@@ -352,14 +352,8 @@ def train(
         name: Path(out).with_name(f"{Path(out).name}-{name}") for name in ("model", "experience")
     }
     with storage.run_folder(out) as folder:
-        if taken := [
-            path
-            for path in beside.values()
-            if path.exists() and not (folder / rounds.CHECKPOINT).exists()
-        ]:
-            raise InputError(
-                f"{taken[0]} exists already. Nothing was overwritten: remove it, or give another --out."
-            )
+        if not (folder / rounds.CHECKPOINT).exists():
+            storage.refuse_taken(*beside.values())
         clock = storage.Clock(folder)
         run = iterate(loop, folder=folder, say=clock.say(say))
         made = Controller(run.linear, run.params)

@@ -323,7 +323,7 @@ def done(walk: Walk) -> bool:
 
 
 def check(walk: Walk, episodes: int) -> list[Episode]:
-    """Plays C, without noise, in fresh real episodes: to be told, never to choose by. The selection seeds of the run."""
+    """Plays C, without noise, in the same real episodes each time, on selection seeds: to be told, never to choose or to learn by."""
     seeds = run_seeds(SELECTION_SEEDS, walk.config.seed)[:episodes]
     return rollout(walk.linear.body, walk.controller, seeds, keep_obs=False)
 
@@ -433,8 +433,8 @@ def train(
     """
     beside = Path(out).with_name(f"{Path(out).name}-model")
     with storage.run_folder(out) as folder:
-        if beside.exists() and not (folder / rounds.CHECKPOINT).exists():
-            raise InputError(f"{beside} exists already. Nothing was overwritten: remove it, or give another --out.")  # fmt: skip
+        if not (folder / rounds.CHECKPOINT).exists():
+            storage.refuse_taken(beside)
         made = walk(config, folder=folder, say=say, each=each)
         seconds, controller = made.log[-1]["seconds"], made.controller
         facts = {"seed": config.seed, "real_steps": made.real_steps, "budget": config.steps, "command": command}  # fmt: skip

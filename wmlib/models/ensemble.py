@@ -13,11 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wmlib import storage
 from wmlib.config import EnsembleConfig
 from wmlib.errors import InputError
 from wmlib.models import mdn, nets
-from wmlib.models.model import REWARD_CAP, Model, Predicted, State, upright
+from wmlib.models.model import REWARD_CAP, NetworkModel, Predicted, State, upright
 from wmlib.models.nets import Params, Tensor, ops
 from wmlib.models.vae import STD_FLOOR
 from wmlib.real.body import Array, Body
@@ -28,7 +27,6 @@ LOG_SIGMA = (-7.0, 1.5)
 """log sigma, in standard deviations of the change, is held in here."""
 CLIP = 10.0
 """Inputs and targets are held within +- this, in standard deviations."""
-FILE = "ensemble.safetensors"
 
 
 def shapes(config: EnsembleConfig, x_dim: int, a_dim: int) -> dict[str, tuple[int, ...]]:
@@ -43,7 +41,7 @@ def shapes(config: EnsembleConfig, x_dim: int, a_dim: int) -> dict[str, tuple[in
 
 
 @dataclass(frozen=True, eq=False)
-class Ensemble(nets.Network, Model):
+class Ensemble(NetworkModel):
     """An ensemble: configuration, statistics of state, change, action and reward, and weights.
 
     Attributes:
@@ -212,26 +210,6 @@ class Ensemble(nets.Network, Model):
         sizes = (body.physics_dim,) * 3 + (body.a_dim,) * 2 + (2,)
         stats = {f"stats.{name}": (size,) for name, size in zip(cls.STATS, sizes, strict=True)}
         return shapes(config, body.physics_dim, body.a_dim) | stats
-
-    @classmethod
-    def from_arrays(
-        cls, config: EnsembleConfig, arrays: Mapping[str, NDArray[Any]], *of: Any
-    ) -> Ensemble:
-        """From what `arrays` gave."""
-        return cls(body=of[0], config=config, **cls.fields(arrays))
-
-    def summary(self) -> dict[str, Any]:
-        """Body and fingerprint."""
-        return {"body": self.body.name, "fingerprint": self.fingerprint}
-
-    def files(self) -> dict[str, bytes]:
-        """One."""
-        return {FILE: self.to_bytes()}
-
-    @classmethod
-    def from_files(cls, body: Body, read: storage.Read) -> Ensemble:
-        """From its file."""
-        return cls.from_bytes(*read(FILE), body)
 
 
 def _transitions(episodes: Episodes) -> dict[str, Array]:

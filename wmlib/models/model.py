@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from wmlib import storage
 from wmlib.errors import InputError
-from wmlib.models.nets import Tensor, compiled, ops
+from wmlib.models.nets import Network, Tensor, compiled, ops
 from wmlib.real import body as bodies
 from wmlib.real.body import Array, Body
 from wmlib.real.episodes import Episodes
@@ -332,6 +332,31 @@ class Model(storage.Storable, ABC):
     def _owner(self) -> str:
         """Of starts: they are the same for all models that keep nothing besides the view."""
         return self.fingerprint if len(self.parts) > 1 else ""
+
+
+class NetworkModel(Network, Model):
+    """A model that is one `Network`: on disk one file, named after its kind."""
+
+    config: Any
+    body: Body
+
+    @classmethod
+    def from_arrays(cls, config: Any, arrays: Mapping[str, NDArray[Any]], *of: Any) -> Self:
+        """From what `arrays` gave."""
+        return cls(body=of[0], config=config, **cls.fields(arrays))  # type: ignore[call-arg]
+
+    def summary(self) -> dict[str, Any]:
+        """Body and fingerprint."""
+        return {"body": self.body.name, "fingerprint": self.fingerprint}
+
+    def files(self) -> dict[str, bytes]:
+        """One."""
+        return {f"{self.kind}.safetensors": self.to_bytes()}
+
+    @classmethod
+    def from_files(cls, body: Body, read: storage.Read) -> Self:
+        """From its file."""
+        return cls.from_bytes(*read(f"{cls.kind}.safetensors"), body)
 
 
 def upright(body: Body, x: Tensor) -> Tensor:

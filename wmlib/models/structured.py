@@ -10,18 +10,17 @@ Inside, numbers come first and rows last: physics (S, R); row i belongs to membe
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wmlib import storage
 from wmlib.config import StructuredConfig
 from wmlib.errors import InputError
 from wmlib.models import nets
-from wmlib.models.model import Model, Predicted, State
+from wmlib.models.model import NetworkModel, Predicted, State
 from wmlib.models.nets import Params, Tensor, ops
 from wmlib.real.body import Array, Body
 from wmlib.real.episodes import Episodes
@@ -38,7 +37,6 @@ MARGIN = 0.05
 """Dreamed states are held within what was ever seen, and this share of its range beyond."""
 POSE_WEIGHT, MEAN_WEIGHT, OWN_WEIGHT, HUBER = 0.1, 0.02, 0.3, 3.0
 """Weights in the loss: of the pose, of the squared error of the mean, of the model's own rollout; and where that turns from squared to linear."""
-FILE = "structured.safetensors"
 
 
 def _rows(values: Any) -> Rows:
@@ -48,7 +46,7 @@ def _rows(values: Any) -> Rows:
 
 
 @dataclass(frozen=True, eq=False)
-class StructuredEnsemble(nets.Network, Model):
+class StructuredEnsemble(NetworkModel):
     """A structured ensemble: configuration, body, statistics and weights.
 
     Attributes:
@@ -189,11 +187,8 @@ class StructuredEnsemble(nets.Network, Model):
         """What leads from the pose that was computed to the one that came, (V, R), in the torso's frame; angles are small."""
         joints, n = GROUPS["joints"], self.kinematics.n_joints
         back = transposed(self.kinematics.rotation(before))
-        w, x, y, z = pose[1], -pose[2], -pose[3], -pose[4]
-        v, i, j, k = (after[1 + part] for part in range(4))
-        turned = ops.stack([
-            2 * (w * i + x * v + y * k - z * j), 2 * (w * j - x * k + y * v + z * i), 2 * (w * k + x * j - y * i + z * v),
-        ])  # fmt: skip
+        back_turn = [pose[1], -pose[2], -pose[3], -pose[4]]
+        turned = 2 * ops.stack(_hamilton(back_turn, [after[1 + i] for i in range(4)])[1:])
         return ops.concatenate(
             [_turned(back, true_moved - moved), turned, after[joints : joints + n] - pose[joints : joints + n]],
             axis=0,
@@ -448,30 +443,18 @@ class StructuredEnsemble(nets.Network, Model):
             }
         return shapes | {"out.kernel": (e, h, 3 * v), "out.bias": (e, 1, 3 * v)}
 
-    @classmethod
-    def from_arrays(
-        cls, config: StructuredConfig, arrays: Mapping[str, NDArray[Any]], *of: Any
-    ) -> StructuredEnsemble:
-        """From what `arrays` gave."""
-        return cls(body=of[0], config=config, **cls.fields(arrays))
-
-    def summary(self) -> dict[str, Any]:
-        """Body and fingerprint."""
-        return {"body": self.body.name, "fingerprint": self.fingerprint}
-
-    def files(self) -> dict[str, bytes]:
-        """One."""
-        return {FILE: self.to_bytes()}
-
-    @classmethod
-    def from_files(cls, body: Body, read: storage.Read) -> StructuredEnsemble:
-        """From its file."""
-        return cls.from_bytes(*read(FILE), body)
-
 
 def _turned(matrix: list[Any], vectors: Rows) -> Rows:
     """The first three of some numbers (k, R) turned by a matrix."""
     return ops.stack(times(matrix, [vectors[i] for i in range(3)]))
+
+
+def _hamilton(a: Sequence[Any], b: Sequence[Any]) -> list[Any]:
+    """The product of two quaternions, each four rows (R,): b, then a."""
+    return [
+        a[0] * b[0] - a[1] * b[1] - a[2] * b[2] - a[3] * b[3], a[0] * b[1] + a[1] * b[0] + a[2] * b[3] - a[3] * b[2],
+        a[0] * b[2] - a[1] * b[3] + a[2] * b[0] + a[3] * b[1], a[0] * b[3] + a[1] * b[2] - a[2] * b[1] + a[3] * b[0],
+    ]  # fmt: skip
 
 
 def _spun(quaternion: Rows, angle: Rows) -> Rows:
@@ -480,9 +463,5 @@ def _spun(quaternion: Rows, angle: Rows) -> Rows:
     squared = ops.sum(ops.square(half), axis=0)
     part = 1 - squared / 6 + ops.square(squared) / 120  # sin(x) / x
     b = (1 - squared / 2 + ops.square(squared) / 24, part * half[0], part * half[1], part * half[2])
-    a = tuple(quaternion[i] for i in range(4))
-    turned = ops.stack([
-        a[0] * b[0] - a[1] * b[1] - a[2] * b[2] - a[3] * b[3], a[0] * b[1] + a[1] * b[0] + a[2] * b[3] - a[3] * b[2],
-        a[0] * b[2] - a[1] * b[3] + a[2] * b[0] + a[3] * b[1], a[0] * b[3] + a[1] * b[2] - a[2] * b[1] + a[3] * b[0],
-    ])  # fmt: skip
+    turned = ops.stack(_hamilton([quaternion[i] for i in range(4)], b))
     return turned * ops.rsqrt(ops.sum(ops.square(turned), axis=0))
