@@ -291,18 +291,14 @@ class StructuredEnsemble(NetworkModel):
         true, action = batch["physics"], batch["action"]
         n_steps, before, change_std = action.shape[0], true[0], self.change_std[:, None]
 
-        # Compiled by itself, so that one step is traced and not n_steps of them.
-        live = nets.compiled(
-            lambda now, action: self.advance(params, now, self.kinematics.limbs(now), action),
-            jit=False,
-        )
-        now, rollout = before, []
-        for k in range(n_steps):
-            moved, now, sigma = live(now, action[k])
-            rollout.append(now)
-            if k == 0:
-                root, log_sigma = moved, sigma
-        first = rollout[0]
+        # Not a compiled call of its own: XLA would take all that it is given for constants, and compile anew in every update.
+        def live(now: Rows, action: Rows) -> tuple[Rows, Rows, Rows]:
+            return self.advance(params, now, self.kinematics.limbs(now), action)
+
+        root, first, log_sigma = live(before, action[0])
+        rollout = [first]
+        for k in range(1, n_steps):
+            rollout.append(live(rollout[-1], action[k])[1])
         error = (self.speed_change(before, true[1]) - self.speed_change(before, first)) / change_std
         error = ops.clip(error, -ERROR_CLIP, ERROR_CLIP)
         pose = (
