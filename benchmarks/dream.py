@@ -15,6 +15,7 @@ from wmlib.config import DreamConfig, EnsembleConfig, EvolveConfig, TrainConfig
 from wmlib.dream import dream
 from wmlib.models import ensemble, nets, training
 from wmlib.models.nets import keras, ops
+from wmlib.real import rollout
 from wmlib.seeds import SELECTION_SEEDS, run_seeds
 
 ROUNDS, POPSIZE, EPISODES, HORIZON = 3, 64, 16, 200
@@ -32,7 +33,7 @@ def real_steps(linear, params, world):
             else wm.Agent(linear, params, world if linear.features in ("z", "zh") else None)
         )
         counted, started = [], time.perf_counter()
-        wm.rollout.rollout(
+        wm.rollout(
             BODY, policy, range(10**6), min_steps=4_000, keep_obs=False, progress=counted.append
         )
         return counted[-1] / (time.perf_counter() - started)
@@ -165,15 +166,15 @@ def prepared(model, data, features):
     config = DreamConfig(tau=0.8, horizon=HORIZON)
     how = EvolveConfig(config, settings={"weight_decay": 0.001}, generations=GENERATIONS)
     found = wm.evolve(wm.DreamFitness.of(model, linear, data, how), say=None)
-    world = model if isinstance(model, wm.World) else None
+    world = model if isinstance(model, wm.WorldModel) else None
     seeds = run_seeds(SELECTION_SEEDS, 0)[:100]
-    real = wm.rollout.rollout(
+    real = wm.rollout(
         BODY,
         wm.Agent(linear, found.params, world if linear.features in ("z", "zh") else None),
         seeds,
         keep_obs=False,
     )
-    dreams = dream.Dreams(model, linear, config)
+    dreams = dream.Dream(model, linear, config)
     returns = np.array([episode.episode_return for episode in real])
     return (
         dreamed(dreams, dreams.starts(data, EPISODES), found.params),
@@ -187,7 +188,9 @@ def trained(data, hidden):
     e = ensemble.Ensemble.create(BODY, data, EnsembleConfig(hidden=hidden))
     recipe = TrainConfig(epochs=30, batch_size=256, jit=False)
     return e.using(
-        training.fit(e.loss, e.params, e.data(data), recipe, prepare=e.prepare, say=None).params
+        training.fit(
+            e.loss, e.params, e.data(data), recipe, make_batch=e.make_batch, say=None
+        ).params
     )
 
 
@@ -233,7 +236,7 @@ def main():
             found[name].append(measure())
     base = np.median(found["real simulator, random actions"])
     print(
-        f"{wm.rollout.n_cores()} cores, Keras {keras.__version__} on {keras.backend.backend()}; {POPSIZE} candidates x {EPISODES} episodes, horizon {HORIZON}, {ROUNDS} rounds, C of {GENERATIONS} generations; zero action's real return is about 199"
+        f"{rollout.n_cores()} cores, Keras {keras.__version__} on {keras.backend.backend()}; {POPSIZE} candidates x {EPISODES} episodes, horizon {HORIZON}, {ROUNDS} rounds, C of {GENERATIONS} generations; zero action's real return is about 199"
     )
     print(
         f"{'way':36}{'steps/s':>10}{'range':>20}{'x real':>8}{'of limit':>10}{'real return':>13}{'dreamed':>9}"

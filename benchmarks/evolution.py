@@ -10,7 +10,7 @@ import time
 
 import numpy as np
 
-from wmlib.control import evolution
+from wmlib.control import strategies
 
 ROUNDS, POPSIZE, SIZES = 3, 64, (782, 1_649, 4_913)
 GENERATIONS = {"cma-es": {782: 12, 1_649: 6, 4_913: 3}}
@@ -18,7 +18,7 @@ GENERATIONS = {"cma-es": {782: 12, 1_649: 6, 4_913: 3}}
 
 def measure(name, n):
     """Seconds a generation; the first one, with its allocations, is left out."""
-    strategy = evolution.make(name, np.zeros(n), popsize=POPSIZE)
+    strategy = strategies.make(name, np.zeros(n), popsize=POPSIZE)
     rng = np.random.default_rng(0)
     generations = GENERATIONS.get(name, {}).get(n, 20)
     for generation in range(generations + 1):
@@ -37,7 +37,7 @@ def main():
     pairs = [
         (name, n)
         for n in SIZES
-        for name in evolution.STRATEGIES
+        for name in strategies.STRATEGIES
         if (name, n) != ("cma-es", 4_913) or os.environ.get("WM_BENCH_ALL")
     ]
     seconds = {pair: [] for pair in pairs}

@@ -18,6 +18,7 @@ from wmlib.config import TrainConfig, VAEConfig
 from wmlib.models import mdn, mdnrnn, nets, training, vae
 from wmlib.models.mdn import Mixture
 from wmlib.models.nets import keras
+from wmlib.real import rollout
 
 ROUNDS, STEPS, LENGTH, Z_DIM, H_DIM, N_MIX = 3, 250_000, 32, 32, 256, 5
 BODY = wm.body.get("humanoid")
@@ -124,7 +125,7 @@ def ours(data, model, batch_size, n, *, own=0, per_row=float(LENGTH), loss=None)
     step = training.adam_step(loss or model.loss, TrainConfig(jit=False))
     zeros = {key: np.zeros_like(value) for key, value in model.params.items()}
     state = [nets.to_tensors(part) for part in (model.params, zeros, zeros)]
-    prepare = model.prepare(own)
+    prepare = model.make_batch(own)
     rng = np.random.default_rng(0)
 
     def run(count):
@@ -238,7 +239,7 @@ def main():
         if measure:
             ways[f"PyTorch nn.LSTM, batch {batch_size}"] = measure
     print(
-        f"{STEPS:,} real steps, {wm.rollout.n_cores()} cores, Keras {keras.__version__} on {keras.backend.backend()}, {f'PyTorch {version}' if version else 'no PyTorch here: its rows are left out'}, {ROUNDS} rounds; one window a step is timed on 60 of {STEPS / short[2]:,.0f} steps"
+        f"{STEPS:,} real steps, {rollout.n_cores()} cores, Keras {keras.__version__} on {keras.backend.backend()}, {f'PyTorch {version}' if version else 'no PyTorch here: its rows are left out'}, {ROUNDS} rounds; one window a step is timed on 60 of {STEPS / short[2]:,.0f} steps"
     )
     seconds = {name: [] for name in ways}
     for _ in range(ROUNDS):

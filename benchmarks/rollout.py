@@ -12,10 +12,11 @@ import mujoco
 import numpy as np
 
 import wmlib as wm
+from wmlib.real import rollout
 
 ROUNDS, STEPS = 5, 4_000
 BODY = wm.body.get("humanoid")
-CORES = wm.rollout.n_cores()
+CORES = rollout.n_cores()
 
 
 def gym_make():
@@ -48,14 +49,14 @@ def vector(mode, n):
     return measure
 
 
-def ours(threads, batch=wm.rollout.BATCH):
+def ours(threads, batch=rollout.BATCH):
     """`wmlib.real.rollout`: observations, reward terms, endings and recording included."""
 
     def measure():
         policy = wm.policies.RandomActions(BODY)
         counted = []
         started = time.perf_counter()
-        wm.rollout.rollout(
+        wm.rollout(
             BODY,
             policy,
             range(10**6),
@@ -73,9 +74,7 @@ def ours(threads, batch=wm.rollout.BATCH):
 
 def limit(threads):
     """`mj_step` alone through the same episodes, in threads: no observation, no reward, no policy."""
-    episodes = wm.rollout.rollout(
-        BODY, wm.policies.RandomActions(BODY), range(10**6), min_steps=STEPS
-    )
+    episodes = wm.rollout(BODY, wm.policies.RandomActions(BODY), range(10**6), min_steps=STEPS)
 
     def play(mine):
         data = mujoco.MjData(BODY.model)

@@ -12,6 +12,7 @@ import wmlib as wm
 from wmlib.config import TrainConfig, VAEConfig
 from wmlib.models import nets, training, vae
 from wmlib.models.nets import keras
+from wmlib.real import rollout
 
 ROUNDS, STATES, Z_DIM = 3, 250_000, 32
 BODY = wm.body.get("humanoid")
@@ -84,7 +85,7 @@ def ours(model, x, batch_size, steps, jit):
         nonlocal state
         for i in range(n):
             index = np.sort(order[i * batch_size : (i + 1) * batch_size])
-            batch = model.prepare({"x": x[index]}, np.random.default_rng([0, 2, i]))
+            batch = model.make_batch({"x": x[index]}, np.random.default_rng([0, 2, i]))
             *state, pieces = step(*state, batch, np.float32(1e-3), np.float32(i + 1))
             float(pieces["loss"])
 
@@ -150,7 +151,7 @@ def main():
         "limit: the multiplications, batch 512": limit(model, 512, 100, STATES),
     }
     print(
-        f"{STATES:,} states, {wm.rollout.n_cores()} cores, Keras {keras.__version__} on {keras.backend.backend()}, {ROUNDS} rounds; timed on 600 steps at batch 32, 100 at 512"
+        f"{STATES:,} states, {rollout.n_cores()} cores, Keras {keras.__version__} on {keras.backend.backend()}, {ROUNDS} rounds; timed on 600 steps at batch 32, 100 at 512"
     )
     seconds = {name: [] for name in ways}
     for _ in range(ROUNDS):

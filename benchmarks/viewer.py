@@ -22,7 +22,7 @@ DRAW = """n => { const viewer = document.querySelector('.wm-viewer').viewer; vie
 def scene(mode):
     """Two bodies, a hundred frames, a strip."""
     body = wm.body.get("humanoid")
-    qpos = wm.rollout.rollout(body, wm.policies.hold_pose(body), range(20))
+    qpos = wm.rollout(body, wm.policies.hold_pose(body), range(20))
     pair = {"reality": qpos[0].qpos[:80], "dream": qpos[1].qpos[:80]}
     pair = {name: np.concatenate([track, track])[:100] for name, track in pair.items()}
     return wm.viewer.show(

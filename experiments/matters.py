@@ -37,7 +37,7 @@ from wmlib.errors import InputError
 from wmlib.models import metrics
 from wmlib.models.ensemble import Ensemble
 from wmlib.models.vae import VAE
-from wmlib.models.world import World
+from wmlib.models.world import WorldModel
 from wmlib.real import body as bodies
 from wmlib.real import evaluate
 from wmlib.real.episodes import Episodes, gather
@@ -282,7 +282,7 @@ def seeing(setup: Setup, seed: int) -> VAE:
 
 
 @functools.cache
-def learned(setup: Setup, seed: int) -> World | Ensemble:
+def learned(setup: Setup, seed: int) -> WorldModel | Ensemble:
     """The model."""
     data = experience(setup.policy, setup.steps, seed)
     if setup.model == "ensemble":
@@ -296,7 +296,7 @@ def learned(setup: Setup, seed: int) -> World | Ensemble:
         setup.m_epochs, 16, setup.learning_rate, setup.learning_rate / 10, seed=seed, jit=False
     )
     config, v = MDNRNNConfig(setup.h_dim, setup.n_mix, setup.joint), seeing(setup.seen(), seed)
-    return World(
+    return WorldModel(
         data.body,
         v,
         stages.fit_mdnrnn(v, data, config, recipe, own_steps=setup.own_steps, say=None)[0],
@@ -327,7 +327,9 @@ def real_return(setup: Setup, seed: int) -> dict[str, Any]:
         if isinstance(model, Ensemble)
         else Agent(linear, found.params, model)
     )
-    played = evaluate.score(data.body, policy, name="matters", run=seed, episodes=setup.judged)
+    played = evaluate.evaluate_policy(
+        data.body, policy, name="matters", run=seed, episodes=setup.judged
+    )
     return {
         "mean_return": round(float(played.returns.mean()), 3), "mean_steps": round(float(played.lengths.mean()), 3),
         "dreamed": round(found.log[-1]["check"], 3), "real_steps": data.n_steps, "episodes": setup.judged,
@@ -338,7 +340,7 @@ def real_return(setup: Setup, seed: int) -> dict[str, Any]:
 def prediction(setup: Setup, seed: int) -> dict[str, Any]:
     """R^2 of V on held-out episodes, and M's error some steps ahead over that of 'nothing changes'."""
     world, unseen = learned(setup.learned(), seed), held(seed)
-    assert isinstance(world, World)
+    assert isinstance(world, WorldModel)
     rng = np.random.default_rng([seed, 13])
     seen = metrics.reconstruction_r2(world.vae, unseen)
     ahead = metrics.open_loop_error(

@@ -25,11 +25,11 @@ def training_of(stage, episodes):
             v.params,
             {"x": v.standardize(episodes.physics)},
             TrainConfig(EPOCHS, 32, jit=stage.endswith("XLA")),
-            v.prepare,
+            v.make_batch,
         )
     if stage == "ensemble":
         e = ensemble.Ensemble.create(BODY, episodes, EnsembleConfig(hidden=32))
-        return e.loss, e.params, e.data(episodes), TrainConfig(EPOCHS, 32, jit=False), e.prepare
+        return e.loss, e.params, e.data(episodes), TrainConfig(EPOCHS, 32, jit=False), e.make_batch
     rows = mdnrnn.sequences(v, episodes, 4)
     m = mdnrnn.MDNRNN.create(BODY, rows, MDNRNNConfig(h_dim=48, own="sample"))
     return (
@@ -37,7 +37,7 @@ def training_of(stage, episodes):
         m.params,
         rows,
         TrainConfig(EPOCHS, 8, jit=False),
-        m.prepare(3 if stage.endswith("own") else 0),
+        m.make_batch(3 if stage.endswith("own") else 0),
     )
 
 
@@ -67,7 +67,7 @@ def run(stage, data, folder, marks):
         params,
         rows,
         recipe,
-        prepare=slowed,
+        make_batch=slowed,
         validate=validate,
         snapshots=(0, 2),
         folder=folder,

@@ -5,7 +5,7 @@ import sys
 
 from wmlib import stages  # noqa: F401  imported before the fork, not after it
 from wmlib.cli import main
-from wmlib.control import evolution  # noqa: F401  imported before the fork, not after it
+from wmlib.control import strategies  # noqa: F401  imported before the fork, not after it
 from wmlib.dream import dream, fitness, iterate  # noqa: F401  imported before the fork, not after it
 from wmlib.models import vae  # noqa: F401  imported before the fork, not after it
 

@@ -18,7 +18,7 @@ PARAMS = 0.05 * np.random.default_rng(0).standard_normal(LINEAR.n_params)
 
 
 def test_the_action_is_that_of_the_code_and_the_memory_of_what_was_seen_and_done():
-    (episode,) = wm.rollout.rollout(WORLD.body, Agent(LINEAR, PARAMS, WORLD), [4])
+    (episode,) = wm.rollout(WORLD.body, Agent(LINEAR, PARAMS, WORLD), [4])
     for t in (0, 1, 12):
         _, z, h, _ = WORLD.watch(episode.obs[None, : t + 1], episode.action[None, :t])
         features = np.concatenate([np.asarray(z), np.asarray(h)], axis=-1).astype(float)
@@ -32,7 +32,7 @@ def test_frozen_memory_is_no_memory():
     W_c, b_c = LINEAR.unpack(PARAMS)
     without_h = np.concatenate([W_c[:, : on_z.n_features].ravel(), b_c])
     frozen, plain, live = (
-        wm.rollout.rollout(WORLD.body, policy, [1, 2])
+        wm.rollout(WORLD.body, policy, [1, 2])
         for policy in (
             Agent(LINEAR, PARAMS, WORLD, frozen=True),
             Agent(on_z, without_h, WORLD),
@@ -57,7 +57,7 @@ def test_a_population_plays_and_a_new_episode_begins_with_an_empty_memory():
         for seed in (1, 2)
     ]
     assert np.allclose(played.returns.ravel(), alone, rtol=0.02)
-    zero = wm.rollout.rollout(WORLD.body, wm.policies.zero_action(WORLD.body), [1, 2])
+    zero = wm.rollout(WORLD.body, wm.policies.zero_action(WORLD.body), [1, 2])
     assert played.returns[1].tolist() == [episode.episode_return for episode in zero]
 
 

@@ -28,7 +28,7 @@ def evolve(model, linear, data, config, **how):
 
 @pytest.fixture(scope="module")
 def real():
-    return wm.episodes.gather(BODY, "mixed", 400, 0)
+    return wm.gather(BODY, "mixed", 400, 0)
 
 
 @pytest.fixture(scope="module")
@@ -95,22 +95,20 @@ def test_several_nights_are_searches_of_their_own_and_c_is_their_mean(whole, rea
         for k in range(2)
     ]
     both = evolve(
-        small, linear, real, dataclasses.replace(short, nights=2), folder=tmp_path, say=None
+        small, linear, real, dataclasses.replace(short, searches=2), folder=tmp_path, say=None
     )
-    np.testing.assert_array_equal(both.params, np.mean([night.params for night in alone], axis=0))
-    assert [row["mean"] for row in both.log] == [
-        row["mean"] for night in alone for row in night.log
-    ]
-    assert [(row["night"], row["generation"]) for row in both.log] == [
+    np.testing.assert_array_equal(both.params, np.mean([one.params for one in alone], axis=0))
+    assert [row["mean"] for row in both.log] == [row["mean"] for one in alone for row in one.log]
+    assert [(row["search"], row["generation"]) for row in both.log] == [
         (k, g) for k in range(2) for g in range(3)
     ]
-    assert both.steps == both.log[-1]["dreamed_steps"] == sum(night.steps for night in alone)
+    assert both.steps == both.log[-1]["dreamed_steps"] == sum(one.steps for one in alone)
     assert both.log[2]["check"] == alone[0].log[-1]["check"] and both.log[-1]["check"] not in (
         alone[1].log[-1]["check"],
         both.log[2]["check"],
     )
     again = evolve(
-        small, linear, real, dataclasses.replace(short, nights=2), folder=tmp_path, say=None
+        small, linear, real, dataclasses.replace(short, searches=2), folder=tmp_path, say=None
     )
     np.testing.assert_array_equal(again.params, both.params)
     assert again.log[-1]["check"] == both.log[-1]["check"]
@@ -120,9 +118,7 @@ def test_several_nights_are_searches_of_their_own_and_c_is_their_mean(whole, rea
 def test_awake_it_sees_and_remembers_as_in_the_dream(real, small, features):
     linear = linear_for(small, features, real)
     params = 0.1 * np.random.default_rng(0).standard_normal(linear.n_params)
-    episodes = wm.rollout.rollout(
-        BODY, Agent(linear, params, small), range(5), max_steps=15, batch=3
-    )
+    episodes = wm.rollout(BODY, Agent(linear, params, small), range(5), max_steps=15, batch=3)
     for episode in episodes:
         state = small.mdnrnn.start(1)
         for t in range(len(episode)):
@@ -138,15 +134,15 @@ def test_awake_without_noise_is_the_controller_and_with_noise_each_episode_explo
     linear = controller.Linear(BODY, mean=real.physics.mean(axis=0), std=real.physics.std(axis=0))
     params = 0.1 * np.random.default_rng(0).standard_normal(linear.n_params).astype(np.float32)
     plain, same = (
-        wm.rollout.rollout(BODY, policy, range(4))
+        wm.rollout(BODY, policy, range(4))
         for policy in (controller.Controller(linear, params), Agent(linear, params))
     )
     for one, other in zip(plain, same, strict=True):
         np.testing.assert_array_equal(one.action, other.action)
     noisy = Agent(linear, params, param_noise=0.02, action_noise=0.2)
     together, apart = (
-        wm.rollout.rollout(BODY, noisy, range(4)),
-        wm.rollout.rollout(BODY, noisy, range(4), batch=1, threads=1),
+        wm.rollout(BODY, noisy, range(4)),
+        wm.rollout(BODY, noisy, range(4), batch=1, threads=1),
     )
     for one, other in zip(together, apart, strict=True):
         np.testing.assert_array_equal(one.action, other.action)
@@ -196,7 +192,7 @@ def stored(small, real, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     small.save("w", seconds=1)
     Ensemble.create(BODY, real, EnsembleConfig(members=2, hidden=8)).save("e", seconds=1)
-    wm.episodes.gather(BODY, "mixed", 100, 0, "data")
+    wm.gather(BODY, "mixed", 100, 0, "data")
     return tmp_path
 
 
@@ -221,7 +217,7 @@ def test_on_the_command_line_a_controller_comes_out_that_names_its_world(
     assert "dreamed: population" in capsys.readouterr().out
     made = wm.load("c", "controller")
     assert made.linear.features == "zh" and made.facts["world"] == small.fingerprint
-    assert made.facts["sleep"]["dream"]["horizon"] == 9 and "wmlib dream" in made.facts["command"]
+    assert made.facts["evolve"]["dream"]["horizon"] == 9 and "wmlib dream" in made.facts["command"]
     assert wm.load("d").facts["world"] == wm.load("e").fingerprint
     assert {path.name for path in stored.iterdir()} == {"w", "e", "data", "c", "d"}
     judged = ["evaluate", "--controller", "c", "--episodes", "2", "--split", "selection"]

@@ -16,7 +16,7 @@ def humanoid():
 @pytest.fixture(scope="module")
 def fallen(humanoid):
     """A few episodes of random actions, to their ends."""
-    return wm.rollout.rollout(humanoid, wm.policies.RandomActions(humanoid), range(8))
+    return wm.rollout(humanoid, wm.policies.RandomActions(humanoid), range(8))
 
 
 def test_the_slices_of_the_humanoid_tile_its_348_numbers_in_gymnasiums_order(humanoid):
@@ -41,9 +41,7 @@ def test_the_physical_state_is_read_from_an_observation_exactly(humanoid, fallen
 @pytest.mark.parametrize("name", wm.body.names())
 def test_the_terms_of_the_reward_sum_to_the_reward(name):
     body = wm.body.get(name)
-    for episode in wm.rollout.rollout(
-        body, wm.policies.RandomActions(body), range(3), max_steps=50
-    ):
+    for episode in wm.rollout(body, wm.policies.RandomActions(body), range(3), max_steps=50):
         assert np.array_equal(body.reward(episode.terms), episode.reward)
         assert np.allclose(sum(episode.terms.values()), episode.reward, atol=1e-9)
 
@@ -65,7 +63,7 @@ def test_the_action_box_is_gymnasiums(humanoid):
 
 
 def test_a_pose_to_draw_follows_the_true_path_within_millimetres(humanoid):
-    episode = wm.rollout.rollout(humanoid, wm.policies.hold_pose(humanoid), [3])[0]
+    episode = wm.rollout(humanoid, wm.policies.hold_pose(humanoid), [3])[0]
     drawn = humanoid.poses(episode.obs)
     true = episode.qpos[:, :2] - episode.qpos[0, :2]
     assert np.abs(drawn[:, :2] - true).max() < 0.005
@@ -86,7 +84,7 @@ def test_a_decoded_quaternion_is_made_a_unit_one(humanoid, fallen):
 def test_every_body_is_read_from_its_observations_as_far_as_they_tell(name):
     """All but the hidden position, and speeds beyond what is observed; the slices tile the observation in Gymnasium's order."""
     body = wm.body.get(name)
-    episode = wm.rollout.rollout(body, wm.policies.RandomWeights(body), [4], max_steps=60)[0]
+    episode = wm.rollout(body, wm.policies.RandomWeights(body), [4], max_steps=60)[0]
     qpos, qvel = body.state(episode.obs)
     seen = qpos[:, body.hidden_qpos :]
     assert np.allclose(
@@ -115,9 +113,7 @@ def test_every_body_is_read_from_its_observations_as_far_as_they_tell(name):
 def test_a_pose_from_an_observation_is_where_mujoco_has_every_geom(name):
     body = wm.body.get(name)
     true, read = mujoco.MjData(body.model), mujoco.MjData(body.model)
-    for episode in wm.rollout.rollout(
-        body, wm.policies.RandomWeights(body), range(70, 73), max_steps=60
-    ):
+    for episode in wm.rollout(body, wm.policies.RandomWeights(body), range(70, 73), max_steps=60):
         qpos, _ = body.state(episode.obs)
         qpos[:, : body.hidden_qpos] = episode.qpos[:, : body.hidden_qpos]
         for seen, real in zip(qpos, episode.qpos, strict=True):
@@ -165,9 +161,7 @@ def test_on_the_very_edge_it_ends_as_gymnasium_ends_it(name):
 @pytest.mark.parametrize("name", ["hopper", "walker2d", "ant", "inverted_pendulum", "humanoid"])
 def test_the_end_that_a_dream_knows_is_the_simulators(name):
     body = wm.body.get(name)
-    for episode in wm.rollout.rollout(
-        body, wm.policies.RandomActions(body), range(4), max_steps=150
-    ):
+    for episode in wm.rollout(body, wm.policies.RandomActions(body), range(4), max_steps=150):
         assert body.terminated(episode.obs[:-1]).sum() == 0
         assert bool(body.terminated(episode.obs[-1])) == episode.terminated
 
@@ -175,7 +169,7 @@ def test_the_end_that_a_dream_knows_is_the_simulators(name):
 def test_the_double_pendulums_end_is_known_to_a_dream_within_a_step():
     """The simulator looks at its tip one substep before the observation is taken."""
     body = wm.body.get("inverted_double_pendulum")
-    for episode in wm.rollout.rollout(body, wm.policies.RandomActions(body), range(20)):
+    for episode in wm.rollout(body, wm.policies.RandomActions(body), range(20)):
         first = int(np.argmax(np.append(body.terminated(episode.obs), True)))
         assert episode.terminated and len(episode) - 1 <= first <= len(episode) + 1
 

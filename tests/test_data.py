@@ -30,7 +30,7 @@ def test_load_opens_whatever_is_shipped_by_its_name_or_says_in_one_line_what_it_
         with pytest.raises(wm.InputError, match="holds 'mdnrnn epochs', which cannot be opened by"):
             wm.load(folder.name)
     else:
-        named = {"Episodes": "episodes", "World": "world", "Controller": "controller"}
+        named = {"Episodes": "episodes", "WorldModel": "world", "Controller": "controller"}
         assert named[type(wm.load(folder.name)).__name__] == kind
 
 
@@ -89,7 +89,7 @@ def test_the_shipped_world_stands_on_250000_real_steps_and_fits_in_15_megabytes(
 def test_the_shipped_world_reaches_its_bars_on_episodes_that_it_never_saw():
     """A sample of the held-out table: `wmlib measure` prints all of it."""
     world = wm.load("humanoid-world")
-    held = wm.episodes.gather(world.body, "mixed", 4_000, 1)
+    held = wm.gather(world.body, "mixed", 4_000, 1)
     rng = np.random.default_rng(0)
     through_v = wm.metrics.reconstruction_r2(world.vae, held, rng)
     assert through_v["qpos"].mean() >= 0.98

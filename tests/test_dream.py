@@ -9,7 +9,7 @@ import wmlib as wm
 from wmlib.config import DreamConfig, EnsembleConfig, MDNRNNConfig, VAEConfig
 from wmlib.control import controller
 from wmlib.dream import packing
-from wmlib.dream.dream import Dreams
+from wmlib.dream.dream import Dream
 from wmlib.dream.dreamenv import DreamEnv
 from wmlib.errors import InputError
 from wmlib.models import mdnrnn, vae, world
@@ -24,7 +24,7 @@ P, HORIZON = 3, 12
 
 @pytest.fixture(scope="module")
 def real():
-    return wm.episodes.gather(BODY, "mixed", 400, 0)
+    return wm.gather(BODY, "mixed", 400, 0)
 
 
 def a_world(real, seed=0, joint=False):
@@ -34,7 +34,9 @@ def a_world(real, seed=0, joint=False):
     m = MDNRNN.create(
         BODY, mdnrnn.sequences(v, real, 8), MDNRNNConfig(h_dim=12, n_mix=3, joint=joint), seed=seed
     )
-    return world.World(BODY, v, m.using({name: 1.5 * value for name, value in m.params.items()}))
+    return world.WorldModel(
+        BODY, v, m.using({name: 1.5 * value for name, value in m.params.items()})
+    )
 
 
 @pytest.fixture(scope="module")
@@ -175,9 +177,9 @@ def plain(dreams, model, params, starts, seed, step):
             memory, reward, over, doubt = step(
                 model, memory, action, tuple(part[t, e] for part in noise), config.tau, e
             )
-            returns[p, e] += reward - config.penalty * doubt * (reward != 0)
+            returns[p, e] += reward - config.disagreement_penalty * doubt * (reward != 0)
             lengths[p, e] += 1
-            if over or doubt > config.doubt:
+            if over or doubt > config.max_disagreement:
                 break
     return returns, lengths
 
@@ -194,7 +196,7 @@ def plain(dreams, model, params, starts, seed, step):
 def test_a_world_s_dream_is_a_plain_loop(real, features, tau, exact, joint):
     model = a_world(real, joint=joint)
     linear = linear_on(features, model, real)
-    dreams = Dreams(model, linear, DreamConfig(tau=tau, horizon=HORIZON, exact=exact))
+    dreams = Dream(model, linear, DreamConfig(tau=tau, horizon=HORIZON, learned_heads=not exact))
     starts, params = dreams.starts(real, 6, seed=1, latest=4), population(linear)
     found = dreams(params, starts, 3)
     returns, lengths = plain(
@@ -218,8 +220,10 @@ def test_a_world_s_dream_is_a_plain_loop(real, features, tau, exact, joint):
 )
 def test_an_ensemble_s_dream_is_a_plain_loop(real, several, tau, penalty, doubt):
     linear = linear_on("physics", several, real)
-    dreams = Dreams(
-        several, linear, DreamConfig(tau=tau, horizon=HORIZON, penalty=penalty, doubt=doubt)
+    dreams = Dream(
+        several,
+        linear,
+        DreamConfig(tau=tau, horizon=HORIZON, disagreement_penalty=penalty, max_disagreement=doubt),
     )
     starts, params = (
         dreams.starts(real, 7, seed=2, latest=4),
@@ -244,7 +248,7 @@ def test_an_ensemble_s_dream_is_a_plain_loop(real, several, tau, penalty, doubt)
 def test_equal_candidates_get_equal_returns_however_they_are_packed(real, small, several):
     for model, features in ((small, "zh"), (several, "physics")):
         linear = linear_on(features, model, real)
-        dreams = Dreams(model, linear, DreamConfig(horizon=40))
+        dreams = Dream(model, linear, DreamConfig(horizon=40))
         starts = dreams.starts(real, 12, seed=1)
         params = population(linear, 70)
         params[69] = params[40] = params[0]
@@ -262,7 +266,7 @@ def test_equal_candidates_get_equal_returns_however_they_are_packed(real, small,
 
 def test_a_longer_dream_begins_as_a_shorter_one(real, several):
     linear = linear_on("physics", several, real)
-    dreams = Dreams(several, linear)
+    dreams = Dream(several, linear)
     starts, params = dreams.starts(real, 6), population(linear)
     short, long = dreams(params, starts, 0, horizon=4), dreams(params, starts, 0, horizon=90)
     np.testing.assert_array_equal(short.lengths, np.minimum(4, long.lengths))
@@ -275,7 +279,7 @@ def test_what_is_watched_is_what_was_dreamed_and_it_ends_by_the_body_s_own_rule(
 ):
     for model, features in ((small, "zh"), (several, "physics")):
         linear = linear_on(features, model, real)
-        dreams = Dreams(model, linear, DreamConfig(horizon=30, tau=0.8))
+        dreams = Dream(model, linear, DreamConfig(horizon=30, tau=0.8))
         starts, params = dreams.starts(real, 8, latest=6), population(linear)
         track, found = dreams.watch(params[1], starts, 4), dreams(params, starts, 4)
         np.testing.assert_array_equal(track.lengths, found.lengths[1])
@@ -295,7 +299,7 @@ def test_what_is_watched_is_what_was_dreamed_and_it_ends_by_the_body_s_own_rule(
 
 def test_at_temperature_zero_the_seed_does_nothing(real, small):
     linear = linear_on("z", small, real)
-    dreams = Dreams(small, linear, DreamConfig(tau=0.0, horizon=20))
+    dreams = Dream(small, linear, DreamConfig(tau=0.0, horizon=20))
     starts, params = dreams.starts(real, 5), population(linear)
     np.testing.assert_array_equal(
         dreams(params, starts, 0).returns, dreams(params, starts, 1).returns
@@ -350,7 +354,7 @@ def test_every_dream_is_dreamed_once_to_its_end():
 def test_the_learned_part_of_a_reward_and_the_known_one_make_the_whole(real):
     for name in ("humanoid", "half_cheetah"):
         body = wm.body.get(name)
-        (episode,) = wm.rollout.rollout(body, wm.policies.RandomActions(body), [1], max_steps=40)
+        (episode,) = wm.rollout(body, wm.policies.RandomActions(body), [1], max_steps=40)
         known = body.known_reward(body.physics(episode.qpos, episode.qvel)[1:], episode.action)
         rest = sum(
             values for term, values in episode.terms.items() if term not in ("alive", "control")
@@ -364,53 +368,53 @@ def other(real):
 
 MISTAKES = {
     "C on codes, an ensemble": (
-        lambda r, w, e: Dreams(e, linear_on("z", w, r)),
+        lambda r, w, e: Dream(e, linear_on("z", w, r)),
         "does not show the 'z' that C looks at; it shows: physics",
     ),
     "C on all observations, V on physics": (
-        lambda r, w, e: Dreams(w, controller.Linear(BODY, "obs")),
+        lambda r, w, e: Dream(w, controller.Linear(BODY, "obs")),
         "does not show the 'obs'",
     ),
     "C on another world's codes": (
-        lambda r, w, e: Dreams(w, controller.Linear(BODY, "z", 7)),
+        lambda r, w, e: Dream(w, controller.Linear(BODY, "z", 7)),
         "C looks at 7 numbers of 'z'; this model shows 6",
     ),
     "C of another body": (
-        lambda r, w, e: Dreams(w, controller.Linear(wm.body.get("half_cheetah"))),
+        lambda r, w, e: Dream(w, controller.Linear(wm.body.get("half_cheetah"))),
         "belong to different bodies",
     ),
     "another world's starts": (
-        lambda r, w, e: Dreams(w, linear_on("z", w, r))(
-            np.zeros((1, 119)), Dreams(other(r), linear_on("z", w, r)).starts(r, 2), 0
+        lambda r, w, e: Dream(w, linear_on("z", w, r))(
+            np.zeros((1, 119)), Dream(other(r), linear_on("z", w, r)).starts(r, 2), 0
         ),
         "another model's codes and memory",
     ),
     "a population of a wrong shape": (
-        lambda r, w, e: Dreams(w, linear_on("z", w, r))(
-            np.zeros((1, 5)), Dreams(w, linear_on("z", w, r)).starts(r, 2), 0
+        lambda r, w, e: Dream(w, linear_on("z", w, r))(
+            np.zeros((1, 5)), Dream(w, linear_on("z", w, r)).starts(r, 2), 0
         ),
         r"expected \(P, 119\)",
     ),
     "doubt in a world": (
-        lambda r, w, e: Dreams(w, linear_on("z", w, r), DreamConfig(penalty=1.0)),
+        lambda r, w, e: Dream(w, linear_on("z", w, r), DreamConfig(disagreement_penalty=1.0)),
         "need an ensemble",
     ),
     "heads of an ensemble": (
-        lambda r, w, e: Dreams(e, linear_on("physics", e, r), DreamConfig(exact=False)),
+        lambda r, w, e: Dream(e, linear_on("physics", e, r), DreamConfig(learned_heads=True)),
         "has no heads",
     ),
     "a negative temperature": (
-        lambda r, w, e: Dreams(w, linear_on("z", w, r), DreamConfig(tau=-1)),
+        lambda r, w, e: Dream(w, linear_on("z", w, r), DreamConfig(tau=-1)),
         "tau -1",
     ),
     "no horizon": (
-        lambda r, w, e: Dreams(w, linear_on("z", w, r), DreamConfig(horizon=0)),
+        lambda r, w, e: Dream(w, linear_on("z", w, r), DreamConfig(horizon=0)),
         "horizon 0",
     ),
-    "no starts": (lambda r, w, e: Dreams(w, linear_on("z", w, r)).starts(r, 0), "0 starts"),
+    "no starts": (lambda r, w, e: Dream(w, linear_on("z", w, r)).starts(r, 0), "0 starts"),
     "observations that are not there": (
-        lambda r, w, e: Dreams(
-            world.World(BODY, VAE.create(BODY, r.obs, VAEConfig("full", 6)), w.mdnrnn),
+        lambda r, w, e: Dream(
+            world.WorldModel(BODY, VAE.create(BODY, r.obs, VAEConfig("full", 6)), w.mdnrnn),
             linear_on("z", w, r),
         ).starts(dataclasses.replace(r, obs=None), 2),
         "sees full observations",
@@ -428,10 +432,10 @@ def test_what_does_not_fit_is_refused_in_one_line(real, small, several, mistake)
 
 def test_a_view_of_all_observations_can_be_dreamed_in(real):
     v = VAE.create(BODY, real.obs, VAEConfig("full", z_dim=6, hidden=(16,)))
-    wide = world.World(
+    wide = world.WorldModel(
         BODY, v, MDNRNN.create(BODY, mdnrnn.sequences(v, real, 8, real.obs), MDNRNNConfig(h_dim=8))
     )
-    dreams = Dreams(wide, controller.Linear(BODY, "obs"), DreamConfig(horizon=5))
+    dreams = Dream(wide, controller.Linear(BODY, "obs"), DreamConfig(horizon=5))
     assert dreams(
         np.zeros((2, dreams.linear.n_params)), dreams.starts(real, 3), 0
     ).returns.shape == (2, 3)
@@ -455,7 +459,7 @@ class Falling(models.Model):
 
 def test_a_third_model_needs_no_more_than_a_step_and_its_noise(real):
     model, linear = Falling(), controller.Linear(BODY)
-    dreams = Dreams(model, linear, DreamConfig(horizon=50))
+    dreams = Dream(model, linear, DreamConfig(horizon=50))
     starts, params = dreams.starts(real, 6, latest=3), population(linear)
     found, track = dreams(params, starts, 0), dreams.watch(params[0], starts, 0)
     np.testing.assert_array_equal(track.lengths, found.lengths[0])

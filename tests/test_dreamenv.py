@@ -8,7 +8,7 @@ from test_dream import BODY, a_world, linear_on, population
 
 import wmlib as wm
 from wmlib.config import DreamConfig, EnsembleConfig
-from wmlib.dream.dream import Dreams
+from wmlib.dream.dream import Dream
 from wmlib.dream.dreamenv import DreamEnv
 from wmlib.errors import InputError
 from wmlib.models.ensemble import Ensemble
@@ -18,7 +18,7 @@ N = 5
 
 @pytest.fixture(scope="module")
 def real():
-    return wm.episodes.gather(BODY, "mixed", 400, 0)
+    return wm.gather(BODY, "mixed", 400, 0)
 
 
 @pytest.fixture(scope="module", params=["world", "ensemble"])
@@ -30,7 +30,7 @@ def dreams(request, real):
             Ensemble.create(BODY, real, EnsembleConfig(members=1, hidden=16)),
             "physics",
         )
-    return Dreams(model, linear_on(features, model, real), DreamConfig(horizon=9))
+    return Dream(model, linear_on(features, model, real), DreamConfig(horizon=9))
 
 
 class OneDream(gymnasium.Env):
@@ -100,7 +100,7 @@ def test_a_seed_gives_the_same_dreams_again_and_observations_are_copies(dreams, 
 
 def test_an_agent_in_the_environment_earns_what_the_rollout_says_at_temperature_zero(real):
     model = a_world(real)
-    dreams = Dreams(model, linear_on("zh", model, real), DreamConfig(horizon=15, tau=0.0))
+    dreams = Dream(model, linear_on("zh", model, real), DreamConfig(horizon=15, tau=0.0))
     starts, params = dreams.starts(real, 1), population(dreams.linear, 1)
     env, total = DreamEnv(dreams, starts, 2), np.zeros(2)
     obs, _ = env.reset(seed=0)
@@ -114,7 +114,7 @@ def test_an_agent_in_the_environment_earns_what_the_rollout_says_at_temperature_
 
 def test_members_share_rows_that_do_not_divide(real):
     e = Ensemble.create(BODY, real, EnsembleConfig(members=3, hidden=16))
-    dreams = Dreams(e, linear_on("physics", e, real), DreamConfig(tau=0.0))
+    dreams = Dream(e, linear_on("physics", e, real), DreamConfig(tau=0.0))
     env = DreamEnv(dreams, dreams.starts(real, 1), 4)
     env.reset(seed=0)
     obs = env.step(np.zeros((4, BODY.a_dim)))[0]

@@ -23,7 +23,9 @@ def trained(real):
     e = Ensemble.create(BODY, real, EnsembleConfig(members=3, hidden=48))
     recipe = TrainConfig(epochs=25, batch_size=128, learning_rate=3e-3, jit=False)
     return e.using(
-        training.fit(e.loss, e.params, e.data(real), recipe, prepare=e.prepare, say=None).params
+        training.fit(
+            e.loss, e.params, e.data(real), recipe, make_batch=e.make_batch, say=None
+        ).params
     )
 
 

@@ -109,7 +109,7 @@ def test_a_window_of_the_real_body_shows_the_state_that_followed_the_action():
     """Stepping MuJoCo from a window's state with its action gives the window's next state, to the last bit."""
     import mujoco
 
-    gathered = wm.episodes.gather(BODY, "random", 60, 0)
+    gathered = wm.gather(BODY, "random", 60, 0)
     windows = gathered.windows(7)
     data = mujoco.MjData(BODY.model)
     for w in range(len(windows.episode)):
@@ -125,7 +125,7 @@ def test_a_window_of_the_real_body_shows_the_state_that_followed_the_action():
 
 
 def test_episodes_come_back_from_disk_as_they_were(tmp_path):
-    gathered = wm.episodes.gather(BODY, "random", 100, 3, tmp_path / "kept")
+    gathered = wm.gather(BODY, "random", 100, 3, tmp_path / "kept")
     loaded = wm.load(tmp_path / "kept")
     for name in wm.episodes.STORED:
         assert np.array_equal(getattr(gathered, name), getattr(loaded, name))
@@ -133,23 +133,21 @@ def test_episodes_come_back_from_disk_as_they_were(tmp_path):
 
 
 def test_full_observations_are_made_again_bit_for_bit():
-    gathered = wm.episodes.gather(BODY, "random", 200, 4)
+    gathered = wm.gather(BODY, "random", 200, 4)
     again = dataclasses.replace(gathered, obs=None).replayed()
     assert np.array_equal(again.obs, gathered.obs)
     assert again.obs.shape == (again.n_steps + len(again), 348)
 
 
 def test_an_episode_cut_short_by_a_limit_is_replayed_too():
-    short = Episodes.of(
-        BODY, wm.rollout.rollout(BODY, wm.policies.zero_action(BODY), [5, 6], max_steps=9)
-    )
-    long = Episodes.of(BODY, wm.rollout.rollout(BODY, wm.policies.zero_action(BODY), [7]))
+    short = Episodes.of(BODY, wm.rollout(BODY, wm.policies.zero_action(BODY), [5, 6], max_steps=9))
+    long = Episodes.of(BODY, wm.rollout(BODY, wm.policies.zero_action(BODY), [7]))
     both = Episodes.of(BODY, [short[0], short[1], long[0]])
     assert np.array_equal(both.replayed().obs, both.obs)
 
 
 def test_a_replay_that_does_not_come_out_the_same_is_refused():
-    gathered = wm.episodes.gather(BODY, "random", 50, 4)
+    gathered = wm.gather(BODY, "random", 50, 4)
     moved = gathered.qpos.copy()
     moved[3, 5] += 1e-12
     with pytest.raises(wm.InputError, match="does not give these episodes again"):
@@ -157,7 +155,7 @@ def test_a_replay_that_does_not_come_out_the_same_is_refused():
 
 
 def test_two_runs_share_no_episode():
-    one, other = (wm.episodes.gather(BODY, "random", 100, seed) for seed in (0, 1))
+    one, other = (wm.gather(BODY, "random", 100, seed) for seed in (0, 1))
     assert not set(one.seeds.tolist()) & set(other.seeds.tolist())
 
 

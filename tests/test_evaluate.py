@@ -24,9 +24,11 @@ def fake(name, run, returns):
 
 
 def test_a_score_adds_up_the_episodes_of_its_own_seeds():
-    made = evaluate.score(BODY, wm.policies.zero_action(BODY), name="zero", run=2, episodes=6)
+    made = evaluate.evaluate_policy(
+        BODY, wm.policies.zero_action(BODY), name="zero", run=2, episodes=6
+    )
     first = wm.seeds.SELECTION_SEEDS.start + 2 * wm.seeds.SEEDS_PER_RUN
-    played = wm.rollout.rollout(BODY, wm.policies.zero_action(BODY), range(first, first + 6))
+    played = wm.rollout(BODY, wm.policies.zero_action(BODY), range(first, first + 6))
     assert made.returns.tolist() == [episode.episode_return for episode in played]
     assert made.lengths.tolist() == [len(episode) for episode in played]
     assert np.allclose(sum(made.terms.values()), made.returns)
@@ -37,7 +39,7 @@ def test_a_score_adds_up_the_episodes_of_its_own_seeds():
 def test_another_split_or_run_is_played_on_other_episodes():
     policy = wm.policies.zero_action(BODY)
     starts = [
-        evaluate.score(
+        evaluate.evaluate_policy(
             BODY, policy, name=f"starts {run} {split}", run=run, split=split, episodes=3
         ).returns[0]
         for run in (0, 1)
@@ -48,13 +50,14 @@ def test_another_split_or_run_is_played_on_other_episodes():
 
 def test_test_seeds_give_the_same_policy_the_same_answer_and_refuse_another():
     zero, held = wm.policies.zero_action(BODY), wm.policies.hold_pose(BODY)
-    once = evaluate.score(BODY, zero, name="mine", split="test", episodes=4)
+    once = evaluate.evaluate_policy(BODY, zero, name="mine", split="test", episodes=4)
     assert np.array_equal(
-        evaluate.score(BODY, zero, name="mine", split="test", episodes=4).returns, once.returns
+        evaluate.evaluate_policy(BODY, zero, name="mine", split="test", episodes=4).returns,
+        once.returns,
     )
     with pytest.raises(wm.InputError, match=r"test seeds of 'mine', run 0, were opened already"):
-        evaluate.score(BODY, held, name="mine", split="test", episodes=4)
-    evaluate.score(BODY, held, name="mine", split="selection", episodes=4)
+        evaluate.evaluate_policy(BODY, held, name="mine", split="test", episodes=4)
+    evaluate.evaluate_policy(BODY, held, name="mine", split="selection", episodes=4)
 
 
 def test_the_interquartile_mean_is_the_mean_of_the_middle_half():
@@ -99,11 +102,11 @@ def test_the_scorecard_keeps_the_order_of_names_and_reads_as_text_and_as_an_esca
 
 MISTAKES = {
     "an unknown split": (
-        lambda: evaluate.score(BODY, None, name="x", split="training"),
+        lambda: evaluate.evaluate_policy(BODY, None, name="x", split="training"),
         r"no split 'training'.*selection, test",
     ),
     "no episodes": (
-        lambda: evaluate.score(BODY, None, name="x", episodes=0),
+        lambda: evaluate.evaluate_policy(BODY, None, name="x", episodes=0),
         r"0 episodes were asked for",
     ),
     "an empty scorecard": (lambda: evaluate.scorecard([]), r"at least one score"),

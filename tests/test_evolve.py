@@ -14,7 +14,7 @@ import pytest
 import wmlib as wm
 from wmlib import storage
 from wmlib.cli import main
-from wmlib.config import Search
+from wmlib.config import SearchConfig
 from wmlib.control import controller
 from wmlib.control import evolve as loop
 from wmlib.control import population as on_body
@@ -26,8 +26,8 @@ from wmlib.seeds import SELECTION_SEEDS, TRAINING_SEEDS, run_seeds
 
 BODY = wm.body.get("humanoid")
 POLE = wm.body.get("inverted_pendulum")
-TINY = Search(
-    steps=1_600, marks=(700,), settings={"popsize": 6}, seed=3, check_every=2, check_episodes=3
+TINY = SearchConfig(
+    steps=1_600, budgets=(700,), settings={"popsize": 6}, seed=3, check_every=2, check_episodes=3
 )
 RNG = np.random.default_rng(0)
 
@@ -48,13 +48,15 @@ def test_every_candidate_plays_every_seed_as_it_would_alone():
     population = (0.02 * RNG.standard_normal((5, linear.n_params))).astype(np.float32).astype(float)
     played = evaluate_population(linear, population, [11, 12, 13], batch=4)
     for row, params in enumerate(population):
-        alone = wm.rollout.rollout(BODY, Controller(linear, params), [11, 12, 13])
+        alone = wm.rollout(BODY, Controller(linear, params), [11, 12, 13])
         assert played.returns[row].tolist() == [episode.episode_return for episode in alone]
         assert played.lengths[row].tolist() == [len(episode) for episode in alone]
         assert played.alive[row].tolist() == [episode.terms["alive"].sum() for episode in alone]
     assert played.real_steps == played.lengths.sum()
     assert np.allclose(played.fitness(), played.returns.mean(axis=1))
-    assert np.allclose(played.fitness(alive=0), (played.returns - played.alive).mean(axis=1))
+    assert np.allclose(
+        played.fitness(healthy_weight=0), (played.returns - played.alive).mean(axis=1)
+    )
 
 
 def test_threads_batch_and_chunks_change_no_bit(monkeypatch):
@@ -91,7 +93,7 @@ def test_moments_add_up_to_those_of_all_rows():
 def test_what_c_sees_is_counted_once_for_each_action():
     linear = Linear(BODY, "obs")
     played = evaluate_population(linear, np.zeros(linear.n_params), [5], see=True)
-    (episode,) = wm.rollout.rollout(BODY, wm.policies.zero_action(BODY), [5])
+    (episode,) = wm.rollout(BODY, wm.policies.zero_action(BODY), [5])
     assert played.seen[0].n == len(episode)
     assert np.allclose(played.seen[0].mean, episode.obs[:-1].mean(axis=0))
 
@@ -108,8 +110,8 @@ def test_every_real_step_counts_and_c_at_a_mark_was_made_within_it(tiny, monkeyp
     assert again.fingerprint == tiny.fingerprint
     assert tiny.steps == sum(len(episode) for episodes in counted for episode in episodes)
     assert sorted(tiny.kept) == [700, 1_600]
-    for mark, kept in tiny.kept.items():
-        assert 0 < kept.steps <= mark
+    for budget, kept in tiny.kept.items():
+        assert 0 < kept.steps <= budget
     assert tiny.steps > 1_600 >= tiny.log[-2]["real_steps"]
 
 
@@ -198,7 +200,7 @@ def test_kills_change_no_bit(tmp_path):
         "train-controller",
         "--steps",
         "4000",
-        "--marks",
+        "--budgets",
         "1500",
         "--popsize",
         "6",
@@ -247,7 +249,7 @@ def test_kills_change_no_bit(tmp_path):
 
 def test_a_pole_is_balanced_in_a_few_thousand_steps():
     run = evolve(
-        Search(
+        SearchConfig(
             body="inverted_pendulum",
             strategy="cma-es",
             settings={"popsize": 8, "sigma": 0.5},
@@ -274,7 +276,7 @@ def damage(folder):
     ("act", "message"),
     [
         (change(seed=4), "seed 3, not 4"), (change(steps=1_700), "steps 1600, not 1700"), (change(settings={"popsize": 8}), "settings .*6.*not .*8"),
-        (change(strategy="cem"), "strategy openai-es, not cem"), (change(marks=()), "marks"), (damage, "cannot be read as safetensors"),
+        (change(strategy="cem"), "strategy openai-es, not cem"), (change(budgets=()), "budgets"), (damage, "cannot be read as safetensors"),
     ],
 )  # fmt: skip
 def test_another_search_in_the_same_folder_is_refused_in_one_line(tmp_path, tiny, act, message):
@@ -297,8 +299,11 @@ COMMANDS = {
         r"'cem' has no setting 'learning_rate'",
     ),
     "no steps": (["--steps", "0"], r"0 real steps"),
-    "a mark past the end": (["--marks", "5000"], r"no mark past the last step"),
-    "a mark at nothing": (["--marks", "0"], r"marks at \[0\]"),
+    "a budget past the end": (["--budgets", "5000"], r"no budget past the last step"),
+    "a budget of nothing, in the words of an older release": (
+        ["--marks", "0"],
+        r"budgets of \[0\]",
+    ),
     "steps that are no number": (["--steps", "many"], r"invalid int value: 'many'"),
     "an odd population": (["--popsize", "7"], r"population of 7"),
     "no episodes": (["--episodes", "0"], r"0 episodes"),
@@ -307,8 +312,8 @@ COMMANDS = {
     "a run seed out of range": (["--seed", "1000"], r"from 0 to 999"),
     "no workers": (["--workers", "0"], r"0 workers were asked for"),
     "a folder that exists": (["--out", "taken"], r"taken exists already. Nothing was overwritten"),
-    "a mark's folder that exists": (
-        ["--out", "new", "--marks", "300"],
+    "a budget's folder that exists": (
+        ["--out", "new", "--budgets", "300"],
         r"new-300 exists already. Nothing was overwritten",
     ),
     "a folder inside a file": (["--out", "file/new"], r"Cannot write in file/new.run"),

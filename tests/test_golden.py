@@ -16,7 +16,7 @@ from safetensors.numpy import load_file
 from test_kills import STAGES, made  # noqa: F401  a fixture
 
 from wmlib.cli import main
-from wmlib.control import evolution
+from wmlib.control import strategies
 
 GOLDEN = Path(__file__).with_name("golden_stages.json")
 HOW = os.environ.get("WM_GOLDEN", "")
@@ -37,7 +37,7 @@ COMMANDS = {
     **{name: words for name, words in STAGES.items() if name != "evaluate"},
     **{
         f"three generations of {name}": [*LEARNER, "--strategy", name]
-        for name in evolution.STRATEGIES
+        for name in strategies.STRATEGIES
     },
     "iterate in V and M": [*STAGES["iterate"], "--model", "world", "--features", "z"],
 }

@@ -26,7 +26,7 @@ HUMANOID = wm.body.get("humanoid")
 @pytest.fixture(scope="module")
 def small_artefact(tmp_path_factory):
     folder = tmp_path_factory.mktemp("artefacts") / "experience"
-    wm.episodes.gather(HUMANOID, "random", 40, 0, folder)
+    wm.gather(HUMANOID, "random", 40, 0, folder)
     return folder
 
 
@@ -149,7 +149,7 @@ def a_policy_that_gives(action):
 
 
 def roll(policy, seeds=(0,), **sizes):
-    wm.rollout.rollout(HUMANOID, policy, seeds, max_steps=sizes.pop("max_steps", 5), **sizes)
+    wm.rollout(HUMANOID, policy, seeds, max_steps=sizes.pop("max_steps", 5), **sizes)
 
 
 ZERO = wm.policies.zero_action(HUMANOID)
@@ -193,15 +193,15 @@ MISTAKES = {
         r"seeds ran out after 3 episodes",
     ),
     "gathering no steps": (
-        lambda: wm.episodes.gather(HUMANOID, "random", 0, 0),
+        lambda: wm.gather(HUMANOID, "random", 0, 0),
         r"0 steps were asked for",
     ),
     "gathering with an unknown policy": (
-        lambda: wm.episodes.gather(HUMANOID, "ppo", 10, 0),
+        lambda: wm.gather(HUMANOID, "ppo", 10, 0),
         r"no policy 'ppo'; there are: random",
     ),
     "a run seed out of range": (
-        lambda: wm.episodes.gather(HUMANOID, "random", 10, 1000),
+        lambda: wm.gather(HUMANOID, "random", 10, 1000),
         r"expected a whole number from 0 to 999",
     ),
     "laying nothing end to end": (lambda: wm.episodes.Episodes.of(HUMANOID, []), r"no episodes"),
@@ -245,7 +245,7 @@ def test_an_unknown_scale_is_named_with_the_nearest(monkeypatch):
     with pytest.raises(
         InputError, match=r"expected one of smoke, small, large\. Did you mean 'small'\?"
     ):
-        wm.config.current()
+        wm.scale()
 
 
 def test_a_missing_data_folder_is_named(monkeypatch, tmp_path):

@@ -9,21 +9,21 @@ import pytest
 import wmlib as wm
 from wmlib import storage
 from wmlib.cli import main
-from wmlib.config import DreamConfig, EvolveConfig, Loop, Study
+from wmlib.config import DreamConfig, EvolveConfig, LoopConfig, StudyConfig
 from wmlib.dream import iterate, rounds
 from wmlib.errors import InputError
 
 BODY = wm.body.get("humanoid")
-SLEEP = EvolveConfig(
+EVOLVE = EvolveConfig(
     DreamConfig(tau=0.8, horizon=15), settings={"popsize": 4}, generations=2, episodes=2
 )
-LOOP = Loop(
+LOOP = LoopConfig(
     steps=750,
     first=220,
     episodes=4,
     size=8,
-    study=Study(first=20, updates=10, batch_size=64),
-    sleep=SLEEP,
+    study=StudyConfig(first=20, updates=10, batch_size=64),
+    evolve=EVOLVE,
 )
 WORLD = dataclasses.replace(
     LOOP,
@@ -36,7 +36,7 @@ WORLD = dataclasses.replace(
 
 @pytest.fixture(scope="module")
 def whole():
-    return iterate.iterate(LOOP, say=None)
+    return iterate.until_done(LOOP, say=None)
 
 
 def fingerprint(run):
@@ -62,13 +62,13 @@ def test_every_real_step_is_counted_and_none_is_spent_past_the_limit(whole):
 def test_the_lineage_begins_at_zero_and_no_real_return_chooses(monkeypatch):
     assert not iterate.begin(LOOP).params.any()
     short, looked = dataclasses.replace(LOOP, steps=420), []
-    plain = iterate.iterate(short, say=None)
+    plain = iterate.until_done(short, say=None)
     monkeypatch.setattr(
         iterate.Episodes,
         "returns",
         property(lambda self: looked.append(1) or np.full(len(self), -1e9)),
     )
-    lied = iterate.iterate(short, say=None)
+    lied = iterate.until_done(short, say=None)
     np.testing.assert_array_equal(plain.params, lied.params)
     assert len(looked) == len(lied.log), (
         "real returns are looked at for the log, and for nothing else"
@@ -80,7 +80,7 @@ def test_a_loop_that_was_stopped_ends_with_the_same_bits(loop, tmp_path, monkeyp
     monkeypatch.setattr(
         iterate, "LENGTH", 8
     )  # short rows: M's own rollouts are traced step by step
-    expected = fingerprint(iterate.iterate(loop, say=None))
+    expected = fingerprint(iterate.until_done(loop, say=None))
     calls, one_round = [], iterate.one_round
 
     def stopping(*arguments):
@@ -93,20 +93,20 @@ def test_a_loop_that_was_stopped_ends_with_the_same_bits(loop, tmp_path, monkeyp
     monkeypatch.setattr(iterate, "one_round", stopping)
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
-            iterate.iterate(loop, folder=tmp_path, say=None)
-    again = iterate.iterate(loop, folder=tmp_path, say=None)
+            iterate.until_done(loop, folder=tmp_path, say=None)
+    again = iterate.until_done(loop, folder=tmp_path, say=None)
     assert fingerprint(again) == expected
-    assert fingerprint(iterate.iterate(loop, folder=tmp_path, say=None)) == expected
+    assert fingerprint(iterate.until_done(loop, folder=tmp_path, say=None)) == expected
     with pytest.raises(InputError, match=r"seed 0, not 5"):
-        iterate.iterate(dataclasses.replace(loop, seed=5), folder=tmp_path, say=None)
+        iterate.until_done(dataclasses.replace(loop, seed=5), folder=tmp_path, say=None)
     (tmp_path / rounds.CHECKPOINT).write_text("{")
     with pytest.raises(InputError, match="cannot be read as JSON"):
-        iterate.iterate(loop, folder=tmp_path, say=None)
+        iterate.until_done(loop, folder=tmp_path, say=None)
 
 
 def test_a_model_learns_more_from_round_to_round(whole):
     e = iterate.new_model("ensemble", whole.data, 16, 0)
-    study = Study(first=60, updates=60, batch_size=64)
+    study = StudyConfig(first=60, updates=60, batch_size=64)
     losses = []
     for seed in range(3):
         e, found = iterate.learn(e, whole.data, study, first=not seed, seed=seed)
@@ -120,13 +120,13 @@ def test_half_of_what_is_learned_is_new(whole, monkeypatch):
         iterate.training,
         "fit",
         lambda loss, params, data, recipe, **_: (
-            seen.append(data["row"]) or iterate.training.Trained(params, [{"epoch": 1.0}])
+            seen.append(data["row"]) or iterate.training.TrainState(params, [{"epoch": 1.0}])
         ),
     )
     iterate.learn(
         iterate.new_model("ensemble", whole.data, 8, 0),
         whole.data,
-        Study(first=200, batch_size=64, recent=100),
+        StudyConfig(first=200, batch_size=64, recent=100),
         first=True,
         seed=0,
     )

@@ -1,8 +1,11 @@
 """Workers and renderers never pull TensorFlow in, whatever they import on the way; and what the locks hold. (Which package may import which: pyproject.toml.)"""
 
+import ast
+import io
 import re
 import subprocess
 import sys
+import tokenize
 from pathlib import Path
 
 import pytest
@@ -47,3 +50,26 @@ def test_the_two_locks_agree():
     assert {
         name: version for name, version in rivals.items() if books.get(name, version) != version
     } == {}
+
+
+def code_lines(path: Path) -> int:
+    """Lines with code: blank ones, comments and docstrings are not counted."""
+    text = path.read_text(encoding="utf-8")
+    said: set[int] = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):  # fmt: skip
+            said |= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+    silent = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}  # fmt: skip
+    lines: set[int] = set()
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type not in silent:
+            lines |= set(range(token.start[0], token.end[0] + 1))
+    return len(lines - said)
+
+
+def test_the_library_stays_small():
+    """A change that makes it larger raises a number here, and says in its commit what that buys."""
+    lines = {path: code_lines(path) for path in (ROOT / "wmlib").rglob("*.py")}
+    heart = sum(n for path, n in lines.items() if path.relative_to(ROOT / "wmlib").parts[0] in ("real", "models", "control", "dream"))  # fmt: skip
+    assert heart <= 5_500
+    assert sum(lines.values()) <= 10_150

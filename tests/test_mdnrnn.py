@@ -16,7 +16,7 @@ KINDS = pytest.mark.parametrize("joint", [True, False], ids=["joint", "per dimen
 
 @pytest.fixture(scope="module")
 def real():
-    return wm.episodes.gather(BODY, "mixed", 300, 0)
+    return wm.gather(BODY, "mixed", 300, 0)
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +142,7 @@ def test_training_rows_are_the_episodes_end_to_end(v, real, rows):
 
 def test_padding_does_not_count_in_the_loss(rows):
     m = small(rows)
-    batch = m.prepare()(
+    batch = m.make_batch()(
         {name: array[-2:] for name, array in rows.items()}, np.random.default_rng(0)
     )
     assert (batch["mask"] == 0).any()
@@ -162,7 +162,7 @@ def test_padding_does_not_count_in_the_loss(rows):
 
 
 def test_codes_are_drawn_anew_in_every_batch_from_their_own_spread(rows):
-    prepare = small(rows).prepare()
+    prepare = small(rows).make_batch()
     drawn = [prepare(rows, np.random.default_rng(seed)) for seed in (0, 0, 1)]
     assert np.array_equal(drawn[0]["z"], drawn[1]["z"])
     assert not np.array_equal(drawn[0]["z"], drawn[2]["z"])
@@ -171,7 +171,7 @@ def test_codes_are_drawn_anew_in_every_batch_from_their_own_spread(rows):
 
 
 def test_own_rollouts_start_from_truth_every_so_many_steps_and_at_every_reset(rows):
-    own = small(rows).prepare(4)(rows, np.random.default_rng(0))["own"]
+    own = small(rows).make_batch(4)(rows, np.random.default_rng(0))["own"]
     assert not own[:, 0].any()
     assert not own[rows["reset"] > 0].any()
     assert own.any()
@@ -185,7 +185,7 @@ def test_the_multi_step_loss_is_finite_and_reaches_every_weight(rows, joint, own
     from wmlib.models import nets
 
     m = small(rows, joint=joint, own=own)
-    batch = m.prepare(4)(rows, np.random.default_rng(0))
+    batch = m.make_batch(4)(rows, np.random.default_rng(0))
     assert ("eps" in batch) == (own == "sample")
     total, pieces, grads = nets.gradient(m.loss, m.params, batch)
     assert float(total) == pytest.approx(sum(float(piece) for piece in pieces.values()), rel=1e-5)
@@ -210,7 +210,7 @@ def test_one_batch_is_overfitted(rows):
     m = small(rows, h_dim=64)
     few = {name: array[:4] for name, array in rows.items()}
     recipe = TrainConfig(epochs=250, batch_size=4, learning_rate=5e-3, jit=False)
-    trained = training.fit(m.loss, m.params, few, recipe, prepare=m.prepare(), say=None)
+    trained = training.fit(m.loss, m.params, few, recipe, make_batch=m.make_batch(), say=None)
     first, last = trained.log[0], trained.log[-1]
     assert last["nll"] < first["nll"] - 2
     assert last["reward"] < 0.3 * first["reward"]
@@ -242,7 +242,7 @@ def test_a_toy_world_with_two_futures_is_learned_and_remembered():
     data = toy()
     m = MDNRNN.create(BODY, data, MDNRNNConfig(h_dim=24, n_mix=2))
     recipe = TrainConfig(epochs=120, batch_size=64, learning_rate=1e-2, jit=False)
-    trained = training.fit(m.loss, m.params, data, recipe, prepare=m.prepare(), say=None)
+    trained = training.fit(m.loss, m.params, data, recipe, make_batch=m.make_batch(), say=None)
     m = m.using(trained.params)
     held = toy(seed=1)
     prediction, _ = m.sequence(held["mu"], held["action"])

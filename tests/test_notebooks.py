@@ -262,7 +262,7 @@ BAD = {
         put(0, "source", "# Why?\n\nIt gets 113.7."),
         "cell 1 .* line 3: the number '113.7'",
     ),
-    "a title that asks nothing": (put(0, "source", "# Dreams"), "asks nothing"),
+    "a title that asks nothing": (put(0, "source", "# Dream"), "asks nothing"),
     "two titles": (put(0, "source", "# Why?\n# How?"), "2 first-level headings"),
     "an open solution": (put(3, "source", "# solution\nx = 1"), "a solution must be hidden"),
     "a solution that is not folded": (

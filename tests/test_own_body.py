@@ -108,7 +108,7 @@ def test_the_notebook_cell_watches_reality_and_dream(lines):
 
 def test_the_tray_can_be_known_and_drawn_from_what_is_observed(folder):
     tray = wm.body.get("tray")
-    episode = wm.rollout.rollout(tray, wm.policies.RandomWeights(tray), [1])[0]
+    episode = wm.rollout(tray, wm.policies.RandomWeights(tray), [1])[0]
     assert np.array_equal(tray.poses(episode.obs), episode.qpos)
     assert (
         tray.terminated(episode.obs)[:-1].sum() == 0

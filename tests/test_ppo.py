@@ -72,7 +72,7 @@ def test_another_artefact_is_refused(tmp_path):
     [
         ({"configuration": "best"}, "no configuration 'best'"),
         ({"steps": 100}, "at least 512"),
-        ({"marks": [9_999]}, "no mark past the last step"),
+        ({"budgets": [9_999]}, "no budget past the last step"),
     ],
 )
 def test_bad_input_is_one_line(tmp_path, given, said):

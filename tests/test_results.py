@@ -118,7 +118,7 @@ def test_a_controller_is_judged_on_the_test_seeds_of_its_run_once(saved, capsys)
     assert main(words) == 0
     (row,) = results.read("rows/real.csv")
     seeds = wm.seeds.run_seeds(wm.seeds.TEST_SEEDS, 3)[:5]
-    played = wm.rollout.rollout(BODY, saved, seeds)
+    played = wm.rollout(BODY, saved, seeds)
     assert row.mean_return == pytest.approx(
         np.mean([episode.episode_return for episode in played]), abs=1e-3
     )

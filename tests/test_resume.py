@@ -20,7 +20,7 @@ from wmlib.models.training import CHECKPOINT
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("experience") / "data"
-    wm.episodes.gather(killable.BODY, "mixed", 400, 0, folder)
+    wm.gather(killable.BODY, "mixed", 400, 0, folder)
     return folder
 
 
@@ -126,13 +126,13 @@ def test_training_in_parts_is_training_at_once(tmp_path):
     calls = []
 
     def until(n):
-        def prepare(batch, rng):
+        def make_batch(batch, rng):
             calls.append(1)
             if len(calls) == n:
                 raise KeyboardInterrupt
             return batch
 
-        return prepare
+        return make_batch
 
     for n in (7, 13):
         with pytest.raises(KeyboardInterrupt):
@@ -143,7 +143,7 @@ def test_training_in_parts_is_training_at_once(tmp_path):
                 recipe,
                 folder=tmp_path,
                 checkpoint_every=1,
-                prepare=until(n),
+                make_batch=until(n),
                 snapshots=(0, 1, 3),
                 say=None,
             )

@@ -99,7 +99,7 @@ def test_learning_lowers_the_loss():
         return MODEL.windows(table, batch["row"], n_steps)
 
     how = TrainConfig(3, 64, 3e-3, 1e-3, jit=False)
-    made = training.fit(MODEL.loss, MODEL.params, {"row": row}, how, prepare=windows, say=None)
+    made = training.fit(MODEL.loss, MODEL.params, {"row": row}, how, make_batch=windows, say=None)
     assert made.log[-1]["loss"] < made.log[0]["loss"] - 0.05
     assert made.log[-1]["own"] < made.log[0]["own"]
 

@@ -15,7 +15,7 @@ BODY = wm.body.get("humanoid")
 
 @pytest.fixture(scope="module")
 def real():
-    return wm.episodes.gather(BODY, "mixed", 400, 0)
+    return wm.gather(BODY, "mixed", 400, 0)
 
 
 def small(obs, **settings):
@@ -58,7 +58,7 @@ def test_the_loss_is_the_reconstruction_and_beta_times_the_kl_above_the_floor(re
     rng = np.random.default_rng(2)
     for beta, floor in ((1.0, 0.0), (0.1, 0.0), (0.5, 100.0)):
         model = small(real.physics, beta=beta, kl_floor=floor)
-        batch = model.prepare({"x": model.standardize(real.physics[:64])}, rng)
+        batch = model.make_batch({"x": model.standardize(real.physics[:64])}, rng)
         total, pieces = model.loss(model.params, batch)
         mu, logvar = (np.asarray(part, dtype=float) for part in model.encoder(batch["x"]))
         kl = 0.5 * (np.exp(logvar) + mu**2 - 1 - logvar).mean(axis=0)
@@ -78,7 +78,7 @@ def test_the_gradient_of_the_elbo_equals_finite_differences(real):
     """Along random directions, in float64, where differences are exact enough to say so."""
     model = small(real.physics, beta=0.7)
     rng = np.random.default_rng(3)
-    batch = model.prepare({"x": model.standardize(real.physics[:32])}, rng)
+    batch = model.make_batch({"x": model.standardize(real.physics[:32])}, rng)
     params = {name: value.astype(np.float64) for name, value in model.params.items()}
     wide = {name: value.astype(np.float64) for name, value in batch.items()}
     exact = VAE(
@@ -100,7 +100,7 @@ def test_one_batch_is_overfitted(real):
     x = model.standardize(real.physics[:64])
     recipe = TrainConfig(epochs=400, batch_size=64, learning_rate=3e-3, jit=False)
     trained = training.fit(
-        model.loss, model.params, {"x": x}, recipe, prepare=model.prepare, say=None
+        model.loss, model.params, {"x": x}, recipe, make_batch=model.make_batch, say=None
     )
     assert trained.log[-1]["reconstruction"] < 0.03 * trained.log[0]["reconstruction"]
     assert trained.log[-1]["loss"] < trained.log[0]["loss"]
@@ -186,7 +186,7 @@ def test_the_kl_falls_as_beta_rises_and_a_floor_keeps_codes_awake(real):
             model.params,
             {"x": model.standardize(real.physics)},
             recipe,
-            prepare=model.prepare,
+            make_batch=model.make_batch,
             say=None,
         )
         return model.using(trained.params).kl(real.physics)

@@ -47,7 +47,7 @@ def of_mujoco(body, qpos):
 
 
 def test_observations_and_physics_show_the_same_poses_as_qpos_but_for_the_place_on_the_floor():
-    episode = wm.rollout.rollout(HUMANOID, wm.policies.RandomActions(HUMANOID), [1])[0]
+    episode = wm.rollout(HUMANOID, wm.policies.RandomActions(HUMANOID), [1])[0]
     seen = [
         wm.viewer.poses_of(HUMANOID, "it", track)
         for track in (episode.qpos, episode.obs, episode.obs[:, :45])

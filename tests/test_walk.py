@@ -7,7 +7,7 @@ import pytest
 
 from wmlib.config import StructuredConfig, WalkConfig
 from wmlib.control.controller import CLIP, Controller, Linear
-from wmlib.control.evolution import OpenAIES
+from wmlib.control.strategies import OpenAIES
 from wmlib.dream import walk as walking
 from wmlib.errors import InputError
 from wmlib.loading import load

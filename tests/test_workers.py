@@ -26,7 +26,7 @@ PAGE = Path(__file__).resolve().parent.parent / "book" / "cluster.md"
 @pytest.fixture(scope="module")
 def alone():
     """What this process gives by itself: a population played, experience gathered."""
-    return evaluate_population(LINEAR, POPULATION, range(3), see=True), wm.episodes.gather(
+    return evaluate_population(LINEAR, POPULATION, range(3), see=True), wm.gather(
         BODY, "mixed", 700, 3
     )
 
@@ -53,7 +53,7 @@ def test_workers_give_the_same_bits_as_threads(who, alone):
         for x, y in zip(again.seen, played.seen, strict=True)
         for a, b in zip(x, y, strict=True)
     )
-    experience = wm.episodes.gather(BODY, "mixed", 700, 3, workers=who)
+    experience = wm.gather(BODY, "mixed", 700, 3, workers=who)
     assert (
         np.array_equal(experience.qpos, gathered.qpos)
         and np.array_equal(experience.seeds, gathered.seeds)

@@ -15,14 +15,14 @@ from wmlib.errors import InputError
 from wmlib.models import mdn, mdnrnn, metrics, world
 from wmlib.models.mdnrnn import MDNRNN
 from wmlib.models.vae import VAE
-from wmlib.models.world import MDNRNN_FILE, VAE_FILE, World
+from wmlib.models.world import MDNRNN_FILE, VAE_FILE, WorldModel
 
 BODY = wm.body.get("humanoid")
 
 
 def made(episodes, seed=0):
     v = VAE.create(BODY, episodes.physics, VAEConfig(z_dim=6, hidden=(16,)), seed=seed)
-    return World(
+    return WorldModel(
         BODY,
         v,
         MDNRNN.create(
@@ -33,7 +33,7 @@ def made(episodes, seed=0):
 
 @pytest.fixture(scope="module")
 def real():
-    return wm.episodes.gather(BODY, "mixed", 300, 0)
+    return wm.gather(BODY, "mixed", 300, 0)
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +145,7 @@ def flip_a_bit(folder):
 
 
 def of_another_v(folder):
-    other = made(wm.episodes.gather(BODY, "mixed", 300, 0), seed=1)
+    other = made(wm.gather(BODY, "mixed", 300, 0), seed=1)
     mend(folder, MDNRNN_FILE, other.files()[MDNRNN_FILE])
 
 
@@ -265,7 +265,7 @@ def test_epochs_come_back_and_belong_to_their_world(small, real, tmp_path):
 
 def test_where_no_episode_lasts_so_long_the_ratio_is_not_known_and_nothing_is_warned_of(small):
     brief = wm.episodes.Episodes.of(
-        BODY, wm.rollout.rollout(BODY, wm.policies.RandomActions(BODY), range(3), max_steps=7)
+        BODY, wm.rollout(BODY, wm.policies.RandomActions(BODY), range(3), max_steps=7)
     )
     ratio = metrics.open_loop_error(
         small.vae, brief, lambda obs, before, action: np.repeat(obs[:, -1:], 6, axis=1), horizon=6

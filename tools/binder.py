@@ -29,7 +29,7 @@ STEPS = (
     'ENV R2D_ENTRYPOINT="${REPO_DIR}/.binder/start"',
 )
 BASE_BYTES = 1.3e9  # repo2docker's own part, as mybinder.org's images of an empty repository weigh
-TRY = "import wmlib as wm, jupyterlab; print(wm.config.current().name, len(wm.load('humanoid-mixed')))"
+TRY = "import wmlib as wm, jupyterlab; print(wm.scale().name, len(wm.load('humanoid-mixed')))"
 
 
 def weigh(*folders: Path) -> int:

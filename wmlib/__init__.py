@@ -2,7 +2,7 @@
 
     real/       the simulator, nothing learned    body, zoo, policies, rollout, workers, episodes, evaluate, kinematics
     models/     V, M and M's rival                nets, mdn, vae, mdnrnn, ensemble, structured, model, world, training, metrics
-    control/    C                                 controller, agent, population, evolution, evolve
+    control/    C                                 controller, agent, population, strategies, evolve
     dream/      V, M and C together               dream, dreamenv, packing, fitness, rounds, iterate, walk
     show/       what a reader sees                palette, plots, viewer, videos, explorer, progress, say
     classroom/  exercises and grading             classroom, marking, jail, nbgrading, grading
@@ -18,24 +18,27 @@ from wmlib.errors import InputError as InputError
 
 _PACKAGES = {
     "": "autopsy config errors loading ppo results seeds stages storage whole",
-    "real.": "body zoo policies rollout workers episodes evaluate kinematics",
+    "real.": "body zoo policies workers episodes evaluate kinematics",
     "models.": "nets mdn vae mdnrnn ensemble structured model world training metrics",
-    "control.": "controller agent population evolution",
+    "control.": "controller agent population strategies",
     "dream.": "dream dreamenv packing fitness rounds iterate walk",
     "show.": "palette plots viewer videos explorer progress",
     "classroom.": "classroom marking jail nbgrading grading",
 }
 _CLASSES = {
-    "config": "VAEConfig MDNRNNConfig EnsembleConfig TrainConfig DreamConfig EvolveConfig Search Study Loop StructuredConfig WalkConfig",
+    "config": "scale VAEConfig MDNRNNConfig EnsembleConfig TrainConfig DreamConfig EvolveConfig SearchConfig StudyConfig LoopConfig StructuredConfig WalkConfig",
     "loading": "load",
+    "real.rollout": "rollout Episode",
+    "real.episodes": "gather Episodes",
+    "real.evaluate": "baselines evaluate_policy interval scorecard",
     "models.metrics": "reconstruction_r2 open_loop_error physics_error",
     "models.vae": "VAE",
     "models.mdnrnn": "MDNRNN",
     "models.ensemble": "Ensemble",
     "models.structured": "StructuredEnsemble",
-    "models.world": "World",
+    "models.world": "WorldModel",
     "control.controller": "Controller Linear",
-    "dream.dream": "Dreams",
+    "dream.dream": "Dream",
     "dream.dreamenv": "DreamEnv",
     "dream.fitness": "DreamFitness linear_for",
     "control.agent": "Agent",

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wmlib.config import MDNRNNConfig, TrainConfig, VAEConfig
-from wmlib.control import evolution
+from wmlib.control import strategies
 from wmlib.errors import InputError
 from wmlib.models import nets, training
 from wmlib.models.mdnrnn import MDNRNN, sequences
@@ -111,7 +111,7 @@ def learn(episodes: Episodes, mistakes: Mistakes, sizes: Sizes, seed: int) -> tu
     recipe = TrainConfig(epochs=sizes.vae_epochs, batch_size=256, seed=seed, jit=False)
     v = v.using(
         training.fit(
-            v.loss, v.params, {"x": v.standardize(seen)}, recipe, prepare=v.prepare, say=None
+            v.loss, v.params, {"x": v.standardize(seen)}, recipe, make_batch=v.make_batch, say=None
         ).params
     )
     rows = sequences(v, episodes, 10, obs=seen)
@@ -127,7 +127,7 @@ def learn(episodes: Episodes, mistakes: Mistakes, sizes: Sizes, seed: int) -> tu
     m = MDNRNN.create(episodes.body, rows, MDNRNNConfig(h_dim=sizes.h_dim, joint=True), seed=seed)
     recipe = dataclasses.replace(recipe, epochs=sizes.mdnrnn_epochs, batch_size=32)
     return v, m.using(
-        training.fit(m.loss, m.params, rows, recipe, prepare=m.prepare(), say=None).params
+        training.fit(m.loss, m.params, rows, recipe, make_batch=m.make_batch(), say=None).params
     )
 
 
@@ -188,7 +188,7 @@ class Driver:
 def evolve(body: Body, v: VAE, m: MDNRNN, mistakes: Mistakes, sizes: Sizes, seed: int) -> Agent:
     """C, evolved on the real body; in the report's way each candidate has a start of its own, else all of a generation share two."""
     agent = Agent(body, v, m, mistakes, np.zeros(body.a_dim * (v.z_dim + m.config.h_dim)))
-    strategy = evolution.make(
+    strategy = strategies.make(
         "elites-reported" if mistakes.averaging else "openai-es",
         agent.params,
         seed,

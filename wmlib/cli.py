@@ -26,16 +26,16 @@ from wmlib.config import (
     DreamConfig,
     EnsembleConfig,
     EvolveConfig,
-    Loop,
+    LoopConfig,
     MDNRNNConfig,
-    Search,
+    SearchConfig,
     StructuredConfig,
-    Study,
+    StudyConfig,
     TrainConfig,
     VAEConfig,
     WalkConfig,
 )
-from wmlib.control import evolution, evolve
+from wmlib.control import evolve, strategies
 from wmlib.errors import InputError
 from wmlib.loading import load
 from wmlib.real import body as bodies
@@ -82,7 +82,7 @@ def _knobs(
     Args:
         command: gets the options.
         kind: the dataclass.
-        names: of the fields, in order; `field=option` where the option is called otherwise.
+        names: of the fields, in order; `field=option` where the option is called otherwise, `field=option/older` where it once was.
         off: `field=option` of a field that is true, and that the option makes false.
         defaults: that the command has instead of the dataclass.
     """
@@ -90,12 +90,17 @@ def _knobs(
     sentences = _sentences(kind)
     for word in f"{names} {off}".split():
         name, _, option = word.partition("=")
-        field, flag = fields[name], "--" + (option or name).replace("_", "-")
+        field, flags = (
+            fields[name],
+            [f"--{flag.replace('_', '-')}" for flag in (option or name).split("/")],
+        )
         dest, said = f"{kind.__name__}.{name}", sentences[name].replace("%", "%%").replace("`", "")
         if word == off:
-            command.add_argument(flag, dest=dest, action="store_false", help=f"switch off: {said}")
+            command.add_argument(
+                *flags, dest=dest, action="store_false", help=f"switch off: {said}"
+            )
         elif field.type == "bool":
-            command.add_argument(flag, dest=dest, action="store_true", help=said)
+            command.add_argument(*flags, dest=dest, action="store_true", help=said)
         else:
             default = defaults.get(name, field.default)
             several: dict[str, Any] = {"nargs": "*"} if str(field.type).startswith("tuple") else {}
@@ -103,7 +108,7 @@ def _knobs(
             if defaults.get(name, 0) is None:
                 told = " (default: those of the scale WM_SCALE)"
             command.add_argument(
-                flag, dest=dest, type=KINDS[str(field.type)], default=default, metavar=(option or name).upper(),
+                *flags, dest=dest, type=KINDS[str(field.type)], default=default, metavar=flags[0][2:].replace("-", "_").upper(),
                 help=said + told, **several,
             )  # fmt: skip
 
@@ -123,7 +128,7 @@ def _strategy(command: argparse.ArgumentParser, kind: type, **defaults: Any) -> 
     """Which strategy, and its settings."""
     command.add_argument(
         "--strategy", dest=f"{kind.__name__}.strategy", default="openai-es", metavar="STRATEGY",
-        help=f"one of {', '.join(evolution.STRATEGIES)} (default: %(default)s)",
+        help=f"one of {', '.join(strategies.STRATEGIES)} (default: %(default)s)",
     )  # fmt: skip
     for name, read in SETTINGS.items():
         command.add_argument(
@@ -191,7 +196,7 @@ def _workers(command: argparse.ArgumentParser) -> None:
 def gather(options: argparse.Namespace) -> None:
     """Gathers real episodes into a folder."""
     body = bodies.get(options.body)
-    steps = config.current().real_steps if options.steps is None else options.steps
+    steps = config.scale().real_steps if options.steps is None else options.steps
     command = f"wmlib gather --body {body.name} --policy {options.policy} --steps {steps} --seed {options.seed} --out {shlex.quote(options.out)}"
     print(
         f"Gathering {steps:,} real steps of {body.name} with {options.policy} actions, run seed {options.seed}, into {options.out}",
@@ -371,9 +376,9 @@ def measure(options: argparse.Namespace) -> None:
 
 def train_controller(options: argparse.Namespace) -> None:
     """Evolves C on the real body."""
-    if vars(options)["Search.steps"] is None:
-        vars(options)["Search.steps"] = config.current().real_steps
-    made = _made(Search, options, settings=_settings(options))
+    if vars(options)["SearchConfig.steps"] is None:
+        vars(options)["SearchConfig.steps"] = config.scale().real_steps
+    made = _made(SearchConfig, options, settings=_settings(options))
     print(
         f"Evolving C on the real {made.body} with {made.strategy} for {made.steps:,} real steps, run seed {made.seed}, into {options.out}",
         flush=True,
@@ -391,7 +396,7 @@ def train_ppo(options: argparse.Namespace) -> None:
         body,
         options.out,
         steps=options.steps,
-        marks=options.marks,
+        budgets=options.budgets,
         configuration=options.configuration,
         seed=options.seed,
         command=options.line,
@@ -428,7 +433,7 @@ def iterate(options: argparse.Namespace) -> None:
 
     how = dataclasses.replace(_evolving(options), seed=0)
     loop = _made(
-        Loop, options, features=options.features, study=_made(Study, options), sleep=how,
+        LoopConfig, options, features=options.features, study=_made(StudyConfig, options), evolve=how,
         seed=vars(options)["EvolveConfig.seed"],
     )  # fmt: skip
     loop = dataclasses.replace(loop, first=min(loop.first, loop.steps))
@@ -471,9 +476,19 @@ def _dreaming(command: argparse.ArgumentParser, **defaults: Any) -> None:
         default="physics",
         help="what C sees: physics, or in a world z or zh (default: %(default)s)",
     )
-    _knobs(command, DreamConfig, "tau horizon penalty doubt", off="exact=heads", **defaults)
+    _knobs(
+        command,
+        DreamConfig,
+        "tau horizon disagreement_penalty=disagreement_penalty/penalty max_disagreement=max_disagreement/doubt learned_heads=learned_heads/heads",
+        **defaults,
+    )
     _strategy(command, EvolveConfig, **defaults)
-    _knobs(command, EvolveConfig, "generations episodes latest nights seed", **defaults)
+    _knobs(
+        command,
+        EvolveConfig,
+        "generations episodes latest searches=searches/nights seed",
+        **defaults,
+    )
 
 
 def _dreaming_stages(stages: Any) -> None:
@@ -504,9 +519,9 @@ def _dreaming_stages(stages: Any) -> None:
     knobs = (
         "body model size steps first policy episodes=round_episodes param_noise action_noise fresh"
     )
-    _knobs(command, Loop, knobs)
+    _knobs(command, LoopConfig, knobs)
     renamed = "first=first_updates updates batch_size learning_rate=model_learning_rate own_steps"
-    _knobs(command, Study, renamed)
+    _knobs(command, StudyConfig, renamed)
     _out(command)
     _dreaming(command, tau=0.8, generations=60, weight_decay=0.001)
     command.set_defaults(run=iterate)
@@ -630,18 +645,18 @@ def _controller_stages(stages: Any) -> None:
         description="Evolve a linear controller on the real body. Stopped, the same command goes on where it was.",
         epilog="examples:\n  wmlib train-controller --body humanoid --features physics --strategy openai-es --steps 50000 --seed 0 --out runs/c\n"
         "  wmlib train-controller --body inverted_pendulum --strategy cma-es --popsize 16 --steps 20000 --out runs/pole\n"
-        "  wmlib train-controller --steps 1000000 --marks 50000 250000 --out runs/c1m    (also makes runs/c1m-50000 and runs/c1m-250000)",
+        "  wmlib train-controller --steps 1000000 --budgets 50000 250000 --out runs/c1m    (also makes runs/c1m-50000 and runs/c1m-250000)",
     )  # fmt: skip
-    knobs = "body features steps marks seed episodes alive max_steps check_every check_episodes"
-    _knobs(command, Search, knobs, off="normalise=raw", steps=None)
-    _strategy(command, Search)
+    knobs = "body features steps budgets=budgets/marks seed episodes healthy_weight=healthy_weight/alive max_steps check_every check_episodes"
+    _knobs(command, SearchConfig, knobs, off="normalise=raw", steps=None)
+    _strategy(command, SearchConfig)
     _workers(command)
     _out(command)
     command.set_defaults(run=train_controller)
     command = stages.add_parser(
         "train-ppo", help="train PPO, a rival, on the real body",
         description="Train Stable-Baselines3's PPO on the real body (needs the extra 'ppo'). It does not resume: stopped, it begins again.",
-        epilog="example: wmlib train-ppo --steps 250000 --marks 50000 --seed 0 --out runs/ppo; wmlib evaluate --controller runs/ppo",
+        epilog="example: wmlib train-ppo --steps 250000 --budgets 50000 --seed 0 --out runs/ppo; wmlib evaluate --controller runs/ppo",
     )  # fmt: skip
     command.add_argument("--body", default="humanoid", help="the body (default: %(default)s)")
     command.add_argument(
@@ -653,6 +668,7 @@ def _controller_stages(stages: Any) -> None:
         "--steps", type=int, default=50_000, help="real steps (default: %(default)s)"
     )
     command.add_argument(
+        "--budgets",
         "--marks",
         type=int,
         nargs="*",

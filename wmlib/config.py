@@ -12,13 +12,16 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from wmlib.errors import InputError
 from wmlib.seeds import TRAINING_SEEDS, run_seeds
 
 MODELS = ("ensemble", "world")
 """What a loop of dreaming and acting can learn."""
+
+
+Size = TypeVar("Size")
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,44 @@ class Scale:
     real_steps: int
     eval_episodes: int
 
+    def cut(self, size: Size) -> Size:
+        """The size itself; at `smoke` a smaller one, so that a chapter names only the sizes of the class.
+
+        Args:
+            size: a whole number, of which a tenth is left, at least 2; or a configuration, each of whose numbers is held at or below the one in `SMOKE`.
+        """
+        if self.name != "smoke":
+            return size
+        if isinstance(size, int):
+            return max(min(size, 2), size // 10)  # type: ignore[return-value]
+        given: dict[str, Any] = vars(size)
+        most = SMOKE.get(type(size).__name__, {})
+        less: dict[str, Any] = {
+            name: min(value, most[name])
+            if name in most
+            else self.cut(value)
+            if dataclasses.is_dataclass(value)
+            else value
+            for name, value in given.items()
+        }
+        if "popsize" in less.get("settings", ()):
+            popsize = min(less["settings"]["popsize"], SMOKE["settings"]["popsize"])
+            less["settings"] = {**less["settings"], "popsize": popsize}
+        return type(size)(**less)
+
+
+SMOKE: dict[str, dict[str, int]] = {
+    "EnsembleConfig": {"members": 2, "hidden": 32},
+    "TrainConfig": {"epochs": 2},
+    "DreamConfig": {"horizon": 60},
+    "EvolveConfig": {"generations": 2, "episodes": 3},
+    "SearchConfig": {"check_every": 2, "check_episodes": 2},
+    "StudyConfig": {"first": 30, "updates": 10},
+    "LoopConfig": {"size": 32, "steps": 600, "first": 300, "episodes": 5},
+    "settings": {"popsize": 8},
+}
+"""What is left of a configuration's numbers at `smoke`, at most."""
+
 
 SCALES = {
     scale.name: scale
@@ -46,7 +87,7 @@ SCALES = {
 }
 
 
-def current() -> Scale:
+def scale() -> Scale:
     """The scale named by `WM_SCALE`, or `small`.
 
     Raises:
@@ -158,19 +199,19 @@ class TrainConfig:
 
 
 @dataclass(frozen=True)
-class Search:
+class SearchConfig:
     """A search on the real body.
 
     Attributes:
         body: name of the body.
         features: what C sees: `physics` or `obs`.
-        strategy: a name in `evolution.STRATEGIES`.
+        strategy: a name in `strategies.STRATEGIES`.
         settings: of the strategy.
         steps: real steps that it may take, checks included.
-        marks: at these numbers of real steps, too, C is kept as it would be reported then.
+        budgets: at these numbers of real steps, too, C is kept as it would be reported then.
         seed: of the run; another seed shares no episode.
         episodes: that each candidate plays in a generation.
-        alive: weight of the alive bonus in the fitness.
+        healthy_weight: weight of the alive bonus in the fitness.
         max_steps: longest training episode; the body's own limit by default.
         normalise: whether features are standardised with what training has shown.
         check_every: generations from one check of the mean on selection seeds to the next.
@@ -182,10 +223,10 @@ class Search:
     strategy: str = "openai-es"
     settings: Mapping[str, Any] = field(default_factory=dict)
     steps: int = 50_000
-    marks: tuple[int, ...] = ()
+    budgets: tuple[int, ...] = ()
     seed: int = 0
     episodes: int = 1
-    alive: float = 1.0
+    healthy_weight: float = 1.0
     max_steps: int | None = None
     normalise: bool = True
     check_every: int = 10
@@ -199,16 +240,16 @@ class Search:
                     {
                         **dataclasses.asdict(self),
                         "settings": dict(self.settings),
-                        "marks": self.all_marks,
+                        "budgets": self.all_budgets,
                     }
                 )
             )
         )
 
     @property
-    def all_marks(self) -> list[int]:
-        """The marks, the last of which is `steps`."""
-        return sorted({*self.marks, self.steps})
+    def all_budgets(self) -> list[int]:
+        """The budgets, the last of which is `steps`."""
+        return sorted({*self.budgets, self.steps})
 
     def check(self) -> None:
         """Looks at the numbers.
@@ -217,9 +258,9 @@ class Search:
             InputError: if one is not as it must be.
         """
         run_seeds(TRAINING_SEEDS, self.seed)
-        if min(self.all_marks) < 1 or self.all_marks[-1] > self.steps:
+        if min(self.all_budgets) < 1 or self.all_budgets[-1] > self.steps:
             raise InputError(
-                f"{self.steps} real steps and marks at {list(self.marks)} were asked for; expected at least 1, and no mark past the last step."
+                f"{self.steps} real steps and budgets of {list(self.budgets)} were asked for; expected at least 1, and no budget past the last step."
             )
         if (
             min(self.episodes, self.check_every) < 1
@@ -238,16 +279,16 @@ class DreamConfig:
     Attributes:
         tau: temperature of the model's samples; 0 is its likeliest answer.
         horizon: steps after which a dream ends, if nothing else has ended it.
-        exact: fall, alive bonus and control cost by the body's own rules, on the decoded state; if false by M's heads for reward and end.
-        penalty: reward lost in each step for each unit of the members' disagreement (ensembles only).
-        doubt: disagreement at which a dream ends, where the ensemble knows too little to go on (ensembles only).
+        learned_heads: reward and end by M's heads; if false, fall, alive bonus and control cost are computed by the body's own rules, on the decoded state.
+        disagreement_penalty: reward lost in each step for each unit of the members' disagreement (ensembles only).
+        max_disagreement: disagreement at which a dream ends, where the ensemble knows too little to go on (ensembles only).
     """
 
     tau: float = 1.0
     horizon: int = 100
-    exact: bool = True
-    penalty: float = 0.0
-    doubt: float = float("inf")
+    learned_heads: bool = False
+    disagreement_penalty: float = 0.0
+    max_disagreement: float = float("inf")
 
 
 @dataclass(frozen=True)
@@ -256,13 +297,13 @@ class EvolveConfig:
 
     Attributes:
         dream: how to dream.
-        strategy: a name in `evolution.STRATEGIES`.
+        strategy: a name in `strategies.STRATEGIES`.
         settings: of the strategy.
         generations: how many.
         episodes: that each candidate dreams in a generation.
         latest: dreams begin at step 0 to `latest` of real episodes.
         seed: of strategy, starts and noise.
-        nights: searches with seeds of their own, of which C is the mean: what one of them owes to the model's mistakes, the others do not share.
+        searches: searches with seeds of their own, of which C is the mean: what one of them owes to the model's mistakes, the others do not share.
     """
 
     dream: DreamConfig = field(default_factory=DreamConfig)
@@ -272,7 +313,7 @@ class EvolveConfig:
     episodes: int = 10
     latest: int = 0
     seed: int = 0
-    nights: int = 1
+    searches: int = 1
 
     def about(self) -> dict[str, Any]:
         """As plain values."""
@@ -282,14 +323,14 @@ class EvolveConfig:
 
     def check(self) -> None:
         """Raises InputError if a number is not as it must be."""
-        if min(self.generations, self.episodes, self.nights) < 1 or self.seed < 0:
+        if min(self.generations, self.episodes, self.searches) < 1 or self.seed < 0:
             raise InputError(
-                f"{self.nights} nights of {self.generations} generations of {self.episodes} episodes with seed {self.seed} were asked for; expected at least 1 of each, and a seed of at least 0."
+                f"{self.searches} searches of {self.generations} generations of {self.episodes} episodes with seed {self.seed} were asked for; expected at least 1 of each, and a seed of at least 0."
             )
 
 
 @dataclass(frozen=True)
-class Study:
+class StudyConfig:
     """How a model learns in a round.
 
     Attributes:
@@ -321,7 +362,7 @@ class Study:
 
 
 @dataclass(frozen=True)
-class Loop:
+class LoopConfig:
     """What to do.
 
     Attributes:
@@ -336,7 +377,7 @@ class Loop:
         param_noise: spread of an episode's weights around C's.
         action_noise: spread of noise on actions, in halves of the action box.
         study: how the model learns in a round.
-        sleep: how C is evolved in a round; its horizon is the shortest, its seed is not used.
+        evolve: how C is evolved in a round; its horizon is the shortest, its seed is not used.
         fresh: whether C begins at zero again in every round, its features standardised anew, or goes on from the last one.
         seed: of the run; another seed shares no episode.
     """
@@ -351,8 +392,8 @@ class Loop:
     episodes: int = 64
     param_noise: float = 0.02
     action_noise: float = 0.2
-    study: Study = field(default_factory=Study)
-    sleep: EvolveConfig = field(
+    study: StudyConfig = field(default_factory=StudyConfig)
+    evolve: EvolveConfig = field(
         default_factory=lambda: EvolveConfig(
             DreamConfig(tau=0.8), settings={"weight_decay": 0.001}, generations=60
         )
@@ -363,13 +404,13 @@ class Loop:
     def about(self) -> dict[str, Any]:
         """As plain values."""
         return dict(
-            json.loads(json.dumps({**dataclasses.asdict(self), "sleep": self.sleep.about()}))
+            json.loads(json.dumps({**dataclasses.asdict(self), "evolve": self.evolve.about()}))
         )
 
     def check(self) -> None:
         """Raises InputError if a number or a name is not as it must be."""
         self.study.check()
-        self.sleep.check()
+        self.evolve.check()
         run_seeds(TRAINING_SEEDS, self.seed)
         if self.model not in MODELS:
             raise InputError(f"There is no model '{self.model}'; there are: {', '.join(MODELS)}.")

@@ -12,7 +12,7 @@ from wmlib.errors import InputError
 CLASSES = {
     "episodes": "wmlib.real.episodes:Episodes",
     "vae": "wmlib.models.vae:VAE",
-    "world": "wmlib.models.world:World",
+    "world": "wmlib.models.world:WorldModel",
     "ensemble": "wmlib.models.ensemble:Ensemble",
     "structured": "wmlib.models.structured:StructuredEnsemble",
     "controller": "wmlib.control.controller:Controller",

@@ -1,7 +1,7 @@
 """PPO on the real body, the rival from reinforcement learning: Stable-Baselines3's, with the settings that others tuned for it.
 
 Training needs the extra `ppo` (PyTorch); what it made is a small network that is stored as plain numbers and acts in NumPy, so that it is judged
-on the same episodes as every other policy. No check on selection seeds is bought: the policy at a mark is the newest one. Compared in chapter 5.
+on the same episodes as every other policy. No check on selection seeds is bought: the policy at a budget is the newest one. Compared in chapter 5.
 """
 
 from __future__ import annotations
@@ -141,9 +141,9 @@ def _arrays(model: Any) -> dict[str, NDArray[np.float32]]:
 
 
 def train(
-    body: Body, out: str | Path, *, steps: int, marks: Sequence[int] = (), configuration: str = "tuned", seed: int = 0, command: str = "", say: Callable[[str], None] = print
+    body: Body, out: str | Path, *, steps: int, budgets: Sequence[int] = (), configuration: str = "tuned", seed: int = 0, command: str = "", say: Callable[[str], None] = print
 ) -> list[Path]:  # fmt: skip
-    """Trains on `steps` real steps; the policy at each mark goes to OUT-MARK, the last one to OUT. It does not resume. Returns the folders.
+    """Trains on `steps` real steps; the policy at each budget goes to OUT-BUDGET, the last one to OUT. It does not resume. Returns the folders.
 
     Raises:
         InputError: if a number or a name is wrong, a folder exists already, or Stable-Baselines3 is not installed.
@@ -153,13 +153,13 @@ def train(
             f"There is no configuration '{configuration}'; there are: {', '.join(CONFIGURATIONS)}."
         )
     settings = dict(CONFIGURATIONS[configuration])
-    every = sorted({*marks, steps})
+    every = sorted({*budgets, steps})
     per = settings.get("n_steps", 2048)
     if every[0] < per or every[-1] > steps:
         raise InputError(
-            f"{steps:,} real steps and marks at {list(marks)} were asked for; expected at least {per}, and no mark past the last step."
+            f"{steps:,} real steps and budgets of {list(budgets)} were asked for; expected at least {per}, and no budget past the last step."
         )
-    places = {mark: Path(out) if mark == steps else Path(f"{out}-{mark}") for mark in every}
+    places = {budget: Path(out) if budget == steps else Path(f"{out}-{budget}") for budget in every}
     storage.refuse_taken(*places.values())
     sb3, torch = _libraries()
     torch.set_num_threads(1)  # these networks are too small to gain from more
@@ -177,15 +177,15 @@ def train(
     started = time.monotonic()
 
     def keep(upto: int) -> None:
-        """Stores the policy at each mark that the next steps would cross."""
-        for mark, place in places.items():
-            if not place.exists() and upto > mark:
+        """Stores the policy at each budget that the next steps would cross."""
+        for budget, place in places.items():
+            if not place.exists() and upto > budget:
                 seconds = time.monotonic() - started
                 facts = {
                     "configuration": configuration,
                     "activation": activation,
                     "seed": seed,
-                    "budget": mark,
+                    "budget": budget,
                     "real_steps": model.num_timesteps,
                     "command": command,
                 }

@@ -204,7 +204,7 @@ def judge(
     policy: Policy = made
     if isinstance(made, Controller) and made.linear.features not in REAL:
         policy = Agent.of(made, load(world, "world") if world else None)
-    played = evaluate.score(
+    played = evaluate.evaluate_policy(
         body,
         policy,
         name=f"{method} {configuration} {budget}",
@@ -237,7 +237,7 @@ def judge_baseline(
     """
     if name not in POLICIES:
         raise InputError(f"There is no policy '{name}'; there are: {', '.join(POLICIES)}.")
-    played = evaluate.score(
+    played = evaluate.evaluate_policy(
         body, POLICIES[name](body), name=name, run=seed, split=split, episodes=episodes
     )
     row = Row(

@@ -23,9 +23,9 @@ from wmlib.loading import load
 from wmlib.models import mdnrnn, metrics, training
 from wmlib.models.ensemble import Ensemble
 from wmlib.models.mdnrnn import MDNRNN
-from wmlib.models.training import Trained
+from wmlib.models.training import TrainState
 from wmlib.models.vae import VAE, view_slice
-from wmlib.models.world import Epochs, World
+from wmlib.models.world import Epochs, WorldModel
 from wmlib.real import episodes
 from wmlib.real.episodes import Episodes
 from wmlib.storage import Clock, run_folder
@@ -35,7 +35,7 @@ VALIDATION_EPISODES = 200
 Say = Callable[[str], None]
 
 
-def _fitted(trained: Trained, folder: Path) -> Trained:
+def _fitted(trained: TrainState, folder: Path) -> TrainState:
     """The training, if it came to its end.
 
     Raises:
@@ -69,7 +69,7 @@ def fit_vae(
     *,
     folder: Path | None = None,
     say: Say | None = print,
-) -> tuple[VAE, Trained]:
+) -> tuple[VAE, TrainState]:
     """Trains V on every state of these episodes, and measures R^2 (codes sampled) after each epoch on one in twenty of them, held out."""
     model, x, validate = begin_vae(data, config, recipe)
     trained = training.fit(
@@ -77,7 +77,7 @@ def fit_vae(
         model.params,
         {"x": x},
         recipe,
-        prepare=model.prepare,
+        make_batch=model.make_batch,
         validate=validate,
         folder=folder,
         checkpoint_every=CHECKPOINT_STEPS,
@@ -114,7 +114,7 @@ def _parts(data: Episodes) -> tuple[Episodes, Episodes]:
 def fit_mdnrnn(
     v: VAE, data: Episodes, config: MDNRNNConfig, recipe: TrainConfig, *, length: int = 32, own_steps: int = 0,
     start: MDNRNN | None = None, snapshots: Sequence[int] = (), folder: Path | None = None, say: Say | None = print,
-) -> tuple[MDNRNN, Trained]:  # fmt: skip
+) -> tuple[MDNRNN, TrainState]:  # fmt: skip
     """Trains M on V's codes of these episodes; with `own_steps` on its own rollouts of that length, usually from a `start` trained without.
 
     After each epoch it is measured on held-out episodes: `ahead_10` is its error 10 steps ahead over that of 'nothing changes'.
@@ -125,14 +125,14 @@ def fit_mdnrnn(
 
     def validate(params: Any) -> dict[str, float]:
         rng = np.random.default_rng([recipe.seed, 4])
-        dreaming = World(data.body, v, model.using(params))
+        dreaming = WorldModel(data.body, v, model.using(params))
         found = metrics.open_loop_error(
             v, held, lambda *seen: dreaming.dream(*seen, rng=rng), horizon=10
         )
         return {"ahead_1": float(found.ratio()[0]), "ahead_10": float(found.ratio()[-1])}
 
     trained = training.fit(
-        model.loss, model.params, rows, recipe, prepare=model.prepare(own_steps), validate=validate, snapshots=snapshots, folder=folder,
+        model.loss, model.params, rows, recipe, make_batch=model.make_batch(own_steps), validate=validate, snapshots=snapshots, folder=folder,
         checkpoint_every=CHECKPOINT_STEPS, say=say,
     )  # fmt: skip
     return model.using(trained.params), trained
@@ -172,7 +172,7 @@ def train_vae(
 def train_mdnrnn(
     vae: str, data: str, out: str, config: MDNRNNConfig, recipe: TrainConfig, *, length: int = 32, own: TrainConfig | None = None, own_steps: int = 10,
     snapshots: Sequence[int] = (), command: str = "", say: Say = print,
-) -> World:  # fmt: skip
+) -> WorldModel:  # fmt: skip
     """Trains M on stored episodes as a V codes them, and writes both as a world to `out`.
 
     Args:
@@ -195,9 +195,9 @@ def train_mdnrnn(
     if snapshots:
         storage.refuse_taken(epochs_out)
     with run_folder(out) as folder:
-        kinds = (VAE.kind, World.kind)
+        kinds = (VAE.kind, WorldModel.kind)
         v, manifest = load(vae, *kinds), storage.open_artefact(vae, *kinds).manifest
-        v = v.vae if isinstance(v, World) else v
+        v = v.vae if isinstance(v, WorldModel) else v
         stored, about = _experience(data)
         if manifest.get("body") != stored.body.name:
             raise InputError(
@@ -219,7 +219,7 @@ def train_mdnrnn(
             logs[name] = rounded(_fitted(trained, folder).log)
             first = first or trained
         assert model is not None and first is not None
-        made = World(stored.body, v, model)
+        made = WorldModel(stored.body, v, model)
         facts = {"seed": recipe.seed, "command": command, "experience": about}
         if snapshots:
             Epochs(made, first.snapshots).save(epochs_out, seconds=clock.seconds, **facts)
@@ -236,7 +236,7 @@ def train_mdnrnn(
 
 def fit_ensemble(
     data: Episodes, config: EnsembleConfig, recipe: TrainConfig, *, folder: Path | None = None, say: Say | None = print
-) -> tuple[Ensemble, Trained]:  # fmt: skip
+) -> tuple[Ensemble, TrainState]:  # fmt: skip
     """Trains an ensemble on every step of these episodes; after each epoch its nll is measured on one in twenty of them, held out."""
     train, held = _parts(data)
     model = Ensemble.create(data.body, train, config, seed=recipe.seed)
@@ -254,7 +254,7 @@ def fit_ensemble(
         model.params,
         model.data(train),
         recipe,
-        prepare=model.prepare,
+        make_batch=model.make_batch,
         validate=validate,
         folder=folder,
         checkpoint_every=CHECKPOINT_STEPS,
@@ -298,7 +298,7 @@ def train_dreamed(
     data: str,
     out: str | Path,
     features: str,
-    sleep: EvolveConfig,
+    config: EvolveConfig,
     *,
     command: str = "",
     say: Say = print,
@@ -310,21 +310,21 @@ def train_dreamed(
     Raises:
         InputError: in one line, whatever is wrong with what was given.
     """
-    sleep.check()
+    config.check()
     with run_folder(out) as folder:
-        kinds = (World.kind, Ensemble.kind)
+        kinds = (WorldModel.kind, Ensemble.kind)
         dreamt_in, stored = load(model, *kinds), load(data, Episodes.kind)
         linear = linear_for(dreamt_in, features, stored)
-        fitness = DreamFitness.of(dreamt_in, linear, stored, sleep)
+        fitness = DreamFitness.of(dreamt_in, linear, stored, config)
         found = evolve(fitness, folder=folder, say=say)
         made = Controller(linear, found.params)
         before = storage.open_artefact(model, *kinds).manifest
         stages = [before.get("experience", {}), before.get("vae_made_by", {}), before]
         real_steps = max(int(stage.get("real_steps") or 0) for stage in stages)
         facts = {
-            "seed": sleep.seed, "real_steps": real_steps, "budget": int(stages[0].get("budget") or real_steps), "dreamed": found.log[-1]["check"], "dreamed_steps": found.steps,
+            "seed": config.seed, "real_steps": real_steps, "budget": int(stages[0].get("budget") or real_steps), "dreamed": found.log[-1]["check"], "dreamed_steps": found.steps,
             "command": "; ".join(filter(None, [*(str(stage.get("command") or "") for stage in stages), command])),
-            "sleep": sleep.about(), "search": {"strategy": "dreamed"},
+            "evolve": config.about(), "search": {"strategy": "dreamed"},
         }  # fmt: skip
         seconds = (
             sum(float(stage.get("seconds") or 0) for stage in stages) + found.log[-1]["seconds"]

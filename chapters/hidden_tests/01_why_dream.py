@@ -14,7 +14,7 @@ def alive_share(answer, rng):
         ("an episode that ends in a fall", 1000),
         ("an episode cut off before the fall", int(rng.integers(5, 15))),
     ]:
-        episode = wm.rollout.rollout(
+        episode = wm.rollout(
             body, policy, [int(rng.integers(1_000_000))], max_steps=max_steps
         )[0]
         alive = episode.terms["alive"]

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 
 from wmlib import storage
-from wmlib.config import EvolveConfig, Search
-from wmlib.control import evolution
+from wmlib.config import EvolveConfig, SearchConfig
+from wmlib.control import strategies
 from wmlib.control.controller import Controller, Linear
 from wmlib.control.population import Moments, evaluate_population
 from wmlib.errors import InputError
@@ -37,7 +37,7 @@ ARRAYS, PLAIN = ("params", "mean", "std"), ("steps", "generation", "checked")
 
 @dataclass(frozen=True)
 class Kept:
-    """C as it would be reported at a mark: weights and normalisation, the steps spent by then, the return at its check."""
+    """C as it would be reported at a budget: weights and normalisation, the steps spent by then, the return at its check."""
 
     params: Array
     mean: Array
@@ -62,12 +62,12 @@ class Evolution:
             (`real_steps` or `dreamed_steps`); `check`, the mean's return, where it was taken.
         steps: taken so far: real ones, or dreamed ones.
         moments: of the features of all training episodes, where they are counted.
-        kept: mark -> C as it would be reported there; empty in a dream, where the mean is C.
+        kept: budget -> C as it would be reported there; empty in a dream, where the mean is C.
         best: C of the best check so far, where checks choose.
     """
 
     linear: Linear
-    strategy: evolution.Strategy
+    strategy: strategies.Strategy
     log: list[dict[str, Any]] = field(default_factory=list)
     steps: int = 0
     moments: Moments = field(default_factory=lambda: Moments(0.0, np.zeros(0), np.zeros(0)))
@@ -87,7 +87,7 @@ class Evolution:
 
     @property
     def chosen(self) -> Kept:
-        """C: at the last mark, or the mean."""
+        """C: at the last budget, or the mean."""
         return self.kept[max(self.kept)] if self.kept else self.now()
 
     @property
@@ -114,7 +114,7 @@ class Evolution:
             "moments": self.moments._asdict(),
             "linear": {"mean": self.linear.mean, "std": self.linear.std},
         }
-        kept = {str(mark): kept for mark, kept in self.kept.items()}
+        kept = {str(budget): kept for budget, kept in self.kept.items()}
         if self.best is not None:
             kept["best"] = self.best
         for name, one in kept.items():
@@ -138,7 +138,7 @@ class Evolution:
             name: Kept(**parts[f"kept {name}"], **values) for name, values in about["kept"].items()
         }
         self.best = kept.pop("best", None)
-        self.kept = {int(mark): value for mark, value in kept.items()}
+        self.kept = {int(budget): value for budget, value in kept.items()}
 
 
 class Fitness(ABC):
@@ -151,7 +151,7 @@ class Fitness(ABC):
         checkpoint_every: generations between checkpoints.
     """
 
-    config: Search | EvolveConfig
+    config: SearchConfig | EvolveConfig
     linear: Linear
     params: Array
     checkpoint_every: int
@@ -164,7 +164,7 @@ class Fitness(ABC):
         """
         config = self.config
         settings = dict(config.settings)
-        strategy = evolution.make(config.strategy, self.params, config.seed, **settings)
+        strategy = strategies.make(config.strategy, self.params, config.seed, **settings)
         zeros = np.zeros(self.linear.n_features)
         return Evolution(self.linear, strategy, moments=Moments(0.0, zeros, zeros))
 
@@ -255,11 +255,11 @@ def _resume(folder: Path, about: Mapping[str, Any], run: Evolution) -> None:
 
 
 class RealFitness(Fitness):
-    """Real returns: every candidate plays the same fresh episodes. C is kept at each mark of real steps."""
+    """Real returns: every candidate plays the same fresh episodes. C is kept at each budget of real steps."""
 
     checkpoint_every = 5
 
-    def __init__(self, search: Search, workers: Workers | int | None = None) -> None:
+    def __init__(self, search: SearchConfig, workers: Workers | int | None = None) -> None:
         """Looks at the settings.
 
         Args:
@@ -270,14 +270,14 @@ class RealFitness(Fitness):
             InputError: if a number or a name is not as it must be.
         """
         search.check()
-        self.config: Search = search
+        self.config: SearchConfig = search
         self.workers = workers
         self.linear = Linear(bodies.get(search.body), search.features)
         self.linear.select(np.zeros(self.linear.body.obs_dim))
         self.params = np.zeros(self.linear.n_params)
 
     def finished(self, run: Evolution) -> bool:
-        """When the last mark is passed."""
+        """When the last budget is passed."""
         return self.config.steps in run.kept
 
     def generation(self, run: Evolution) -> dict[str, Any]:
@@ -301,7 +301,7 @@ class RealFitness(Fitness):
         self._spend(run, played.real_steps)
         for moments in played.seen:
             run.moments = run.moments.merged(moments)
-        run.strategy.tell(played.fitness(search.alive))
+        run.strategy.tell(played.fitness(search.healthy_weight))
         returns = played.returns.mean(axis=1)
         return {
             "generation": number, "real_steps": run.steps, "spent": played.real_steps, "best": float(returns.max()), "mean": float(returns.mean()),
@@ -309,10 +309,10 @@ class RealFitness(Fitness):
         }  # fmt: skip
 
     def _spend(self, run: Evolution, steps: int) -> None:
-        """Counts real steps, before what they showed is used: at each mark that they cross, C is kept as it was."""
-        for mark in self.config.all_marks:
-            if mark not in run.kept and run.steps + steps > mark:
-                run.kept[mark] = run.best or run.now()
+        """Counts real steps, before what they showed is used: at each budget that they cross, C is kept as it was."""
+        for budget in self.config.all_budgets:
+            if budget not in run.kept and run.steps + steps > budget:
+                run.kept[budget] = run.best or run.now()
         run.steps += steps
 
     def _check(self, run: Evolution) -> float:
@@ -326,10 +326,10 @@ class RealFitness(Fitness):
         return value
 
     def _near(self, run: Evolution) -> bool:
-        """Whether the next generation and a check after it may cross a mark."""
+        """Whether the next generation and a check after it may cross a budget."""
         last = run.log[-1] if run.log else {"spent": 0.0, "steps": 0.0}
         ahead = NEAR * (last["spent"] + self.config.check_episodes * last["steps"])
-        left = [mark - run.steps for mark in self.config.all_marks if mark not in run.kept]
+        left = [budget - run.steps for budget in self.config.all_budgets if budget not in run.kept]
         return any(steps <= ahead for steps in left)
 
     def line(self, row: Mapping[str, Any]) -> str:
@@ -341,14 +341,14 @@ class RealFitness(Fitness):
 
 
 def train(
-    search: Search,
+    search: SearchConfig,
     out: str | Path,
     *,
     workers: Workers | int | None = None,
     command: str = "",
     say: Callable[[str], None] = print,
 ) -> Controller:
-    """Evolves C on the real body in `OUT.run/`, resuming what is there, and writes it to `out`; C at an earlier mark goes to `OUT-MARK`.
+    """Evolves C on the real body in `OUT.run/`, resuming what is there, and writes it to `out`; C at an earlier budget goes to `OUT-BUDGET`.
 
     Raises:
         InputError: in one line, whatever is wrong with what was given.
@@ -357,21 +357,21 @@ def train(
     fitness = RealFitness(search, workers)
     fitness.begin()
     places = {
-        mark: out if mark == search.steps else out.with_name(f"{out.name}-{mark}")
-        for mark in search.all_marks
+        budget: out if budget == search.steps else out.with_name(f"{out.name}-{budget}")
+        for budget in search.all_budgets
     }
     if not (out.with_name(f"{out.name}.run") / CHECKPOINT).exists():
         storage.refuse_taken(*places.values())
     with storage.run_folder(out) as folder:
         run = evolve(fitness, folder=folder, say=say)
-        for mark, place in places.items():
+        for budget, place in places.items():
             if place.exists():  # written before a kill
                 continue
-            kept = run.kept[mark]
-            log = [row for row in run.log if row["real_steps"] <= mark]
+            kept = run.kept[budget]
+            log = [row for row in run.log if row["real_steps"] <= budget]
             facts: dict[str, Any] = {
                 "seed": search.seed,
-                "budget": mark,
+                "budget": budget,
                 "real_steps": kept.steps,
                 "checked": kept.checked,
                 "command": command,

@@ -74,9 +74,9 @@ class Played:
         """Real steps that this took."""
         return int(self.lengths.sum())
 
-    def fitness(self, alive: float = 1.0) -> Array:
-        """Mean over the episodes (P,), the alive bonus weighted: 1 is the return, 0 leaves the bonus out."""
-        return np.asarray((self.returns - (1 - alive) * self.alive).mean(axis=1))
+    def fitness(self, healthy_weight: float = 1.0) -> Array:
+        """Mean over the episodes (P,), the alive bonus times `healthy_weight`: 1 is the return, 0 leaves the bonus out."""
+        return np.asarray((self.returns - (1 - healthy_weight) * self.alive).mean(axis=1))
 
 
 def evaluate_population(

@@ -34,11 +34,11 @@ ROWS, STEPS = 512, 8
 
 
 class Outcome(NamedTuple):
-    """What one step of a dream led to, each (R,). `ended` is a fall, an end by M's own head, or a state or doubt beyond all limits."""
+    """What one step of a dream led to, each (R,). `ended` is a fall, an end by M's own head, or a state or a disagreement beyond all limits."""
 
     reward: Tensor
     ended: Tensor
-    doubt: Tensor
+    disagreement: Tensor
 
 
 class Held(NamedTuple):
@@ -67,14 +67,14 @@ class Dreamed(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Track:
+class Trajectory:
     """One candidate's dreams from N starts, step by step, for watching. Past `lengths[i]` row i only repeats itself.
 
     Attributes:
         obs: (N, T+1, D); the decoded view, in the body's units; `body.poses(track.obs[i, : track.lengths[i] + 1])` draws one.
         action: (N, T, a_dim).
         reward: (N, T); 0 after the end.
-        doubt: (N, T); disagreement of the members, 0 for a world.
+        disagreement: (N, T); of the members, 0 for a world.
         lengths: (N,).
         ended: (N,); false where only the horizon ended it.
     """
@@ -82,12 +82,12 @@ class Track:
     obs: Floats
     action: Floats
     reward: Floats
-    doubt: Floats
+    disagreement: Floats
     lengths: NDArray[np.int32]
     ended: NDArray[np.bool_]
 
 
-class Dreams:
+class Dream:
     """A model, the shape of a controller and a way to dream, compiled: `dreams(population, starts, seed)`."""
 
     def __init__(self, model: Model, linear: Linear, config: DreamConfig | None = None) -> None:
@@ -132,7 +132,7 @@ class Dreams:
             ops.convert_to_tensor(scale, "float32"),
         )
 
-    def renewed(self, model: Model, linear: Linear) -> Dreams:
+    def renewed(self, model: Model, linear: Linear) -> Dream:
         """The same dreams in a model that has learned more, of a C with another normalisation; nothing is compiled anew."""
         other = copy.copy(self)
         other.linear, other.model, other.held = linear, model, self._held(model, linear)
@@ -203,7 +203,7 @@ class Dreams:
 
     def watch(
         self, params: NDArray[Any], starts: Starts, seed: int, *, horizon: int | None = None
-    ) -> Track:
+    ) -> Trajectory:
         """The dreams of one candidate, params (n_params,), step by step: those that a call with the same starts and seed adds up."""
         population, memory = self._checked(params[None], starts)
         weights = tuple(
@@ -222,19 +222,19 @@ class Dreams:
                 tuple(part[t] for part in noise),
                 np.float32(self.config.tau),
             )
-            reward, ended, doubt = (np.asarray(ops.convert_to_numpy(part)) for part in outcome)
+            reward, ended, apart = (np.asarray(ops.convert_to_numpy(part)) for part in outcome)
             rows.append(
-                (state, action, np.where(alive, reward, 0), np.where(alive, doubt, 0), alive)
+                (state, action, np.where(alive, reward, 0), np.where(alive, apart, 0), alive)
             )
             alive = alive & ~ended
             if not alive[: len(starts)].any():
                 break
-        states, action, reward, doubt, lived = (
+        states, action, reward, apart, lived = (
             np.stack(part, axis=1)[: len(starts)] for part in zip(*rows, strict=True)
         )
         obs = np.concatenate([states, np.asarray(memory[0])[: len(starts), None]], axis=1)
-        return Track(
-            obs, action, reward, doubt, lived.sum(axis=1, dtype=np.int32), ~alive[: len(starts)]
+        return Trajectory(
+            obs, action, reward, apart, lived.sum(axis=1, dtype=np.int32), ~alive[: len(starts)]
         )
 
     def _checked(
@@ -282,15 +282,19 @@ class Dreams:
         noise: tuple[Tensor, ...],
         tau: Tensor,
         held: Held | None = None,
+        *,
+        disagreement: bool = False,
     ) -> tuple[State, Outcome]:
-        """One step of R dreams: what action (R, a_dim) leads to."""
+        """One step of R dreams: what action (R, a_dim) leads to; with `disagreement` also how far the members are apart, where there are any."""
         model = self.model.holding(held.model) if held else self.model
-        memory, predicted = model.step(memory, action, noise, tau, disagreement=self.with_doubt)
-        doubt = predicted.disagreement
-        if doubt is None:
-            doubt = ops.zeros_like(predicted.reward)
+        memory, predicted = model.step(
+            memory, action, noise, tau, disagreement=disagreement or self.needs_disagreement
+        )
+        apart = predicted.disagreement
+        if apart is None:
+            apart = ops.zeros_like(predicted.reward)
         beyond = ops.logical_not(predicted.outlier <= BEYOND)  # so that NaN is beyond
-        if not self.config.exact:
+        if self.config.learned_heads:
             reward, ended = predicted.reward_head, ops.logical_or(beyond, predicted.done_logit > 0)
         else:
             fell = ops.zeros_like(beyond)
@@ -303,13 +307,15 @@ class Dreams:
                 predicted.reward - self.body.alive_bonus * ops.cast(fell, "float32"),
                 ops.logical_or(beyond, fell),
             )
-        reward = ops.where(beyond, 0.0, reward - self.config.penalty * doubt)
-        return memory, Outcome(reward, ops.logical_or(ended, doubt > self.config.doubt), doubt)
+        reward = ops.where(beyond, 0.0, reward - self.config.disagreement_penalty * apart)
+        return memory, Outcome(
+            reward, ops.logical_or(ended, apart > self.config.max_disagreement), apart
+        )
 
     @property
-    def with_doubt(self) -> bool:
+    def needs_disagreement(self) -> bool:
         """Whether the members' disagreement must be known."""
-        return self.config.penalty > 0 or self.config.doubt < float("inf")
+        return self.config.disagreement_penalty > 0 or self.config.max_disagreement < float("inf")
 
     def _watched_step(
         self,
@@ -320,7 +326,8 @@ class Dreams:
         tau: Tensor,
     ) -> Any:
         action = self.act(held, weights, memory)
-        return *self.step(memory, action, noise, tau, held), action
+        apart = self.model.disagrees
+        return *self.step(memory, action, noise, tau, held, disagreement=apart), action
 
     def _rollout(
         self,
@@ -369,13 +376,22 @@ class Dreams:
 
 def _check(config: DreamConfig, model: Model) -> None:
     """Raises InputError for a setting that is out of range, or that this model has nothing for."""
-    if config.tau < 0 or config.horizon < 1 or config.penalty < 0 or config.doubt <= 0:
+    if (
+        config.tau < 0
+        or config.horizon < 1
+        or config.disagreement_penalty < 0
+        or config.max_disagreement <= 0
+    ):
         raise InputError(
-            f"tau {config.tau}, horizon {config.horizon}, penalty {config.penalty} and doubt {config.doubt} were asked for; expected none negative, horizon and doubt above 0."
+            f"tau {config.tau}, horizon {config.horizon}, disagreement_penalty {config.disagreement_penalty} and max_disagreement {config.max_disagreement} were asked for; expected none negative, horizon and max_disagreement above 0."
         )
-    if (config.penalty > 0 or config.doubt < float("inf")) and not model.disagrees:
+    if (
+        config.disagreement_penalty > 0 or config.max_disagreement < float("inf")
+    ) and not model.disagrees:
         raise InputError(
-            "penalty and doubt need an ensemble: a world is one model, and disagrees with nobody."
+            "disagreement_penalty and max_disagreement need an ensemble: a world is one model, and disagrees with nobody."
         )
-    if not config.exact and not model.learned_heads:
-        raise InputError("An ensemble has no heads for reward and end; dream with exact=True.")
+    if config.learned_heads and not model.learned_heads:
+        raise InputError(
+            "An ensemble has no heads for reward and end; dream with learned_heads=False."
+        )

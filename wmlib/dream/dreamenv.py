@@ -15,7 +15,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from wmlib.dream.dream import Dreams
+from wmlib.dream.dream import Dream
 from wmlib.errors import InputError
 from wmlib.models import nets
 from wmlib.models.model import Starts
@@ -30,7 +30,7 @@ BLOCK = 32
 class _Dreamer:
     """The random numbers of one row: which start comes next, and the noise of each step."""
 
-    def __init__(self, dreams: Dreams, n_starts: int, seed: int) -> None:
+    def __init__(self, dreams: Dream, n_starts: int, seed: int) -> None:
         self.dreams, self.n_starts = dreams, n_starts
         self.choice, self.rng = (np.random.default_rng([seed, 7, of]) for of in (0, 1))
         self.block: tuple[Floats, ...] = ()
@@ -50,13 +50,13 @@ class DreamEnv(VectorEnv):  # type: ignore[misc]
     """`num_envs` dreams side by side, as Gymnasium's `VectorEnv`.
 
     Actions are (num_envs, a_dim), held in the body's box; observations (num_envs, F) float32, the features that `dreams.linear` names, as the
-    model gives them; the reward is as `Dreams` adds it up. A row is `terminated` by a fall or by the end of what the model knows, `truncated` by
+    model gives them; the reward is as `Dream` adds it up. A row is `terminated` by a fall or by the end of what the model knows, `truncated` by
     the horizon. With an ensemble, row i is dreamed by member i mod E.
     """
 
     metadata = {"autoreset_mode": AutoresetMode.NEXT_STEP}  # noqa: RUF012  # Gymnasium's own name and type
 
-    def __init__(self, dreams: Dreams, starts: Starts, num_envs: int) -> None:
+    def __init__(self, dreams: Dream, starts: Starts, num_envs: int) -> None:
         """Makes an environment; `reset` begins it.
 
         Args:

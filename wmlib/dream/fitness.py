@@ -16,7 +16,7 @@ from wmlib import storage
 from wmlib.config import EvolveConfig
 from wmlib.control.controller import REAL, Linear
 from wmlib.control.evolve import Evolution, Fitness
-from wmlib.dream.dream import Dreams
+from wmlib.dream.dream import Dream
 from wmlib.errors import InputError
 from wmlib.models.model import Model, Starts
 from wmlib.real.body import Array
@@ -53,7 +53,7 @@ class DreamFitness(Fitness):
 
     def __init__(
         self,
-        dreams: Dreams,
+        dreams: Dream,
         data: Episodes | Starts,
         config: EvolveConfig | None = None,
         params: Array | None = None,
@@ -86,7 +86,7 @@ class DreamFitness(Fitness):
     ) -> DreamFitness:
         """In a model's dreams, dreamed as the configuration says."""
         config.check()
-        return cls(Dreams(model, linear, config.dream), data, config, params)
+        return cls(Dream(model, linear, config.dream), data, config, params)
 
     def _pool(self, data: Episodes) -> Starts:
         return self.dreams.starts(data, POOL, seed=self.config.seed, latest=self.config.latest)
@@ -104,11 +104,11 @@ class DreamFitness(Fitness):
         return storage.fingerprint(arrays, [model, self.linear.features, self.linear.body.name])
 
     def searches(self) -> list[DreamFitness]:
-        """One, or as many as there are nights, each with a seed of its own."""
-        if self.config.nights == 1:
+        """One, or as many as there are searches, each with a seed of its own."""
+        if self.config.searches == 1:
             return [self]
-        seeds = [self.config.seed + APART * k for k in range(self.config.nights)]
-        configs = [dataclasses.replace(self.config, nights=1, seed=seed) for seed in seeds]
+        seeds = [self.config.seed + APART * k for k in range(self.config.searches)]
+        configs = [dataclasses.replace(self.config, searches=1, seed=seed) for seed in seeds]
         return [DreamFitness(self.dreams, self.data, config, self.params) for config in configs]
 
     def together(self, runs: list[Evolution]) -> Evolution:
@@ -118,7 +118,7 @@ class DreamFitness(Fitness):
             for row in run.log:
                 steps = made.steps + row["dreamed_steps"]
                 whole = round(seconds + row["seconds"], 2)
-                made.log.append({**row, "night": k, "dreamed_steps": steps, "seconds": whole})
+                made.log.append({**row, "search": k, "dreamed_steps": steps, "seconds": whole})
             made.steps, seconds = made.log[-1]["dreamed_steps"], made.log[-1]["seconds"]
         params = np.mean([run.params for run in runs], axis=0)
         made.log[-1]["check"] = self.check(params)
@@ -146,7 +146,7 @@ class DreamFitness(Fitness):
             row["check"] = self.check(run.params)
         fitness = dreamed.fitness
         return {
-            "night": 0, "generation": number, "best": float(fitness.max()), "mean": float(fitness.mean()), "steps": float(dreamed.lengths.mean()),
+            "search": 0, "generation": number, "best": float(fitness.max()), "mean": float(fitness.mean()), "steps": float(dreamed.lengths.mean()),
             "sigma": run.strategy.sigma, "dreamed_steps": run.steps, **row,
         }  # fmt: skip
 

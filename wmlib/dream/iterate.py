@@ -19,7 +19,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wmlib import storage
-from wmlib.config import MODELS, EnsembleConfig, Loop, MDNRNNConfig, Study, TrainConfig, VAEConfig
+from wmlib.config import (
+    MODELS,
+    EnsembleConfig,
+    LoopConfig,
+    MDNRNNConfig,
+    StudyConfig,
+    TrainConfig,
+    VAEConfig,
+)
 from wmlib.control.agent import Agent
 from wmlib.control.controller import REAL, Controller, Linear
 from wmlib.control.evolve import evolve
@@ -31,7 +39,7 @@ from wmlib.models.ensemble import Ensemble
 from wmlib.models.mdnrnn import MDNRNN
 from wmlib.models.nets import Loss, Params
 from wmlib.models.vae import VAE
-from wmlib.models.world import World
+from wmlib.models.world import WorldModel
 from wmlib.real import body as bodies
 from wmlib.real.body import Array
 from wmlib.real.episodes import Episodes
@@ -49,7 +57,7 @@ ROOM = 1.2
 """Another round begins only if this many times its usual real steps are left."""
 
 
-def checked(loop: Loop) -> None:
+def checked(loop: LoopConfig) -> None:
     """Raises InputError if a number or a name is not as it must be."""
     loop.check()
     if loop.policy not in POLICIES:
@@ -71,7 +79,7 @@ class Run:
 
     linear: Linear
     params: Array
-    model: World | Ensemble
+    model: WorldModel | Ensemble
     experience: list[Episodes]
     log: list[dict[str, Any]] = field(default_factory=list)
 
@@ -86,7 +94,7 @@ class Run:
         return rounds.joined(self.experience)
 
 
-def keep(folder: Path, run: Run, loop: Loop) -> None:
+def keep(folder: Path, run: Run, loop: LoopConfig) -> None:
     """Writes what there is after a round."""
     about = {"loop": loop.about(), "log": run.log}
     rounds.write(folder, len(run.log), run.experience[-1], _files(run), about)
@@ -98,7 +106,7 @@ def _files(run: Run) -> dict[str, bytes]:
     return {"c": storage.to_bytes(c), **run.model.files()}
 
 
-def resume(folder: Path, loop: Loop) -> Run | None:
+def resume(folder: Path, loop: LoopConfig) -> Run | None:
     """The loop that a folder holds, if any.
 
     Raises:
@@ -110,7 +118,7 @@ def resume(folder: Path, loop: Loop) -> Run | None:
         return None
     about, experience, read = there
     c = storage.from_bytes(*read("c"))
-    kind: type[World] | type[Ensemble] = World if loop.model == "world" else Ensemble
+    kind: type[WorldModel] | type[Ensemble] = WorldModel if loop.model == "world" else Ensemble
     model = kind.from_files(body, read)
     linear = Linear(body, loop.features, c["mean"].size, c["mean"], c["std"])
     return Run(linear, c["params"], model, experience, about["log"])
@@ -119,7 +127,7 @@ def resume(folder: Path, loop: Loop) -> Run | None:
 # What the model learns in a round.
 
 
-def new_model(kind: str, data: Episodes, size: int, seed: int) -> World | Ensemble:
+def new_model(kind: str, data: Episodes, size: int, seed: int) -> WorldModel | Ensemble:
     """A model with random weights and the scales of these episodes; `size` is the width of an ensemble's layers, or M's h_dim.
 
     Raises:
@@ -130,7 +138,7 @@ def new_model(kind: str, data: Episodes, size: int, seed: int) -> World | Ensemb
     if kind == "ensemble":
         return Ensemble.create(data.body, data, EnsembleConfig(hidden=size), seed=seed)
     v = VAE.create(data.body, data.physics, VAEConfig(), seed=seed)
-    return World(
+    return WorldModel(
         data.body,
         v,
         MDNRNN.create(
@@ -140,8 +148,8 @@ def new_model(kind: str, data: Episodes, size: int, seed: int) -> World | Ensemb
 
 
 def learn(
-    model: World | Ensemble, data: Episodes, study: Study, *, first: bool, seed: int
-) -> tuple[World | Ensemble, dict[str, float]]:
+    model: WorldModel | Ensemble, data: Episodes, study: StudyConfig, *, first: bool, seed: int
+) -> tuple[WorldModel | Ensemble, dict[str, float]]:
     """The model after a round of learning from all episodes, oldest first, and the mean losses of the round.
 
     Raises:
@@ -153,7 +161,7 @@ def learn(
             model.params,
             model.data(data),
             study,
-            model.prepare,
+            model.make_batch,
             study.batch_size,
             data.n_steps,
             first,
@@ -166,7 +174,7 @@ def learn(
         v.params,
         {"x": v.standardize(data.physics)},
         study,
-        v.prepare,
+        v.make_batch,
         study.batch_size,
         data.n_steps,
         first,
@@ -181,20 +189,20 @@ def learn(
         m.params,
         rows,
         study,
-        m.prepare(study.own_steps),
+        m.make_batch(study.own_steps),
         max(1, study.batch_size // LENGTH),
         data.n_steps,
         first,
         seed,
     )
-    return World(data.body, v, m.using(params)), {
+    return WorldModel(data.body, v, m.using(params)), {
         **{f"v_{key}": value for key, value in of_v.items()},
         **of_m,
     }
 
 
 def _fit(
-    loss: Loss, params: Params, table: Mapping[str, NDArray[Any]], study: Study, prepare: Callable[..., Any], batch_size: int, n_steps: int, first: bool, seed: int
+    loss: Loss, params: Params, table: Mapping[str, NDArray[Any]], study: StudyConfig, make_batch: Callable[..., Any], batch_size: int, n_steps: int, first: bool, seed: int
 ) -> tuple[Params, dict[str, float]]:  # fmt: skip
     """Some gradient steps on rows of a table, half of them from its newest part."""
     n, count = (
@@ -212,12 +220,12 @@ def _fit(
     recipe = TrainConfig(1, batch_size, rate, rate / 10, seed=seed, jit=False)
 
     def batch(rows: dict[str, NDArray[Any]], rng: np.random.Generator) -> dict[str, NDArray[Any]]:
-        made: dict[str, NDArray[Any]] = prepare(
+        made: dict[str, NDArray[Any]] = make_batch(
             {name: array[rows["row"]] for name, array in table.items()}, rng
         )
         return made
 
-    trained = training.fit(loss, params, {"row": row}, recipe, prepare=batch, say=None)
+    trained = training.fit(loss, params, {"row": row}, recipe, make_batch=batch, say=None)
     if trained.stopped:
         raise InputError(trained.stopped)
     return trained.params, {
@@ -229,7 +237,7 @@ def _fit(
 
 
 def gather(
-    loop: Loop, policy: Policy, begun: int, n: int, max_steps: int | None = None
+    loop: LoopConfig, policy: Policy, begun: int, n: int, max_steps: int | None = None
 ) -> Episodes:
     """n real episodes on the run's next training seeds, after the `begun` that it has used; none of their steps is thrown away."""
     seeds = run_seeds(TRAINING_SEEDS, loop.seed)[begun : begun + n]
@@ -237,7 +245,7 @@ def gather(
     return Episodes.of(body, rollout(body, policy, seeds, max_steps=max_steps, keep_obs=False))
 
 
-def begin(loop: Loop) -> Run:
+def begin(loop: LoopConfig) -> Run:
     """The first experience, a model with random weights, and C, which is zero.
 
     Raises:
@@ -258,7 +266,7 @@ def begin(loop: Loop) -> Run:
     return Run(linear, np.zeros(linear.n_params), model, [data])
 
 
-def one_round(run: Run, loop: Loop, folder: Path | None = None) -> dict[str, Any]:
+def one_round(run: Run, loop: LoopConfig, folder: Path | None = None) -> dict[str, Any]:
     """One round: gather (the first one's experience is there already), learn, dream. Returns its row of the log."""
     number = len(run.log)
     if number:
@@ -281,15 +289,15 @@ def one_round(run: Run, loop: Loop, folder: Path | None = None) -> dict[str, Any
     if loop.fresh:
         run.linear = linear_for(run.model, loop.features, run.data)
         run.params = np.zeros(run.linear.n_params)
-    dream = loop.sleep.dream
+    dream = loop.evolve.dream
     horizon = min(
         run.linear.body.max_steps,
         max(dream.horizon, int(LONGER * np.percentile(newest.lengths, 80)) if number else 0),
     )
-    sleep = dataclasses.replace(
-        loop.sleep, seed=seed, dream=dataclasses.replace(dream, horizon=horizon)
+    how = dataclasses.replace(
+        loop.evolve, seed=seed, dream=dataclasses.replace(dream, horizon=horizon)
     )
-    fitness = DreamFitness.of(run.model, run.linear, newest, sleep, run.params)
+    fitness = DreamFitness.of(run.model, run.linear, newest, how, run.params)
     found = evolve(fitness, folder=folder, say=None)
     run.params = found.params
     dreamed = found.steps + (run.log[-1]["dreamed_steps"] if run.log else 0)
@@ -299,7 +307,7 @@ def one_round(run: Run, loop: Loop, folder: Path | None = None) -> dict[str, Any
     }  # fmt: skip
 
 
-def done(run: Run, loop: Loop) -> bool:
+def done(run: Run, loop: LoopConfig) -> bool:
     """Whether another round would not fit into the real steps that are left."""
     return (
         bool(run.log)
@@ -307,8 +315,8 @@ def done(run: Run, loop: Loop) -> bool:
     )
 
 
-def iterate(
-    loop: Loop, *, folder: Path | None = None, say: Callable[[str], None] | None = print
+def until_done(
+    loop: LoopConfig, *, folder: Path | None = None, say: Callable[[str], None] | None = print
 ) -> Run:
     """Goes round until the real steps are spent.
 
@@ -340,7 +348,7 @@ def line(row: Mapping[str, Any], steps: int) -> str:
 
 
 def train(
-    loop: Loop, out: str | Path, *, command: str = "", say: Callable[[str], None] = print
+    loop: LoopConfig, out: str | Path, *, command: str = "", say: Callable[[str], None] = print
 ) -> Controller:
     """Goes round in `OUT.run/`, resuming what is there; then writes the model to `OUT-model`, the experience to `OUT-experience`, and C to `out`.
 
@@ -355,7 +363,7 @@ def train(
         if not (folder / rounds.CHECKPOINT).exists():
             storage.refuse_taken(*beside.values())
         clock = storage.Clock(folder)
-        run = iterate(loop, folder=folder, say=clock.say(say))
+        run = until_done(loop, folder=folder, say=clock.say(say))
         made = Controller(run.linear, run.params)
         facts: dict[str, Any] = {
             "seed": loop.seed,

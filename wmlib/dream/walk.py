@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from wmlib import storage
 from wmlib.config import DreamConfig, TrainConfig, WalkConfig
 from wmlib.control.controller import Controller, Linear
-from wmlib.control.evolution import OpenAIES
+from wmlib.control.strategies import OpenAIES
 from wmlib.dream import rounds
-from wmlib.dream.dream import Dreams
+from wmlib.dream.dream import Dream
 from wmlib.errors import InputError
 from wmlib.models import training
 from wmlib.models.model import Starts
@@ -233,7 +233,7 @@ def learn(walk: Walk, updates: int, n_steps: int, rate: float, seed: int) -> dic
         return model.windows(table, batch["row"], n_steps)
 
     trained = training.fit(
-        model.loss, model.params, {"row": pick}, how, prepare=windows, say=None, step=step
+        model.loss, model.params, {"row": pick}, how, make_batch=windows, say=None, step=step
     )
     if trained.stopped:
         raise InputError(trained.stopped)
@@ -246,7 +246,7 @@ def evolve(walk: Walk) -> dict[str, float]:
     config, made = walk.config, walk.compiled
     if "dreams" not in made:
         longest = DreamConfig(tau=config.tau, horizon=config.longest)
-        made["dreams"] = Dreams(walk.model, walk.linear, longest)
+        made["dreams"] = Dream(walk.model, walk.linear, longest)
         made["threads"] = ThreadPoolExecutor(config.threads)
     dreams = made["dreams"].renewed(walk.model, walk.linear)
     resets, later = _starts(walk)
@@ -332,7 +332,7 @@ def watch(made: Walk, episode: Episode) -> Array:
     """What C dreams from the first state of a real episode, for as many steps at most: physics (T+1, S)."""
     if "watch" not in made.compiled:
         longest = DreamConfig(tau=made.config.tau, horizon=made.linear.body.max_steps)
-        made.compiled["watch"] = Dreams(made.model, made.linear, longest)
+        made.compiled["watch"] = Dream(made.model, made.linear, longest)
     dreams = made.compiled["watch"].renewed(made.model, made.linear)
     first = made.linear.body.physics(episode.qpos[:1], episode.qvel[:1])
     track = dreams.watch(
@@ -341,7 +341,7 @@ def watch(made: Walk, episode: Episode) -> Array:
     return np.asarray(track.obs[0, : track.lengths[0] + 1], np.float64)
 
 
-def walk(
+def until_done(
     config: WalkConfig,
     *,
     folder: Path | None = None,
@@ -435,7 +435,7 @@ def train(
     with storage.run_folder(out) as folder:
         if not (folder / rounds.CHECKPOINT).exists():
             storage.refuse_taken(beside)
-        made = walk(config, folder=folder, say=say, each=each)
+        made = until_done(config, folder=folder, say=say, each=each)
         seconds, controller = made.log[-1]["seconds"], made.controller
         facts = {"seed": config.seed, "real_steps": made.real_steps, "budget": config.steps, "command": command}  # fmt: skip
         if not beside.exists():

@@ -129,7 +129,7 @@ class Ensemble(NetworkModel):
         squared = 0.5 * ops.mean(ops.square(reward - batch["reward"]))
         return nll + squared, {"nll": nll, "reward": squared}
 
-    def prepare(
+    def make_batch(
         self, rows: dict[str, NDArray[Any]], rng: np.random.Generator
     ) -> dict[str, NDArray[Any]]:
         """For `training.fit`: each member gets rows of its own, drawn with replacement from the batch, so that members differ."""

@@ -298,7 +298,7 @@ class MDNRNN(nets.Network):
             total = total + self.config.own_weight * pieces["own"]
         return total, pieces
 
-    def prepare(self, own_steps: int = 0) -> Any:
+    def make_batch(self, own_steps: int = 0) -> Any:
         """For `training.fit`: draws z and z_next anew from (mu, std) in each batch, and says where M feeds itself.
 
         Args:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from wmlib.errors import InputError
 from wmlib.models.vae import STD_FLOOR, VAE
-from wmlib.models.world import World
+from wmlib.models.world import WorldModel
 from wmlib.real.body import Array, Body, Bools
 from wmlib.real.episodes import Episodes
 from wmlib.real.rollout import n_cores
@@ -170,7 +170,7 @@ def vae_report(model: VAE, episodes: Episodes, rng: np.random.Generator) -> str:
     )
 
 
-def report(world: World, episodes: Episodes, *, seed: int = 0, horizon: int = 25) -> str:
+def report(world: WorldModel, episodes: Episodes, *, seed: int = 0, horizon: int = 25) -> str:
     """The held-out table of a world as text: R^2 of each part through V, KL, and errors k steps ahead beside copy-last."""
     body, v = world.body, world.vae
     rng = np.random.default_rng([seed, 3])
@@ -261,7 +261,7 @@ def physics_error(
 
     Args:
         body: the body.
-        obs: dreamed states (N, T+1, D), D at least `physics_dim`, such as `Track.obs`.
+        obs: dreamed states (N, T+1, D), D at least `physics_dim`, such as `Trajectory.obs`.
         action: (N, T, a_dim).
         lengths: (N,); steps of each dream.
         data: what the model was trained on: gives the units, and what is near.

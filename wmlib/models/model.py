@@ -2,7 +2,7 @@
 
 A model moves R rows at once from state to state. A state is a tuple of arrays (R, ...): first the view in the body's own units (R, D),
 then what this model keeps besides: a code and a memory, or nothing. A class gives `step` and `noise`; if it codes what it sees also
-`see`, `features` and `feature_sizes`; if it remembers also `memory` and `remember`. `World` has all of them, `Ensemble` none but the
+`see`, `features` and `feature_sizes`; if it remembers also `memory` and `remember`. `WorldModel` has all of them, `Ensemble` none but the
 first two. Whoever dreams (`dream`, `dreamenv`), acts (`control.agent`) or measures (`metrics`) uses only what is named here.
 """
 

@@ -26,14 +26,14 @@ from wmlib.models.nets import Loss, Params, ops
 
 CHECKPOINT = "checkpoint.safetensors"
 Batch = dict[str, NDArray[Any]]
-Prepare = Callable[[Batch, np.random.Generator], Batch]
+MakeBatch = Callable[[Batch, np.random.Generator], Batch]
 """`(rows of the data, generator of this step) -> batch`: where noise is added."""
 BETAS, EPSILON = (0.9, 0.999), 1e-8
 PARTS = ("params", "first", "second")
 
 
 @dataclass
-class Trained:
+class TrainState:
     """A training, finished or under way.
 
     Attributes:
@@ -101,14 +101,14 @@ def fit(
     data: Mapping[str, NDArray[Any]],
     recipe: TrainConfig,
     *,
-    prepare: Prepare | None = None,
+    make_batch: MakeBatch | None = None,
     validate: Callable[[Params], Mapping[str, float]] | None = None,
     snapshots: Sequence[int] = (),
     folder: Path | None = None,
     checkpoint_every: int | None = None,
     say: Callable[[str], None] | None = print,
     step: Callable[..., Any] | None = None,
-) -> Trained:
+) -> TrainState:
     """Trains weights to lower a loss.
 
     Args:
@@ -169,8 +169,8 @@ def fit(
         for at in range(done, per_epoch):
             index = np.sort(order[at * batch_size : (at + 1) * batch_size])
             batch = {key: array[index] for key, array in data.items()}
-            if prepare is not None:
-                batch = prepare(batch, np.random.default_rng([recipe.seed, 2, run.steps]))
+            if make_batch is not None:
+                batch = make_batch(batch, np.random.default_rng([recipe.seed, 2, run.steps]))
             rate = learning_rate(recipe, run.steps, n_steps)
             *new, pieces = step(*tensors, batch, np.float32(rate), np.float32(run.steps + 1))
             values = {key: float(ops.convert_to_numpy(piece)) for key, piece in pieces.items()}
@@ -214,15 +214,15 @@ def line(row: Mapping[str, float], epochs: int, seconds: float) -> str:
     return f"epoch {row['epoch']:{len(str(epochs))}.0f} of {epochs}  {values}  {seconds:.1f} s"
 
 
-def _begin(params: Params, snapshots: Sequence[int]) -> Trained:
+def _begin(params: Params, snapshots: Sequence[int]) -> TrainState:
     start = nets.to_numpy(params)
     first, second = ({key: np.zeros_like(value) for key, value in start.items()} for _ in range(2))
-    return Trained(
+    return TrainState(
         start, first=first, second=second, snapshots={0: start} if 0 in snapshots else {}
     )
 
 
-def _state(run: Trained) -> tuple[storage.Arrays, dict[str, Any]]:
+def _state(run: TrainState) -> tuple[storage.Arrays, dict[str, Any]]:
     """Everything there is to a training, as arrays and plain values."""
     arrays = {
         f"{part}/{key}": np.asarray(value)
@@ -237,7 +237,7 @@ def _state(run: Trained) -> tuple[storage.Arrays, dict[str, Any]]:
     return arrays, {"steps": run.steps, "log": run.log, "sums": run.sums}
 
 
-def _resume(folder: Path | None, about: Mapping[str, Any]) -> Trained | None:
+def _resume(folder: Path | None, about: Mapping[str, Any]) -> TrainState | None:
     """The training that a folder holds, if any.
 
     Raises:
@@ -263,7 +263,7 @@ def _resume(folder: Path | None, about: Mapping[str, Any]) -> Trained | None:
         for part, params in parts.items()
         if part.startswith("snapshot ")
     }
-    return Trained(
+    return TrainState(
         parts["params"],
         found["log"],
         snapshots,

@@ -174,7 +174,7 @@ class VAE(nets.Network, storage.Storable):
         total = rec + self.config.beta * ops.sum(ops.maximum(kl, self.config.kl_floor))
         return total, {"reconstruction": rec, "kl": ops.sum(kl)}
 
-    def prepare(
+    def make_batch(
         self, rows: dict[str, NDArray[Any]], rng: np.random.Generator
     ) -> dict[str, NDArray[Any]]:
         """For `training.fit`: adds fresh noise `eps` to rows `x` of standardised observations."""

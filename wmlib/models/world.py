@@ -29,7 +29,7 @@ VAE_FILE, MDNRNN_FILE = vae.FILE, mdnrnn.FILE
 
 
 @dataclass(frozen=True, eq=False)
-class World(Model):
+class WorldModel(Model):
     """A world model.
 
     Attributes:
@@ -132,13 +132,13 @@ class World(Model):
         return {VAE_FILE: self.vae.to_bytes(), MDNRNN_FILE: m}
 
     @classmethod
-    def from_files(cls, body: Body, read: storage.Read) -> World:
+    def from_files(cls, body: Body, read: storage.Read) -> WorldModel:
         """From both files."""
         v = VAE.from_bytes(*read(VAE_FILE), body)
         return cls(body, v, _mdnrnn(body, v, *read(MDNRNN_FILE)))
 
     @classmethod
-    def from_artefact(cls, artefact: storage.Artefact) -> World:
+    def from_artefact(cls, artefact: storage.Artefact) -> WorldModel:
         """From an artefact, if its manifest names this V."""
         made = super().from_artefact(artefact)
         if artefact.manifest.get("vae") != made.vae.fingerprint:
@@ -161,7 +161,7 @@ class Epochs(storage.Storable):
         params: epoch -> M's weights.
     """
 
-    world: World
+    world: WorldModel
     params: Mapping[int, Mapping[str, Any]]
 
     kind = "mdnrnn epochs"
@@ -181,7 +181,7 @@ def _epoch_file(epoch: int) -> str:
     return f"epoch-{epoch:03}.safetensors"
 
 
-def load_epochs(world: World, artefact: str | Path = "humanoid") -> dict[int, World]:
+def load_epochs(world: WorldModel, artefact: str | Path = "humanoid") -> dict[int, WorldModel]:
     """The same world with M as it was after some epochs of its training: epoch -> world.
 
     Raises:
@@ -198,5 +198,6 @@ def load_epochs(world: World, artefact: str | Path = "humanoid") -> dict[int, Wo
             f"{found.folder} names no epochs in its manifest. Restore it with git, or train again."
         )
     return {
-        epoch: World(body, v, _mdnrnn(body, v, *found.read(_epoch_file(epoch)))) for epoch in epochs
+        epoch: WorldModel(body, v, _mdnrnn(body, v, *found.read(_epoch_file(epoch))))
+        for epoch in epochs
     }

@@ -52,7 +52,7 @@ class Score:
         return int(self.lengths.sum())
 
 
-def score(
+def evaluate_policy(
     body: Body,
     policy: Policy,
     *,
@@ -78,7 +78,7 @@ def score(
     Raises:
         InputError: if a size or a name is wrong, or test seeds are opened again with another policy.
     """
-    episodes = config.current().eval_episodes if episodes is None else episodes
+    episodes = config.scale().eval_episodes if episodes is None else episodes
     if split not in SPLITS:
         raise InputError(
             f"There is no split '{split}' to evaluate on; there are: {', '.join(SPLITS)}."
@@ -109,7 +109,9 @@ def baselines(
 ) -> list[Score]:
     """The policies that belong in every table: random actions, zero action, and the held pose; each on several runs' seeds."""
     return [
-        score(body, POLICIES[name](body), name=name, run=run, split=split, episodes=episodes)
+        evaluate_policy(
+            body, POLICIES[name](body), name=name, run=run, split=split, episodes=episodes
+        )
         for name in BASELINES
         for run in range(runs)
     ]

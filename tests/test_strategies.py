@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from wmlib.control import evolution
-from wmlib.control.evolution import best_first, centred_ranks, make
+from wmlib.control import strategies
+from wmlib.control.strategies import best_first, centred_ranks, make
 from wmlib.errors import InputError
 
-NAMES = list(evolution.STRATEGIES)
+NAMES = list(strategies.STRATEGIES)
 N = 10
 
 
