@@ -1,4 +1,4 @@
-"""`python -m tools autopsy [SEED ...]`: the rows of chapter 9: the report's agent with all mistakes, with all but one, with none.
+"""`python -m tools autopsy [SEED ...]`: the rows of chapter 10: the report's agent with all mistakes, with all but one, with none.
 
 One seed takes some minutes on two cores. What has its row in `data/results/autopsy.csv` is not made again.
 """
@@ -90,7 +90,7 @@ def make(seed: int) -> None:
 def main(argv: list[str]) -> int:
     """Makes rows."""
     parser = argparse.ArgumentParser(
-        prog="python -m tools autopsy", description="The rows of chapter 9."
+        prog="python -m tools autopsy", description="The rows of chapter 10."
     )
     parser.add_argument(
         "seeds", nargs="*", type=int, default=SEEDS, help="training seeds (default: 0 to 2)"

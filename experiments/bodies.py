@@ -1,4 +1,4 @@
-"""`python -m tools bodies [BODY SEED | --pendulum | --all]`: the rows of chapter 12, one body and one training seed at a time.
+"""`python -m tools bodies [BODY SEED | --pendulum | --all]`: the rows of chapter 13, one body and one training seed at a time.
 
 Each row is made by stages of `wmlib`, whose words stand here; what has its row in `data/results/bodies.csv` (or `pendulum.csv`) is not made again, and
 a stage that was stopped goes on. Folders of the runs are kept in `runs/bodies/`. PPO needs the environment of `requirements-ppo.lock`: name its
@@ -150,7 +150,7 @@ def pendulum() -> None:
 def main(argv: list[str]) -> int:
     """Makes the rows that are missing."""
     parser = argparse.ArgumentParser(
-        prog="python -m tools bodies", description="The rows of chapter 12."
+        prog="python -m tools bodies", description="The rows of chapter 13."
     )
     parser.add_argument("body", nargs="?", choices=BODIES)
     parser.add_argument("seed", nargs="?", type=int, default=0)

@@ -1,4 +1,4 @@
-"""`python -m tools matters [FACTOR LEVEL SEED | --all | --list]`: the rows of chapter 13, one factor changed at a time.
+"""`python -m tools matters [FACTOR LEVEL SEED | --all | --list]`: the rows of chapter 14, one factor changed at a time.
 
 A row is one level of one factor with one training seed, beside the reference that its line names; all rows of a seed share the real steps that nothing
 in their settings forbids to share, and the episodes that they are judged on. Judged on selection episodes: these rows choose, they report nothing.
@@ -412,7 +412,7 @@ def every(seeds: tuple[int, ...]) -> list[tuple[str, str, str, int]]:
 def main(argv: list[str]) -> int:
     """Makes one row, or what is missing."""
     parser = argparse.ArgumentParser(
-        prog="python -m tools matters", description="The rows of chapter 13."
+        prog="python -m tools matters", description="The rows of chapter 14."
     )
     parser.add_argument("factor", nargs="?")
     parser.add_argument("level", nargs="?")

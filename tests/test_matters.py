@@ -1,4 +1,4 @@
-"""The rows of chapter 13: every change changes one thing, a row comes out the same alone and among others, and what is there is not made again."""
+"""The rows of chapter 14: every change changes one thing, a row comes out the same alone and among others, and what is there is not made again."""
 
 import csv
 import dataclasses

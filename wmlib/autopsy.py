@@ -1,4 +1,4 @@
-"""The report's agent with its mistakes as switches: V, M and a C on z and h, evolved on the real body, as in 2025. Built in chapter 9.
+"""The report's agent with its mistakes as switches: V, M and a C on z and h, evolved on the real body, as in 2025. Built in chapter 10.
 
 Nothing else in the library makes these mistakes; here each can be made or mended by itself, and all the rest stays as it is. The room is no part
 of `wm`: `from wmlib import autopsy`.

@@ -1,7 +1,7 @@
 """The book's two runs, end to end: `wmlib small` and `wmlib large`. Experience, V, M, a dreamt C, awake; and the same in an ensemble.
 
 A run is nothing but stages: for each, the words that would start it alone. Whatever is there already is not made again, and a stage that was
-stopped goes on where it was; so a run that was stopped comes to the same bits. The report's two runs had these sizes. Built in chapter 11.
+stopped goes on where it was; so a run that was stopped comes to the same bits. The report's two runs had these sizes. Built in chapter 12.
 """
 
 from __future__ import annotations

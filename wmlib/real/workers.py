@@ -1,7 +1,7 @@
 """Who plays many episodes at once: threads of this process, processes beside it, or a Dask cluster, behind one `concurrent.futures.Executor`.
 
 No number depends on who does the work, or on how many do it: an episode's bits are its own. A worker that dies is reported, and what it had
-in hand is done again. Built in chapter 11; the page "On a cluster" has a Slurm script.
+in hand is done again. Built in chapter 12; the page "On a cluster" has a Slurm script.
 """
 
 from __future__ import annotations

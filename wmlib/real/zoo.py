@@ -1,7 +1,7 @@
 """The bodies of this book: what Gymnasium's MuJoCo environments, version 5, say and do, entry by entry.
 
 Everything here is bit for bit what the environment gives: observations, terms of the reward, endings, starts. What an observation does not
-tell is stated with the body that hides it. Chapter 12 uses them all; the humanoid is the book's own.
+tell is stated with the body that hides it. Chapter 13 uses them all; the humanoid is the book's own.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Pairs of runs that share a seed differ in one setting; their differences, with a t interval over seeds, stand in a table with a picture in each line.
 A script in the output (`web/explorer.js`) adds the controls and asks nothing of a network; where scripts are blocked the table stays, with all seeds.
-Built in chapter 13.
+Built in chapter 14.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def _share(df: int) -> tuple[Any, Any]:
 
 
 def t_quantile(level: float, df: int) -> float:
-    """The t that a share `level` of Student's t with df degrees of freedom stays within, both ways: 4.30 for 0.95 and 2. Equation (13.3).
+    """The t that a share `level` of Student's t with df degrees of freedom stays within, both ways: 4.30 for 0.95 and 2. Equation (14.3).
 
     Raises:
         InputError: if level is not between 0 and 1, or df below 1.
@@ -69,7 +69,7 @@ def t_quantile(level: float, df: int) -> float:
 
 
 def interval(differences: Sequence[float], level: float = LEVEL) -> tuple[float, float, float]:
-    """Mean and ends of the paired t interval over seeds; ends NaN for one seed. Equation (13.2)."""
+    """Mean and ends of the paired t interval over seeds; ends NaN for one seed. Equation (14.2)."""
     values = np.asarray(differences, dtype=np.float64)
     middle, n = float(values.mean()), len(values)
     half = (
@@ -95,7 +95,7 @@ def p_value(differences: Sequence[float]) -> float:
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """p-values (m,) that count all looks (Holm, 1979): the smallest times m, the next times m - 1, and so on, none below one before it. Equation (13.4)."""
+    """p-values (m,) that count all looks (Holm, 1979): the smallest times m, the next times m - 1, and so on, none below one before it. Equation (14.4)."""
     order, adjusted, worst = np.argsort(p, kind="stable"), [1.0] * len(p), 0.0
     for place, index in enumerate(order):
         worst = max(worst, min(1.0, (len(p) - place) * float(p[index])))

@@ -1,4 +1,4 @@
-"""What marks the graded exercises of chapter 9. The numbers come from the course's seed, so that this page tells none."""
+"""What marks the graded exercises of chapter 10. The numbers come from the course's seed, so that this page tells none."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""What marks the graded exercises of chapter 11. The numbers come from the course's seed, so that this page tells none."""
+"""What marks the graded exercises of chapter 12. The numbers come from the course's seed, so that this page tells none."""
 
 import numpy as np
 
