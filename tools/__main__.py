@@ -16,6 +16,7 @@ COMMANDS = {
     "slow": "the expensive full counts                         [pytest's arguments]",
     "notebooks": "put chapters in their committed form          [--run] [FILE ...]",
     "drift": "after an upgrade: what moved (parity, golden returns)",
+    "walk": "the rows of chapter 9                            [SEED ...] [--way NAME] [--list]",
     "autopsy": "the rows of chapter 9                            [SEED ...]",
     "bodies": "the rows of chapter 12                           [BODY SEED] [--pendulum] [--all]",
     "matters": "the rows of chapter 13                           [FACTOR LEVEL SEED] [--all] [--list]",
@@ -28,7 +29,7 @@ COMMANDS = {
 }
 MODULES = {
     "test": "tools.gate",
-    **{name: f"experiments.{name}" for name in ("autopsy", "bodies", "costs", "matters")},
+    **{name: f"experiments.{name}" for name in ("autopsy", "bodies", "costs", "matters", "walk")},
 }  # the others: tools.COMMAND
 
 
