@@ -16,7 +16,8 @@ COMMANDS = {
     "slow": "the expensive full counts                         [pytest's arguments]",
     "notebooks": "put chapters in their committed form          [--run] [FILE ...]",
     "drift": "after an upgrade: what moved (parity, golden returns)",
-    "autopsy": "the rows of chapter 10                            [SEED ...]",
+    "walk": "the rows of chapter 9                            [SEED ...] [--way NAME] [--list]",
+    "autopsy": "the rows of chapter 10                           [SEED ...]",
     "bodies": "the rows of chapter 13                           [BODY SEED] [--pendulum] [--all]",
     "matters": "the rows of chapter 14                           [FACTOR LEVEL SEED] [--all] [--list]",
     "binder": "rehearse the image that Binder builds",
@@ -28,7 +29,7 @@ COMMANDS = {
 }
 MODULES = {
     "test": "tools.gate",
-    **{name: f"experiments.{name}" for name in ("autopsy", "bodies", "costs", "matters")},
+    **{name: f"experiments.{name}" for name in ("autopsy", "bodies", "costs", "matters", "walk")},
 }  # the others: tools.COMMAND
 
 

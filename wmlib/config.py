@@ -72,6 +72,21 @@ SMOKE: dict[str, dict[str, int]] = {
     "SearchConfig": {"check_every": 2, "check_episodes": 2},
     "StudyConfig": {"first": 30, "updates": 10},
     "LoopConfig": {"size": 32, "steps": 600, "first": 300, "episodes": 5},
+    "WalkConfig": {
+        "steps": 700,
+        "first_steps": 300,
+        "round_steps": 300,
+        "batch_size": 32,
+        "first_updates": 10,
+        "updates": 5,
+        "popsize": 8,
+        "episodes": 2,
+        "generations": 2,
+        "shortest": 20,
+        "longest": 30,
+        "check_episodes": 2,
+    },
+    "StructuredConfig": {"members": 2, "hidden": 16, "layers": 2},
     "settings": {"popsize": 8},
 }
 """What is left of a configuration's numbers at `smoke`, at most."""
