@@ -30,7 +30,12 @@ def test_load_opens_whatever_is_shipped_by_its_name_or_says_in_one_line_what_it_
         with pytest.raises(wm.InputError, match="holds 'mdnrnn epochs', which cannot be opened by"):
             wm.load(folder.name)
     else:
-        named = {"Episodes": "episodes", "WorldModel": "world", "Controller": "controller"}
+        named = {
+            "Episodes": "episodes",
+            "WorldModel": "world",
+            "Controller": "controller",
+            "StructuredEnsemble": "structured",
+        }
         assert named[type(wm.load(folder.name)).__name__] == kind
 
 

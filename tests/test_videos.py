@@ -215,6 +215,7 @@ def test_a_folder_that_may_not_be_written_gets_one_line(tmp_path, monkeypatch):
     (["--artefact", "nothing-here"], "There is no artefact 'nothing-here'"),
     (["--policy", "hold", "sit"], "There is no policy 'sit'; there are: random"),
     (["--policy", "hold", "zero", "--observed"], "name one policy"),
+    (["--policy", "humanoid-dreamed"], "by its 'z'; expected a controller of 'humanoid' that needs no world"),
     (["--seed", "-1"], "expected a whole number of at least 0"),
     (["--body", "octopus"], "There is no body 'octopus'"),
 ])  # fmt: skip

@@ -1,10 +1,15 @@
 """The loop that walks: C's scales change nothing, every real step is counted, no real return chooses, kills change no bit."""
 
 import dataclasses
+import shlex
+from pathlib import Path
 
+import gymnasium
 import numpy as np
 import pytest
 
+from experiments import walk as walk_rows
+from wmlib.cli import parser
 from wmlib.config import StructuredConfig, WalkConfig
 from wmlib.control.controller import CLIP, Controller, Linear
 from wmlib.control.strategies import OpenAIES
@@ -16,7 +21,7 @@ from wmlib.real.episodes import Episodes
 from wmlib.real.rollout import rollout
 from wmlib.show import progress
 
-BODY = bodies.get("humanoid")
+BODY, ROOT = bodies.get("humanoid"), Path(__file__).resolve().parent.parent
 TINY = WalkConfig(
     steps=1_400, first_steps=400, round_steps=300, model=StructuredConfig(2, 16, 2), batch_size=16, first_updates=4, first_own_updates=0, updates=2,
     own_updates=0, popsize=8, episodes=2, generations=2, shortest=10, longest=20, check_episodes=1, seed=7,
@@ -125,3 +130,33 @@ def test_the_page_has_a_curve_a_table_and_looks_again_until_it_is_over(tmp_path)
         text = (tmp_path / "page.html").read_text()
         assert text.count("<svg") >= 1 and "9,000" in text and 'class="wm-viewer"' in text
         assert ('http-equiv="refresh"' in text) != over
+
+
+# What is shipped
+
+
+def test_the_shipped_c_walks_in_plain_gymnasium_and_no_library_of_ours_touches_a_step():
+    C = load("humanoid-walk")
+    gym = gymnasium.make("Humanoid-v5")
+    for seed in (7, 8):  # a start that no run was evolved, chosen or reported on
+        obs, _ = gym.reset(seed=seed)
+        first, total, steps = gym.unwrapped.data.qpos[0], 0.0, 0
+        ended = False
+        while not ended:
+            obs, reward, fell, cut, _ = gym.step(C(obs[None])[0][0])
+            total, steps, ended = total + float(reward), steps + 1, fell or cut
+        assert steps > 300  # three times the reflex alone; most starts last 1,000
+        assert gym.unwrapped.data.qpos[0] - first > 1
+        assert total > 1_500
+
+
+def test_every_row_of_the_walk_has_its_rounds_and_its_last_one_is_its_end():
+    rows, rounds = (walk_rows.read(ROOT / path) for path in (walk_rows.ROWS, walk_rows.ROUNDS))
+    assert rows
+    for row in rows:
+        its = [one for one in rounds if (one["way"], one["seed"]) == (row["way"], row["seed"])]
+        assert [int(float(one["round"])) for one in its] == list(range(len(its)))
+        assert int(its[-1]["real_steps"]) == int(row["real_steps"]) <= 100_000
+        assert row["command"].startswith("wmlib walk ")
+        parser().parse_args(shlex.split(row["command"])[1:])
+    assert len({(row["way"], row["seed"]) for row in rows}) == len(rows)

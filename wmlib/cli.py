@@ -36,11 +36,13 @@ from wmlib.config import (
     WalkConfig,
 )
 from wmlib.control import evolve, strategies
+from wmlib.control.controller import REAL, Controller
 from wmlib.errors import InputError
 from wmlib.loading import load
 from wmlib.real import body as bodies
 from wmlib.real import episodes, evaluate, rollout, workers
-from wmlib.real.policies import POLICIES
+from wmlib.real.body import Body
+from wmlib.real.policies import POLICIES, Policy
 from wmlib.real.rollout import Episode
 from wmlib.show import videos
 from wmlib.storage import versions
@@ -239,12 +241,10 @@ def video(options: argparse.Namespace) -> None:
         played = {"reality": episode}
     else:
         body = bodies.get(options.body)
-        if unknown := [name for name in options.policy if name not in POLICIES]:
-            raise InputError(
-                f"There is no policy '{unknown[0]}'; there are: {', '.join(POLICIES)}."
-            )
         played = {
-            name: rollout.rollout(body, POLICIES[name](body), [options.seed])[0]
+            name: rollout.rollout(
+                body, _acting(name, body), [options.seed], max_steps=options.steps
+            )[0]
             for name in options.policy
         }
     tracks = {name: episode.qpos for name, episode in played.items()}
@@ -268,6 +268,24 @@ def video(options: argparse.Namespace) -> None:
     )
 
 
+def _acting(name: str, body: Body) -> Policy:
+    """A policy by its name, or a stored controller that needs no world."""
+    if name in POLICIES:
+        return POLICIES[name](body)
+    try:
+        made: Controller = load(name, "controller")
+    except InputError as error:
+        known = ", ".join(POLICIES)
+        raise InputError(
+            f"There is no policy '{name}'; there are: {known}. And as a controller: {error}"
+        ) from None
+    if made.linear.body is not body or made.linear.features not in REAL:
+        raise InputError(
+            f"'{name}' moves '{made.linear.body.name}' by its '{made.linear.features}'; expected a controller of '{body.name}' that needs no world."
+        )
+    return made
+
+
 def _video_stage(stages: Any) -> None:
     """The command that draws."""
     stage = stages.add_parser(
@@ -289,7 +307,10 @@ def _video_stage(stages: Any) -> None:
         "--policy",
         nargs="+",
         default=["random"],
-        help=f"without --artefact: who acts, side by side: {', '.join(POLICIES)} (default: random)",
+        help=f"without --artefact: who acts, side by side: {', '.join(POLICIES)}, or a controller's folder or name in data/ (default: random)",
+    )
+    stage.add_argument(
+        "--steps", type=int, help="most steps of a fresh episode (default: those of the body)"
     )
     stage.add_argument(
         "--seed", type=int, default=0, help="seed of a fresh episode's start (default: %(default)s)"
