@@ -138,16 +138,19 @@ def test_the_page_has_a_curve_a_table_and_looks_again_until_it_is_over(tmp_path)
 def test_the_shipped_c_walks_in_plain_gymnasium_and_no_library_of_ours_touches_a_step():
     C = load("humanoid-walk")
     gym = gymnasium.make("Humanoid-v5")
-    for seed in (7, 8):  # a start that no run was evolved, chosen or reported on
+    lasted, earned, gone = [], [], []
+    for seed in range(1, 7):  # starts that no run was evolved, chosen or reported on
         obs, _ = gym.reset(seed=seed)
-        first, total, steps = gym.unwrapped.data.qpos[0], 0.0, 0
-        ended = False
+        first, total, steps, ended = gym.unwrapped.data.qpos[0], 0.0, 0, False
         while not ended:
             obs, reward, fell, cut, _ = gym.step(C(obs[None])[0][0])
             total, steps, ended = total + float(reward), steps + 1, fell or cut
-        assert steps > 300  # three times the reflex alone; most starts last 1,000
-        assert gym.unwrapped.data.qpos[0] - first > 1
-        assert total > 1_500
+        lasted.append(steps)
+        earned.append(total)
+        gone.append(gym.unwrapped.data.qpos[0] - first)
+    assert np.mean(lasted) > 500  # five times the reflex alone
+    assert np.mean(earned) > 2_500
+    assert np.mean(gone) > 3
 
 
 def test_every_row_of_the_walk_has_its_rounds_and_its_last_one_is_its_end():
