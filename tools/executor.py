@@ -349,7 +349,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             chapters.setdefault(item.parent, []).append(item)
             item.add_marker(pytest.mark.filterwarnings("default"))
     for chapter, cells in chapters.items():
-        chapter.cells = cells
+        # Of what was read just now: a chapter that is edited before its first cell runs has changed, too.
+        chapter.cells, chapter.essence = cells, essence(chapter.path, scale)
         if fresh(chapter.path, scale):
             config.hook.pytest_deselected(items=cells)
             items[:] = [item for item in items if item.parent is not chapter]
@@ -363,10 +364,7 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     chapter: Any = item.parent
     if item is chapter.cells[0]:
         chapter.started, chapter.broken, chapter.failed = time.time(), False, False
-        chapter.essence, chapter.watch = (
-            essence(chapter.path, os.environ.get("WM_SCALE") or "small"),
-            Watch(chapter.kernel.km.provisioner.pid),
-        )
+        chapter.watch = Watch(chapter.kernel.km.provisioner.pid)
         chapter.watch.start()
         _ask(chapter.kernel, BEFORE)
     if chapter.broken:
