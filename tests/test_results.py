@@ -142,7 +142,7 @@ def test_nothing_is_played_for_a_second_controller(saved, capsys, monkeypatch):
     Controller(Linear(BODY)).save(
         "other", seconds=1, seed=3, budget=50_000, real_steps=1, search={"strategy": "openai-es"}
     )
-    monkeypatch.setattr(evaluate, "score", None)
+    monkeypatch.setattr(evaluate, "evaluate_policy", None)
     assert main(["evaluate", "--controller", "other", "--row", "real.csv", "--episodes", "2"]) == 2
     error = capsys.readouterr().err
     assert "with another controller. Name another configuration" in error and error.count("\n") == 1
