@@ -14,7 +14,7 @@ REPAIRS = (
     (re.compile(r'(<a class="[^"]*reference internal" href="[^"]*">)([^<]*)(</a><details[^>]*><summary)><span class="toctree-toggle" role="presentation">'),
      r'\1\2\3 aria-label="Pages of \2"><span class="toctree-toggle" aria-hidden="true">'),
     # label-content-name-mismatch: a label that hides what the button says.
-    (re.compile(r'(<button class="btn search-button-field[^>]*) aria-label="SearchConfig"'), r"\1"),
+    (re.compile(r'(<button class="btn search-button-field[^>]*) aria-label="Search"'), r"\1"),
     (re.compile(r'<summary aria-label="Toggle hidden content">'), "<summary>"),
     (re.compile(r'(<i class="theme-switch [^>]*) title="[^"]*">'), r'\1 aria-hidden="true">'),
     # region: the book's title stands in no landmark.
