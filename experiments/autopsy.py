@@ -6,7 +6,6 @@ One seed takes some minutes on two cores. What has its row in `data/results/auto
 from __future__ import annotations
 
 import argparse
-import csv
 import sys
 import time
 from collections.abc import Mapping
@@ -18,7 +17,7 @@ from wmlib import autopsy
 from wmlib.models.mdnrnn import MDNRNN
 from wmlib.models.vae import VAE
 from wmlib.real import body, episodes
-from wmlib.storage import write_csv
+from wmlib.storage import read_csv, write_csv
 
 ROWS = Path(__file__).resolve().parent.parent / "data/results/autopsy.csv"
 FIELDS = (
@@ -41,23 +40,15 @@ VARIANTS = {
 }
 
 
-def read() -> list[dict[str, str]]:
-    """The rows that are there."""
-    if not ROWS.exists():
-        return []
-    with ROWS.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
 def add(row: dict[str, object]) -> None:
     """Adds a row, whole or not at all."""
-    rows: list[Mapping[str, object]] = [*read(), row]
+    rows: list[Mapping[str, object]] = [*read_csv(ROWS), row]
     write_csv(ROWS, FIELDS, ([each[name] for name in FIELDS] for each in rows))
 
 
 def make(seed: int) -> None:
     """The rows of one seed that are missing."""
-    done = {(row["mistakes"], int(row["seed"])) for row in read()}
+    done = {(row["mistakes"], int(row["seed"])) for row in read_csv(ROWS)}
     humanoid, sizes = body.get("humanoid"), autopsy.Sizes()
     gathered = episodes.gather(humanoid, "random", STEPS, seed)
     learned: dict[tuple[bool, bool, bool], tuple[VAE, MDNRNN]] = {}

@@ -8,7 +8,6 @@ in their settings forbids to share, and the episodes that they are judged on. Ju
 from __future__ import annotations
 
 import argparse
-import csv
 import dataclasses
 import functools
 import sys
@@ -364,8 +363,7 @@ MAKE: dict[str, Callable[[Setup, int], dict[str, Any]]] = {
 
 def read(kind: str) -> list[dict[str, str]]:
     """The rows that are there."""
-    path = FILES[kind][0]
-    return list(csv.DictReader(path.read_text().splitlines())) if path.exists() else []
+    return storage.read_csv(FILES[kind][0])
 
 
 def row(kind: str, factor: str, level: str, seed: int) -> dict[str, Any]:

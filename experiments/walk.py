@@ -8,7 +8,6 @@ The rounds of each row stand in `data/results/walk-rounds.csv`; what the runs le
 from __future__ import annotations
 
 import argparse
-import csv
 import os
 import shlex
 import sys
@@ -39,21 +38,15 @@ WAYS = {
     "narrow model": "--width 64 --layers 2",
 }
 """The way of the headline, and what is changed in each of the others."""
-OF_A_ROUND = ("round", "real_steps", "dreamed_steps", "gathered", "dreamed", "dreamed_length", "horizon", "real", "real_length", "metres", "seconds")  # fmt: skip
+OF_A_ROUND = ("way", "seed", "round", "real_steps", "dreamed_steps", "gathered", "dreamed", "dreamed_length", "horizon", "real", "real_length", "metres", "seconds")  # fmt: skip
 OF_A_ROW = ("way", "seed", "real_steps", "dreamed_steps", "take_off", "episodes", "mean_return", "spread", "stood", "mean_steps", "metres", "seconds", "fingerprint", "command")  # fmt: skip
 
 
-def read(path: Path) -> list[dict[str, str]]:
-    """The rows that are there."""
-    if not path.exists():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
 def add(path: Path, fields: tuple[str, ...], new: list[dict[str, Any]]) -> None:
-    """Adds rows, whole or not at all."""
-    rows: list[dict[str, Any]] = [*read(path), *new]
+    """Puts rows of one way and seed in the place of those that are there, whole or not at all."""
+    which = new[0]["way"], str(new[0]["seed"])
+    there = [row for row in storage.read_csv(path) if (row["way"], row["seed"]) != which]
+    rows: list[dict[str, Any]] = [*there, *new]
     storage.write_csv(path, fields, ([row[name] for name in fields] for row in rows))
 
 
@@ -74,7 +67,7 @@ def judged(way: str, seed: int, C: Controller) -> dict[str, Any]:
 
 def make(way: str, seed: int) -> None:
     """One row, and those of its rounds, unless they are there."""
-    if any((row["way"], row["seed"]) == (way, str(seed)) for row in read(ROWS)):
+    if any((row["way"], row["seed"]) == (way, str(seed)) for row in storage.read_csv(ROWS)):
         print(f"{way}, seed {seed}: its row is there")
         return
     out = RUNS / f"{way.replace(' ', '-')}-{seed}"
@@ -85,12 +78,9 @@ def make(way: str, seed: int) -> None:
             sys.exit(code)
     C: Controller = load(out, Controller.kind)
     row, log = judged(way, seed, C), C.facts["log"]
-    rounds: list[dict[str, Any]] = [
-        {"way": way, "seed": seed} | {name: round(each[name], 2) for name in OF_A_ROUND}
-        for each in log
-    ]
-    kept: list[dict[str, Any]] = [each for each in read(ROUNDS) if (each["way"], each["seed"]) != (way, str(seed))]  # fmt: skip
-    storage.write_csv(ROUNDS, ("way", "seed", *OF_A_ROUND), ([each[name] for name in ("way", "seed", *OF_A_ROUND)] for each in [*kept, *rounds]))  # fmt: skip
+    of = {"way": way, "seed": seed}
+    rounds = [of | {name: round(each[name], 2) for name in OF_A_ROUND[2:]} for each in log]
+    add(ROUNDS, OF_A_ROUND, rounds)
     add(ROWS, OF_A_ROW, [row])
     print(row, flush=True)
 
@@ -105,7 +95,9 @@ def main(argv: list[str]) -> int:
     os.chdir(ROOT)
     if options.list:
         for way in WAYS:
-            print(f"{way:24}", *(row["seed"] for row in read(ROWS) if row["way"] == way))
+            print(
+                f"{way:24}", *(row["seed"] for row in storage.read_csv(ROWS) if row["way"] == way)
+            )
         return 0
     for seed in options.seeds:
         make(options.way, seed)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from experiments import walk as walk_rows
+from wmlib import storage
 from wmlib.cli import parser
 from wmlib.config import StructuredConfig, WalkConfig
 from wmlib.control.controller import CLIP, Controller, Linear
@@ -154,7 +155,7 @@ def test_the_shipped_c_walks_in_plain_gymnasium_and_no_library_of_ours_touches_a
 
 
 def test_every_row_of_the_walk_has_its_rounds_and_its_last_one_is_its_end():
-    rows, rounds = (walk_rows.read(ROOT / path) for path in (walk_rows.ROWS, walk_rows.ROUNDS))
+    rows, rounds = (storage.read_csv(ROOT / path) for path in (walk_rows.ROWS, walk_rows.ROUNDS))
     assert rows
     for row in rows:
         its = [one for one in rounds if (one["way"], one["seed"]) == (row["way"], row["seed"])]

@@ -408,6 +408,11 @@ def npz(arrays: Mapping[str, NDArray[Any]]) -> bytes:
     return file.getvalue()
 
 
+def read_csv(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV file by their columns' names; none if there is no such file."""
+    return list(csv.DictReader(path.read_text("utf-8").splitlines())) if path.exists() else []
+
+
 def write_csv(path: Path, header: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
     """Writes a table as CSV, whole or not at all; None is an empty field."""
     text = io.StringIO(newline="")
