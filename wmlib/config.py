@@ -346,14 +346,13 @@ class EvolveConfig:
 
 @dataclass(frozen=True)
 class StudyConfig:
-    """How a model learns in a round.
+    """How a model learns in a round of the loop: half of each batch is from the newest round, the other half from all rounds.
 
     Attributes:
         first: gradient steps of the first round (V and M make as many each).
         updates: of every other.
         batch_size: real steps in a batch.
         learning_rate: at the start of the first round; half of it in the others; it falls to a tenth in each.
-        recent: half of each batch is from this many newest steps.
         own_steps: length of M's own rollouts; 0 trains M on true codes only.
     """
 
@@ -361,18 +360,17 @@ class StudyConfig:
     updates: int = 600
     batch_size: int = 256
     learning_rate: float = 1e-3
-    recent: int = 60_000
     own_steps: int = 0
 
     def check(self) -> None:
         """Raises InputError if a number is not as it must be."""
         if (
-            min(self.first, self.updates, self.batch_size, self.recent) < 1
+            min(self.first, self.updates, self.batch_size) < 1
             or not self.learning_rate > 0
             or self.own_steps < 0
         ):
             raise InputError(
-                f"{self.first} and {self.updates} updates with batches of {self.batch_size}, a learning rate of {self.learning_rate}, {self.recent} recent steps and own_steps {self.own_steps} were asked for; expected positive numbers."
+                f"{self.first} and {self.updates} updates with batches of {self.batch_size}, a learning rate of {self.learning_rate} and own_steps {self.own_steps} were asked for; expected positive numbers."
             )
 
 

@@ -148,13 +148,22 @@ def new_model(kind: str, data: Episodes, size: int, seed: int) -> WorldModel | E
 
 
 def learn(
-    model: WorldModel | Ensemble, data: Episodes, study: StudyConfig, *, first: bool, seed: int
-) -> tuple[WorldModel | Ensemble, dict[str, float]]:
-    """The model after a round of learning from all episodes, oldest first, and the mean losses of the round.
+    model: WorldModel | Ensemble, data: Episodes, study: StudyConfig, *, first: bool, seed: int, newest: int | None = None
+) -> tuple[WorldModel | Ensemble, dict[str, float]]:  # fmt: skip
+    """The model after a round of learning from all episodes, and the mean losses of the round.
+
+    Args:
+        model: as it was.
+        data: all episodes, oldest first.
+        study: how to learn.
+        first: whether this is the first round.
+        seed: of the batches.
+        newest: half of each batch is from this many last steps; every step is as likely as any other if None.
 
     Raises:
         InputError: if a loss was not finite.
     """
+    share = 1.0 if newest is None else newest / data.n_steps
     if isinstance(model, Ensemble):
         params, losses = _fit(
             model.loss,
@@ -163,7 +172,7 @@ def learn(
             study,
             model.make_batch,
             study.batch_size,
-            data.n_steps,
+            share,
             first,
             seed,
         )
@@ -176,7 +185,7 @@ def learn(
         study,
         v.make_batch,
         study.batch_size,
-        data.n_steps,
+        share,
         first,
         seed,
     )
@@ -191,7 +200,7 @@ def learn(
         study,
         m.make_batch(study.own_steps),
         max(1, study.batch_size // LENGTH),
-        data.n_steps,
+        share,
         first,
         seed,
     )
@@ -202,14 +211,14 @@ def learn(
 
 
 def _fit(
-    loss: Loss, params: Params, table: Mapping[str, NDArray[Any]], study: StudyConfig, make_batch: Callable[..., Any], batch_size: int, n_steps: int, first: bool, seed: int
+    loss: Loss, params: Params, table: Mapping[str, NDArray[Any]], study: StudyConfig, make_batch: Callable[..., Any], batch_size: int, share: float, first: bool, seed: int
 ) -> tuple[Params, dict[str, float]]:  # fmt: skip
-    """Some gradient steps on rows of a table, half of them from its newest part."""
+    """Some gradient steps on rows of a table, half of them from its newest share."""
     n, count = (
         len(next(iter(table.values()))),
         (study.first if first else study.updates) * batch_size,
     )
-    recent = max(1, min(n, round(n * study.recent / n_steps)))
+    recent = max(1, min(n, round(n * share)))
     rng = np.random.default_rng([seed, 9])
     row = np.where(
         np.arange(count) % 2 == 0,
@@ -285,7 +294,9 @@ def one_round(run: Run, loop: LoopConfig, folder: Path | None = None) -> dict[st
             gather(loop, awake, sum(map(len, run.experience)), loop.episodes, limit)
         )
     newest, seed = run.experience[-1], 1_000 * loop.seed + number
-    run.model, losses = learn(run.model, run.data, loop.study, first=not number, seed=seed)
+    run.model, losses = learn(
+        run.model, run.data, loop.study, first=not number, seed=seed, newest=newest.n_steps
+    )
     if loop.fresh:
         run.linear = linear_for(run.model, loop.features, run.data)
         run.params = np.zeros(run.linear.n_params)
