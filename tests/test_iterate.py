@@ -187,6 +187,8 @@ def test_on_the_command_line_c_model_and_experience_come_out(tmp_path, monkeypat
     assert {path.name for path in tmp_path.iterdir()} == {"c", "c-model", "c-experience"}
     assert made.facts["real_steps"] == data.n_steps <= 300 == made.facts["budget"]
     assert made.facts["world"] == wm.load("c-model").fingerprint
+    manifest = json.loads((tmp_path / "c-model" / "manifest.json").read_text())
+    assert manifest["training_seeds"] == [[0, len(data) - 1]]
     assert (
         len(made.facts["log"])
         == json.loads((tmp_path / "c" / "manifest.json").read_text())["log"][-1]["round"] + 1

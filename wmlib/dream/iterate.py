@@ -45,7 +45,7 @@ from wmlib.real.body import Array
 from wmlib.real.episodes import Episodes
 from wmlib.real.policies import POLICIES, Policy
 from wmlib.real.rollout import rollout
-from wmlib.seeds import TRAINING_SEEDS, run_seeds
+from wmlib.seeds import TRAINING_SEEDS, run_seeds, spans
 
 LENGTH = 32
 """Steps of a row of M's training data."""
@@ -393,7 +393,8 @@ def train(
                 command=command,
             )
         if not beside["model"].exists():
-            run.model.save(beside["model"], seconds=clock.seconds, **facts)
+            known = spans(run.data.seeds)
+            run.model.save(beside["model"], seconds=clock.seconds, **facts, training_seeds=known)
         made.save(
             out,
             seconds=clock.seconds,
