@@ -27,13 +27,12 @@ def real():
     return wm.gather(BODY, "mixed", 400, 0)
 
 
-def a_world(real, seed=0, joint=False):
+def a_world(real, seed=0, **settings):
     """Random weights, but wilder than a fresh model's, so that the parts of a mixture differ and some dreams end."""
     v = VAE.create(BODY, real.physics, VAEConfig(z_dim=6, hidden=(24, 16)), seed=seed)
     v = v.using({name: 1.6 * value for name, value in v.params.items()})
-    m = MDNRNN.create(
-        BODY, mdnrnn.sequences(v, real, 8), MDNRNNConfig(h_dim=12, n_mix=3, joint=joint), seed=seed
-    )
+    config = MDNRNNConfig(h_dim=12, n_mix=3, **settings)
+    m = MDNRNN.create(BODY, mdnrnn.sequences(v, real, 8), config, seed=seed)
     return world.WorldModel(
         BODY, v, m.using({name: 1.5 * value for name, value in m.params.items()})
     )
@@ -109,11 +108,13 @@ def plain_world(model, memory, action, noise, tau, exact):
     head = h @ m.params["reward_done.kernel"] + m.params["reward_done.bias"]
     mean, std = m.reward_stats
     reward, obs = head[0] * std + mean, upright(x * v.std + v.mean)
-    if exact:
-        over = ends(obs)
-        reward = min(reward + 5 * sigmoid(head[1]), mean + models.REWARD_CAP * std) - 5 * over
-    else:
-        over = head[1] > 0
+    cap, bonus, doubted = mean + models.REWARD_CAP * std, 5.0, 5 * sigmoid(head[1])
+    over = ends(obs) if exact else head[1] > 0
+    if m.config.reward == "rest":  # the commands are charged as they are given
+        known = bonus * (not over) if exact else bonus - doubted
+        reward = (min(reward, cap) if exact else reward) + known - 0.1 * np.square(action).sum()
+    elif exact:
+        reward = min(reward + doubted, cap) - bonus * over
     beyond = np.abs(x).max() > models.BEYOND
     return (obs, z, h, c), 0.0 if beyond else reward, over or beyond, 0.0
 
@@ -193,8 +194,9 @@ def plain(dreams, model, params, starts, seed, step):
         ("zh", 1.0, False, False),
     ],
 )
-def test_a_world_s_dream_is_a_plain_loop(real, features, tau, exact, joint):
-    model = a_world(real, joint=joint)
+@pytest.mark.parametrize("reward", ["rest", "whole"])
+def test_a_world_s_dream_is_a_plain_loop(real, features, tau, exact, joint, reward):
+    model = a_world(real, joint=joint, reward=reward)
     linear = linear_on(features, model, real)
     dreams = Dream(model, linear, DreamConfig(tau=tau, horizon=HORIZON, learned_heads=not exact))
     starts, params = dreams.starts(real, 6, seed=1, latest=4), population(linear)
@@ -360,6 +362,26 @@ def test_the_learned_part_of_a_reward_and_the_known_one_make_the_whole(real):
             values for term, values in episode.terms.items() if term not in ("alive", "control")
         )
         np.testing.assert_allclose(known + rest, episode.reward, atol=1e-6)
+
+
+def test_a_dream_charges_commands_exactly_and_learns_the_rest_of_the_reward(real):
+    """Equation (6.2) for V and M: an M that sees no action charges commands all the same, as the body does."""
+    model = a_world(real)
+    deaf = {**model.mdnrnn.params, "lstm.kernel": model.mdnrnn.params["lstm.kernel"].copy()}
+    deaf["lstm.kernel"][model.vae.z_dim :] = 0
+    model = dataclasses.replace(model, mdnrnn=model.mdnrnn.using(deaf))
+    action = np.random.default_rng(0).uniform(-0.4, 0.4, (5, BODY.a_dim)).astype(np.float32)
+    state = model.init(real.physics[:5])
+    (_, said), (_, still) = (model.step(state, a, None) for a in (action, np.zeros_like(action)))
+    known = [BODY.known_reward(real.physics[:5], a) for a in (action, np.zeros_like(action))]
+    for part in ("reward", "reward_head"):
+        charged = np.asarray(getattr(said, part)) - np.asarray(getattr(still, part))
+        np.testing.assert_allclose(charged, known[0] - known[1], atol=1e-5)
+    rows = mdnrnn.sequences(model.vae, real, 8)
+    learned = model.mdnrnn.make_batch()(rows, np.random.default_rng(0))["reward"]
+    rest = Ensemble.create(BODY, real).reward_stats
+    mask = rows["mask"] > 0
+    np.testing.assert_allclose([learned[mask].mean(), learned[mask].std()], rest, rtol=1e-3)
 
 
 def other(real):

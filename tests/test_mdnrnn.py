@@ -240,7 +240,7 @@ def toy(n=256, steps=12, seed=0):
 def test_a_toy_world_with_two_futures_is_learned_and_remembered():
     """Before the first step nobody can know the way: two components are needed. After it memory knows, and one is enough."""
     data = toy()
-    m = MDNRNN.create(BODY, data, MDNRNNConfig(h_dim=24, n_mix=2))
+    m = MDNRNN.create(BODY, data, MDNRNNConfig(h_dim=24, n_mix=2, reward="whole"))
     recipe = TrainConfig(epochs=120, batch_size=64, learning_rate=1e-2, jit=False)
     trained = training.fit(m.loss, m.params, data, recipe, make_batch=m.make_batch(), say=None)
     m = m.using(trained.params)

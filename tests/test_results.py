@@ -66,11 +66,11 @@ def test_rows_come_back_as_they_were_written(tmp_path):
     dreamer = dataclasses.replace(ROW, seed=1, dreamed=512.5)
     results.append(path, dreamer)
     assert results.read(path) == [ROW, dreamer]
-    assert "dreamed" not in str(results.table([ROW])) and "512.5 [one seed]" in str(
+    assert "dreamed" not in str(results.table([ROW])) and "512.5 (one run)" in str(
         results.table([ROW, dreamer])
     )
     assert path.read_text().startswith(
-        "body,method,configuration,seed,budget,real_steps,split,episodes,mean_return,mean_steps,seconds,fingerprint,command,dreamed\n"
+        "body,method,configuration,seed,budget,real_steps,split,episodes,mean_return,mean_steps,seconds,fingerprint,command,dreamed,cpu_seconds\n"
     )
     assert [each.name for each in path.parent.iterdir()] == ["real.csv"]
 
@@ -161,10 +161,11 @@ def test_a_table_is_sums_over_training_seeds_by_budget():
         ("b", 50_000, 1),
         ("b", 250_000, 2),
     ]
-    assert card.lines[0].episode_return[0] == pytest.approx(np.mean([2, 3, 4, 5]))
-    assert card.lines[2].episode_return[1:] == (500, 600)
+    assert card.lines[0].episode_return.middle == np.mean([1, 2, 3, 4, 100, -100, 5, 6])
+    assert card.lines[0].episode_return.low < 0 < card.lines[0].episode_return.high
+    assert card.lines[2].episode_return.values == (500, 600)
     text = str(card)
-    assert "8 x 100" in text and "7.0 [one seed]" in text and "250,000" in text
+    assert "8 x 100" in text and "7.0 (one run)" in text and "250,000" in text
     assert (
         card._repr_html_().count("<tr>") == 4
         and "<script" not in results.table(rows("<script>", 1, [1]))._repr_html_()
@@ -191,7 +192,7 @@ DAMAGES = {
     "other columns": (written("a,b\n1,2\n"), r"has the columns a, b; expected body"),
     "an empty file": (written(""), r"has the columns ; expected"),
     "no number": (
-        written(HEAD + "\nh,m,c,zero,1,1,test,1,1,1,1,f,c,\n"),
+        written(HEAD + "\nh,m,c,zero,1,1,test,1,1,1,1,f,c,,\n"),
         r"Line 2 of .* is no row of results \(invalid literal",
     ),
     "half a row": (written(HEAD + "\nh,m,c,0,1\n"), r"Line 2 .*another number of cells"),

@@ -7,7 +7,7 @@
     show/       what a reader sees                palette, plots, viewer, videos, explorer, progress, say
     classroom/  exercises and grading             classroom, marking, jail, nbgrading, grading
 
-Beside them: `config` (sizes), `seeds`, `storage` (artefacts on disk), `errors`, `loading` (`wm.load(name)` opens any artefact); `stages` and `whole` (runs from end to end), `results`, `cli`;
+Beside them: `config` (sizes), `seeds`, `statistics`, `storage` (artefacts on disk), `errors`, `loading` (`wm.load(name)` opens any artefact); `stages` and `whole` (runs from end to end), `results`, `cli`;
 `ppo` and `autopsy`. Classes need no module: `wm.VAE`, `wm.DreamConfig`. A module is imported when it is first named, so that `import wmlib` is quick and a worker loads no more than it uses.
 """
 
@@ -17,7 +17,7 @@ from typing import Any
 from wmlib.errors import InputError as InputError
 
 _PACKAGES = {
-    "": "autopsy config errors loading ppo results seeds stages storage whole",
+    "": "autopsy config errors loading ppo results seeds stages statistics storage whole",
     "real.": "body zoo policies workers episodes evaluate kinematics",
     "models.": "nets mdn vae mdnrnn ensemble structured model world training metrics",
     "control.": "controller agent population strategies",
@@ -30,7 +30,8 @@ _CLASSES = {
     "loading": "load",
     "real.rollout": "rollout Episode",
     "real.episodes": "gather Episodes",
-    "real.evaluate": "baselines evaluate_policy interval scorecard",
+    "real.evaluate": "baselines evaluate_policy scorecard",
+    "statistics": "interval bootstrap compare",
     "models.metrics": "reconstruction_r2 open_loop_error physics_error",
     "models.vae": "VAE",
     "models.mdnrnn": "MDNRNN",

@@ -124,7 +124,8 @@ def learn(episodes: Episodes, mistakes: Mistakes, sizes: Sizes, seed: int) -> tu
         following = np.roll(rows["mu"].reshape(-1, v.z_dim), -1, axis=0).reshape(rows["mu"].shape)
         rows["next_mu"] = np.where(last[..., None], following, rows["next_mu"])
         rows["reset"] = np.zeros_like(rows["reset"])
-    m = MDNRNN.create(episodes.body, rows, MDNRNNConfig(h_dim=sizes.h_dim, joint=True), seed=seed)
+    size = MDNRNNConfig(h_dim=sizes.h_dim, joint=True, reward="whole")
+    m = MDNRNN.create(episodes.body, rows, size, seed=seed)
     recipe = dataclasses.replace(recipe, epochs=sizes.mdnrnn_epochs, batch_size=32)
     return v, m.using(
         training.fit(m.loss, m.params, rows, recipe, make_batch=m.make_batch(), say=None).params

@@ -768,7 +768,7 @@ def _learning_stages(stages: Any) -> None:
         "--data", required=True, help="folder of `wmlib gather`, or a name in data/"
     )
     _out(command)
-    _knobs(command, MDNRNNConfig, "h_dim n_mix joint", off="predict_change=predict_state")
+    _knobs(command, MDNRNNConfig, "h_dim n_mix joint reward", off="predict_change=predict_state")
     command.add_argument(
         "--length",
         type=int,

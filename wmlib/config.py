@@ -146,6 +146,7 @@ class MDNRNNConfig:
         n_mix: components K of the mixture.
         joint: one mixture over the whole code, rather than one for each of its numbers.
         predict_change: whether the mixture is over z[t+1] - z[t] (then z[t] is added to its means) or over z[t+1] itself.
+        reward: what M learns of the reward: `rest`, what the body's rules leave open (`Body.known_reward`), or `whole`, known or not.
         reward_weight: weight of the reward's squared error in the loss.
         done_weight: weight of the done head's cross-entropy in the loss.
         own: what M feeds itself with in its own rollouts: `mean` or `sample` of its mixture.
@@ -156,6 +157,7 @@ class MDNRNNConfig:
     n_mix: int = 5
     joint: bool = False
     predict_change: bool = True
+    reward: str = "rest"
     reward_weight: float = 1.0
     done_weight: float = 1.0
     own: str = "mean"

@@ -25,6 +25,7 @@ from wmlib.ppo import Ppo
 from wmlib.real import evaluate
 from wmlib.real.body import Body
 from wmlib.real.policies import POLICIES, Policy
+from wmlib.statistics import Runs, cell
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Row:
         fingerprint: of the controller that was judged.
         command: what made the row.
         dreamed: return that the same controller has in the dream that it was evolved in, if it was.
+        cpu_seconds: of processor time, in all threads, that training took; unlike `seconds` it hardly depends on what else ran.
     """
 
     body: str
@@ -62,6 +64,7 @@ class Row:
     fingerprint: str
     command: str
     dreamed: float | None = None
+    cpu_seconds: float | None = None
 
     @property
     def key(self) -> tuple[str, str, str, int, int, str]:
@@ -215,7 +218,7 @@ def judge(
     row = Row(
         body.name, method, configuration, seed, budget, facts.get("real_steps", 0), split, len(played.returns), round(float(played.returns.mean()), 3),
         round(float(played.lengths.mean()), 3), facts.get("seconds", 0.0), made.fingerprint, "; ".join(filter(None, [str(facts.get("command", "")), command])),
-        round(float(facts["dreamed"]), 3) if "dreamed" in facts else None,
+        round(float(facts["dreamed"]), 3) if "dreamed" in facts else None, facts.get("cpu_seconds"),
     )  # fmt: skip
     return row if path is None else append(path, row)
 
@@ -249,17 +252,17 @@ def judge_baseline(
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a table: a method's configuration on a budget; `(middle, low, high)` is an IQM over seeds with its 95% interval."""
+    """One line of a table: a method's configuration on a budget."""
 
     method: str
     configuration: str
     budget: int
     seeds: int
     episodes: int
-    episode_return: tuple[float, float, float]
-    steps: tuple[float, float, float]
+    episode_return: Runs
+    steps: Runs
     seconds: float
-    dreamed: tuple[float, float, float] | None = None
+    dreamed: Runs | None = None
 
 
 @dataclass(frozen=True)
@@ -269,12 +272,9 @@ class Table:
     lines: tuple[Line, ...]
 
     def _cells(self) -> list[list[str]]:
-        def ranged(middle: float, low: float, high: float) -> str:
-            return f"{middle:.1f} [{'one seed' if low != low else f'{low:.1f}, {high:.1f}'}]"
-
         cells = [["method", "configuration", "real steps", "seeds", "return", "steps", "seconds", "dreamed return"]] + [
-            [line.method, line.configuration, f"{line.budget:,}", f"{line.seeds} x {line.episodes}", ranged(*line.episode_return), ranged(*line.steps), f"{line.seconds:.0f}",
-             ranged(*line.dreamed) if line.dreamed else ""]
+            [line.method, line.configuration, f"{line.budget:,}", f"{line.seeds} x {line.episodes}", str(line.episode_return), str(line.steps), f"{line.seconds:.0f}",
+             str(line.dreamed) if line.dreamed else ""]
             for line in self.lines
         ]  # fmt: skip
         return cells if any(line.dreamed for line in self.lines) else [line[:-1] for line in cells]
@@ -295,19 +295,13 @@ class Table:
 
     def _repr_html_(self) -> str:
         """The table for notebooks and pages."""
-        head, *body = [
-            [
-                html.escape(cell).replace(" [", "<br><small>[").replace("]", "]</small>")
-                for cell in line
-            ]
-            for line in self._cells()
-        ]
+        head, *body = [[cell(html.escape(text)) for text in line] for line in self._cells()]
         top = "".join(f'<th scope="col">{cell}</th>' for cell in head)
         lines = "".join(
             f'<tr><th scope="row">{first}</th>{"".join(f"<td>{cell}</td>" for cell in others)}</tr>'
             for first, *others in body
         )
-        caption = "<caption>Middle of the training seeds, with its 95% interval; seconds are those of training</caption>"
+        caption = "<caption>Mean of the training seeds, with its 95% interval, or each of them if they are fewer than five; seconds are those of training</caption>"
         return f'<table class="scorecard">{caption}<thead><tr>{top}</tr></thead><tbody>{lines}</tbody></table>'
 
 
@@ -331,6 +325,6 @@ def _line(rows: Sequence[Row]) -> Line:
     first, seconds = rows[0], sum(row.seconds for row in rows) / len(rows)
     dreamed = [row.dreamed for row in rows if row.dreamed is not None]
     return Line(
-        first.method, first.configuration, first.budget, len(rows), min(row.episodes for row in rows), (evaluate.iqm(returns), *evaluate.interval(returns)),
-        (evaluate.iqm(steps), *evaluate.interval(steps)), seconds, (evaluate.iqm(dreamed), *evaluate.interval(dreamed)) if dreamed else None,
+        first.method, first.configuration, first.budget, len(rows), min(row.episodes for row in rows), Runs.of(returns), Runs.of(steps), seconds,
+        Runs.of(dreamed) if dreamed else None,
     )  # fmt: skip

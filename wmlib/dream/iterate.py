@@ -362,8 +362,8 @@ def train(
     with storage.run_folder(out) as folder:
         if not (folder / rounds.CHECKPOINT).exists():
             storage.refuse_taken(*beside.values())
-        clock = storage.Clock(folder)
-        run = until_done(loop, folder=folder, say=clock.say(say))
+        clock = storage.Clock.of(folder)
+        run = until_done(loop, folder=folder, say=clock.say(say, folder))
         made = Controller(run.linear, run.params)
         facts: dict[str, Any] = {
             "seed": loop.seed,
@@ -375,17 +375,17 @@ def train(
         if not beside["experience"].exists():
             run.data.save(
                 beside["experience"],
-                seconds=clock.seconds,
+                **clock.read(),
                 policy=f"{loop.policy}, then C with noise",
                 seed=loop.seed,
                 budget=loop.steps,
                 command=command,
             )
         if not beside["model"].exists():
-            run.model.save(beside["model"], seconds=clock.seconds, **facts)
+            run.model.save(beside["model"], **clock.read(), **facts)
         made.save(
             out,
-            seconds=clock.seconds,
+            **clock.read(),
             log=run.log,
             world=run.model.fingerprint,
             **facts,

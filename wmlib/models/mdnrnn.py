@@ -32,7 +32,7 @@ FILE = "mdnrnn.safetensors"
 
 
 class Prediction(NamedTuple):
-    """What M predicts: a mixture over z[t+1], reward[t] (...,) in the body's units, and the logit of done[t] (...,)."""
+    """What M predicts: a mixture over z[t+1], of reward[t] what it learns (...,), in the body's units, and the logit of done[t] (...,)."""
 
     mixture: Mixture
     reward: Tensor
@@ -65,7 +65,7 @@ class MDNRNN(nets.Network):
         action_center: (a_dim,), middle of the action box.
         action_scale: (a_dim,), half its width: M sees actions in -1 to 1.
         change_scale: (z_dim,), usual size of z[t+1] - z[t] (of z, if M does not predict changes): the unit of the mixture.
-        reward_stats: (2,), mean and standard deviation of the reward.
+        reward_stats: (2,), mean and standard deviation of what it learns of the reward.
         params: named weights, NumPy arrays or tensors.
     """
 
@@ -80,6 +80,7 @@ class MDNRNN(nets.Network):
 
     CONFIG = MDNRNNConfig
     STATS = ("action_center", "action_scale", "change_scale", "reward_stats")
+    EARLIER = {"reward": "whole"}  # noqa: RUF012
 
     @classmethod
     def create(
@@ -93,16 +94,20 @@ class MDNRNN(nets.Network):
         """An M with random weights, scaled to the training data that `sequences` gave.
 
         Raises:
-            InputError: if a size is not positive, or `own` is not `mean` or `sample`.
+            InputError: if a size is not positive, or `own` or `reward` is none of its names.
         """
         config = config or MDNRNNConfig()
-        if min(config.h_dim, config.n_mix) < 1 or config.own not in ("mean", "sample"):
+        if (
+            min(config.h_dim, config.n_mix) < 1
+            or config.own not in ("mean", "sample")
+            or config.reward not in ("rest", "whole")
+        ):
             raise InputError(
-                f"An M with h_dim {config.h_dim}, n_mix {config.n_mix} and own '{config.own}' was asked for; expected sizes of at least 1, and 'mean' or 'sample'."
+                f"An M with h_dim {config.h_dim}, n_mix {config.n_mix}, own '{config.own}' and reward '{config.reward}' was asked for; expected sizes of at least 1, 'mean' or 'sample', and 'rest' or 'whole'."
             )
         mask = data["mask"] > 0
         target = data["next_mu"] - data["mu"] if config.predict_change else data["next_mu"]
-        reward = data["reward"][mask]
+        reward = _learned_reward(config, data)[mask]
         low, high = body.action_low, body.action_high
         z_dim = target.shape[-1]
         return cls(
@@ -309,7 +314,8 @@ class MDNRNN(nets.Network):
         def draw(
             rows: dict[str, NDArray[Any]], rng: np.random.Generator
         ) -> dict[str, NDArray[Any]]:
-            batch = {name: rows[name] for name in ("action", "reward", "done", "mask", "reset")}
+            batch = {name: rows[name] for name in ("action", "done", "mask", "reset")}
+            batch["reward"] = _learned_reward(self.config, rows)
             batch["z"], batch["z_next"] = (
                 rows[f"{p}mu"]
                 + rows[f"{p}std"] * rng.standard_normal(rows["mu"].shape, dtype=np.float32)
@@ -382,8 +388,8 @@ def sequences(
         obs: what V sees, (n_steps + E, ...); `episodes.physics` by default.
 
     Returns:
-        arrays with N rows: mu, std, next_mu, next_std (N, T, Z), action (N, T, a_dim), reward, done, mask, reset (N, T). `done` is the body's own
-        end (`terminated`), never the limit of steps.
+        arrays with N rows: mu, std, next_mu, next_std (N, T, Z), action (N, T, a_dim), reward, known, done, mask, reset (N, T). `known` is the part of
+        the reward that needs no learning; `done` is the body's own end (`terminated`), never the limit of steps.
     """
     if length < 1:
         raise InputError(f"Rows of {length} steps were asked for; expected at least 1.")
@@ -398,9 +404,12 @@ def sequences(
     reset, done = np.zeros(episodes.n_steps, np.float32), np.zeros(episodes.n_steps, np.float32)
     reset[first_step] = 1.0
     done[first_step + episodes.lengths - 1] = episodes.terminated
+    known = episodes.body.known_reward(
+        np.delete(episodes.physics, last - episodes.lengths, axis=0), episodes.action
+    )
     flat = {
         "mu": mu[before], "std": std[before], "next_mu": mu[after], "next_std": std[after], "action": episodes.action,
-        "reward": episodes.reward.astype(np.float32), "done": done, "mask": np.ones(episodes.n_steps, np.float32), "reset": reset,
+        "reward": episodes.reward.astype(np.float32), "known": known.astype(np.float32), "done": done, "mask": np.ones(episodes.n_steps, np.float32), "reset": reset,
     }  # fmt: skip
     n_rows = -(-episodes.n_steps // length)
 
@@ -410,6 +419,11 @@ def sequences(
         return padded.reshape(n_rows, length, *array.shape[1:])
 
     return {name: rows(array) for name, array in flat.items()}
+
+
+def _learned_reward(config: MDNRNNConfig, rows: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+    """What M learns of the reward, (N, T)."""
+    return rows["reward"] - rows["known"] if config.reward == "rest" else rows["reward"]
 
 
 def _emptied(state: State, reset: Tensor | None, t: int) -> State:

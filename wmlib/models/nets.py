@@ -101,10 +101,12 @@ class Network:
     Attributes:
         CONFIG: class of its configuration.
         STATS: names of its statistics.
+        EARLIER: settings that were not in files once, with the value that they then had; with this value they are in none, so that fingerprints stay.
     """
 
     CONFIG: ClassVar[type]
     STATS: ClassVar[tuple[str, ...]]
+    EARLIER: ClassVar[Mapping[str, Any]] = {}
     config: Any
     params: Params
 
@@ -129,7 +131,8 @@ class Network:
 
     def about(self) -> dict[str, Any]:
         """The configuration as plain values."""
-        return dataclasses.asdict(self.config)
+        said = dataclasses.asdict(self.config)
+        return {k: v for k, v in said.items() if k not in self.EARLIER or v != self.EARLIER[k]}
 
     @property
     def fingerprint(self) -> str:
@@ -161,7 +164,7 @@ class Network:
                 raise InputError(
                     f"{name} was trained on the codes of another V than the one beside it. Train M on this V, or restore the folder with git."
                 )
-        config: Any = storage.config(cls.CONFIG, about, name)
+        config: Any = storage.config(cls.CONFIG, {**cls.EARLIER, **about}, name)
         storage.check_shapes(found, cls.layout(config, *of), name)
         return cls.from_arrays(config, storage.from_bytes(data, name), *of)
 

@@ -108,15 +108,22 @@ class WorldModel(Model):
         mixture = predicted.mixture
         z = mdn.mean(mixture) if noise is None else mdn.sample(mixture, tau, Noise(*noise))
         x = v.decoder(z)
-        # The head has learned the whole reward, and so the alive bonus as often as it believed in it: the rest of the bonus makes it whole.
-        reward = predicted.reward + self.body.alive_bonus * ops.sigmoid(predicted.done_logit)
         cap = m.reward_stats[0] + REWARD_CAP * m.reward_stats[1]
-        said = Predicted(
-            ops.minimum(reward, cap),
-            ops.max(ops.abs(x[:, : self.body.physics_dim]), axis=-1),
-            reward_head=predicted.reward,
-            done_logit=predicted.done_logit,
-        )
+        ends = self.body.alive_bonus * ops.sigmoid(
+            predicted.done_logit
+        )  # of the bonus, by M's own belief
+        if m.config.reward == "rest":
+            known = self.body.alive_bonus - self.body.control_cost * ops.sum(
+                ops.square(action), axis=-1
+            )
+            reward, head = (
+                ops.minimum(predicted.reward, cap) + known,
+                predicted.reward + known - ends,
+            )
+        else:
+            reward, head = ops.minimum(predicted.reward + ends, cap), predicted.reward
+        outlier = ops.max(ops.abs(x[:, : self.body.physics_dim]), axis=-1)
+        said = Predicted(reward, outlier, reward_head=head, done_logit=predicted.done_logit)
         obs = x * np.float32(v.std) + np.float32(v.mean)
         return (upright(self.body, obs), z, h, c), said
 

@@ -1,4 +1,4 @@
-"""How good is a policy, honestly? Real episodes on held-out seeds, and intervals over training runs.
+"""How good is a policy, honestly? Real episodes on held-out seeds, and tables over training runs.
 
 Three rules. Episodes that a policy was trained on or chosen by are never reported: seeds come from three disjoint ranges
 (`scales`). The unit of an interval is the *run* (fresh data, fresh training): episodes are averaged first, because a
@@ -8,7 +8,7 @@ thousand episodes of one lucky controller are still one controller. And a table 
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,7 @@ from wmlib.real.body import Array, Body, Bools
 from wmlib.real.policies import POLICIES, Policy
 from wmlib.real.rollout import rollout
 from wmlib.seeds import SEEDS_PER_RUN, SELECTION_SEEDS, TEST_SEEDS, run_seeds
+from wmlib.statistics import Runs, cell
 
 SPLITS = {"selection": SELECTION_SEEDS, "test": TEST_SEEDS}
 BASELINES = ("random", "zero", "hold")
@@ -117,47 +118,15 @@ def baselines(
     ]
 
 
-def iqm(values: Sequence[float] | Array) -> float:
-    """Interquartile mean: the mean of the middle half, a quarter (rounded down) cut off at each end.
-
-    Less moved by one lucky run than the mean, and less wasteful than the median (Agarwal et al., 2021).
-    """
-    ordered = np.sort(np.asarray(values, dtype=np.float64))
-    cut = len(ordered) // 4
-    return float(ordered[cut : len(ordered) - cut].mean())
-
-
-def interval(
-    values: Sequence[float] | Array,
-    statistic: Callable[[Array], float] = iqm,
-    *,
-    level: float = 0.95,
-    resamples: int = 2_000,
-    seed: int = 0,
-) -> tuple[float, float]:
-    """Percentile bootstrap interval of a statistic over runs: `values` has one number for each run.
-
-    With few runs it is too narrow rather than too wide, so the number of runs is always printed beside it. One run has no
-    interval: (nan, nan).
-    """
-    runs = np.asarray(values, dtype=np.float64)
-    if len(runs) < 2:
-        return (float("nan"), float("nan"))
-    rng = np.random.default_rng(seed)
-    drawn = [statistic(runs[rng.integers(len(runs), size=len(runs))]) for _ in range(resamples)]
-    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
-    return (float(low), float(high))
-
-
 @dataclass(frozen=True)
 class Row:
-    """One line of a scorecard; every `(middle, low, high)` is an IQM over runs with its 95% interval."""
+    """One line of a scorecard."""
 
     name: str
     runs: int
     episodes: int
-    episode_return: tuple[float, float, float]
-    steps: tuple[float, float, float]
+    episode_return: Runs
+    steps: Runs
     reward_per_step: float
     terms: dict[str, float]
 
@@ -181,11 +150,8 @@ class Scorecard:
         terms = list(dict.fromkeys(term for row in self.rows for term in row.terms))
         head = ["policy", "runs", "return", "steps", *terms, "per step"]
 
-        def ranged(middle: float, low: float, high: float) -> str:
-            return f"{middle:.1f} [{'one run' if np.isnan(low) else f'{low:.1f}, {high:.1f}'}]"
-
         body = [
-            [row.name, f"{row.runs} x {row.episodes}", ranged(*row.episode_return), ranged(*row.steps),
+            [row.name, f"{row.runs} x {row.episodes}", str(row.episode_return), str(row.steps),
              *(f"{row.terms[term]:.1f}" if term in row.terms else "-" for term in terms), f"{row.reward_per_step:.2f}"]
             for row in self.rows
         ]  # fmt: skip
@@ -212,12 +178,9 @@ class Scorecard:
         top = "".join(f'<th scope="col">{html.escape(cell)}</th>' for cell in head)
         lines = ""
         for first, *others in body:
-            cells = "".join(
-                f"<td>{html.escape(cell).replace(' [', '<br><small>[').replace(']', ']</small>')}</td>"
-                for cell in others
-            )
+            cells = "".join(f"<td>{cell(html.escape(text))}</td>" for text in others)
             lines += f'<tr><th scope="row">{html.escape(first)}</th>{cells}</tr>'
-        caption = "<caption>Middle of the runs, with its 95% interval; terms are mean sums over an episode</caption>"
+        caption = "<caption>Mean of the runs, with its 95% interval, or each of them if they are fewer than five; terms are mean sums over an episode</caption>"
         return f'<table class="scorecard">{caption}<thead><tr>{top}</tr></thead><tbody>{lines}</tbody></table>'
 
 
@@ -245,8 +208,8 @@ def scorecard(scores: Iterable[Score]) -> Scorecard:
                 name,
                 len(of_runs),
                 min(len(one.returns) for one in of_runs),
-                episode_return=(iqm(returns), *interval(returns)),
-                steps=(iqm(steps), *interval(steps)),
+                episode_return=Runs.of(returns),
+                steps=Runs.of(steps),
                 reward_per_step=float(
                     sum(one.returns.sum() for one in of_runs)
                     / sum(one.real_steps for one in of_runs)

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from wmlib import statistics
 from wmlib.errors import InputError
 from wmlib.show.palette import MODEL, RANDOM, REALITY
 
@@ -27,7 +28,6 @@ WIDTH, HEIGHT = 200, 22
 WORDS = {1: "better", -1: "worse", 0: "undecided"}
 INKS = {1: MODEL, -1: REALITY, 0: RANDOM}
 SCRIPT = Path(__file__).parent / "web" / "explorer.js"
-_GRID = 20_000
 
 
 @dataclass(frozen=True)
@@ -47,35 +47,9 @@ class Effect:
     differences: Mapping[int, float]
 
 
-def _share(df: int) -> tuple[Any, Any]:
-    """Angles from 0 to a right angle, and the share of Student's t whose |t| / sqrt(df) is below their tangent: the integral of cos^(df - 1)."""
-    angles = np.linspace(0.0, math.pi / 2, _GRID + 1)
-    middles = np.cos((angles[1:] + angles[:-1]) / 2) ** (df - 1)
-    return angles, np.concatenate([[0.0], np.cumsum(middles) / middles.sum()])
-
-
-def t_quantile(level: float, df: int) -> float:
-    """The t that a share `level` of Student's t with df degrees of freedom stays within, both ways: 4.30 for 0.95 and 2. Equation (14.3).
-
-    Raises:
-        InputError: if level is not between 0 and 1, or df below 1.
-    """
-    if not 0 < level < 1 or df < 1:
-        raise InputError(
-            f"A level of {level} with {df} degrees of freedom was asked for; expected between 0 and 1, and at least 1."
-        )
-    angles, share = _share(df)
-    return math.sqrt(df) * math.tan(float(np.interp(level, share, angles)))
-
-
 def interval(differences: Sequence[float], level: float = LEVEL) -> tuple[float, float, float]:
     """Mean and ends of the paired t interval over seeds; ends NaN for one seed. Equation (14.2)."""
-    values = np.asarray(differences, dtype=np.float64)
-    middle, n = float(values.mean()), len(values)
-    half = (
-        t_quantile(level, n - 1) * float(values.std(ddof=1)) / math.sqrt(n) if n > 1 else math.nan
-    )
-    return middle, middle - half, middle + half
+    return float(np.mean(differences)), *statistics.interval(differences, level, fewest=2)
 
 
 def p_value(differences: Sequence[float]) -> float:
@@ -85,22 +59,13 @@ def p_value(differences: Sequence[float]) -> float:
     if n < 2:
         return 1.0
     error = float(values.std(ddof=1)) / math.sqrt(n)
-    angles, share = _share(n - 1)
+    angles, share = statistics.student(n - 1)
     angle = (
         math.atan2(abs(float(values.mean())), error * math.sqrt(n - 1))
         if error or values.any()
         else 0.0
     )
     return 1.0 - float(np.interp(angle, angles, share))
-
-
-def holm(p: Sequence[float]) -> list[float]:
-    """p-values (m,) that count all looks (Holm, 1979): the smallest times m, the next times m - 1, and so on, none below one before it. Equation (14.4)."""
-    order, adjusted, worst = np.argsort(p, kind="stable"), [1.0] * len(p), 0.0
-    for place, index in enumerate(order):
-        worst = max(worst, min(1.0, (len(p) - place) * float(p[index])))
-        adjusted[int(index)] = worst
-    return adjusted
 
 
 class Explorer:

@@ -109,10 +109,12 @@ def plot_histograms(axes: Axes, values: Mapping[str, Array], label: str, bins: i
 
 
 def plot_scorecard(axes: Axes, card: Scorecard) -> None:
-    """Returns with their intervals, one line a row of the scorecard."""
+    """Mean returns with their intervals, or every run where they are too few for one: a line a row of the scorecard."""
     for place, row in enumerate(card.rows):
-        middle, low, high = row.episode_return
-        if not np.isnan(low):
+        middle, low, high, runs = row.episode_return
+        if np.isnan(low):
+            axes.plot(runs, [place] * len(runs), "|", color=colour(row.name), markersize=12)
+        else:
             axes.plot(
                 [low, high],
                 [place, place],
