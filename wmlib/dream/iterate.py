@@ -293,7 +293,12 @@ def one_round(run: Run, loop: LoopConfig, folder: Path | None = None) -> dict[st
         )
     newest, seed = run.experience[-1], 1_000 * loop.seed + number
     run.model, losses = learn(
-        run.model, run.data, loop.study, first=not number, seed=seed, newest=loop.study.recent or newest.n_steps
+        run.model,
+        run.data,
+        loop.study,
+        first=not number,
+        seed=seed,
+        newest=loop.study.recent or newest.n_steps,
     )
     if loop.fresh:
         run.linear = linear_for(run.model, loop.features, run.data)
