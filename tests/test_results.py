@@ -274,3 +274,27 @@ def test_every_row_from_a_dream_can_be_traced_to_actions_that_nobody_trained(nam
             and row.real_steps <= row.budget + rest
             and np.isfinite(row.dreamed)
         )
+
+
+def test_the_box_shows_each_row_of_the_book_at_its_budget_and_says_how_many_seeds_it_has():
+    box = results.box()
+    assert list(box.cells) == list(results.WAYS)
+    read = [
+        row
+        for name in ("baselines", "real", "dream")
+        for row in results.read(f"data/results/{name}.csv")
+    ]
+    read += results.walks("data/results/walk.csv")
+    for name, at in box.cells.items():
+        assert at, f"{name} has no row"
+        for budget, line in at.items():
+            kin = [
+                row for row in read
+                if (row.body, row.method, row.configuration, row.budget, row.split) == ("humanoid", line.method, line.configuration, budget, "test")
+            ]  # fmt: skip
+            assert line.seeds == len({row.seed for row in kin}) == len(kin) > 0
+            assert line.episode_return.middle == pytest.approx(
+                np.mean([row.mean_return for row in kin])
+            )
+            cell = f"{line.episode_return.middle:,.0f} ({line.steps.middle:.0f} steps, {line.seeds} seed"
+            assert cell in str(box) and cell.replace(" (", "<br><small>(") in box._repr_html_()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import csv
 import dataclasses
-import html
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from wmlib.ppo import Ppo
 from wmlib.real import evaluate
 from wmlib.real.body import Body
 from wmlib.real.policies import POLICIES, Policy
-from wmlib.statistics import Runs, cell
+from wmlib.statistics import Runs, aligned, html_table
 
 
 @dataclass(frozen=True)
@@ -281,28 +280,14 @@ class Table:
 
     def __str__(self) -> str:
         """The table as text."""
-        cells = self._cells()
-        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        return "\n".join(
-            "  ".join(
-                cell.ljust(w) if i < 2 else cell.rjust(w)
-                for i, (cell, w) in enumerate(zip(line, widths, strict=True))
-            ).rstrip()
-            for line in cells
-        )
+        return aligned(self._cells(), left=2)
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
         """The table for notebooks and pages."""
-        head, *body = [[cell(html.escape(text)) for text in line] for line in self._cells()]
-        top = "".join(f'<th scope="col">{cell}</th>' for cell in head)
-        lines = "".join(
-            f'<tr><th scope="row">{first}</th>{"".join(f"<td>{cell}</td>" for cell in others)}</tr>'
-            for first, *others in body
-        )
-        caption = "<caption>Mean of the training seeds, with its 95% interval, or each of them if they are fewer than five; seconds are those of training</caption>"
-        return f'<table class="scorecard">{caption}<thead><tr>{top}</tr></thead><tbody>{lines}</tbody></table>'
+        caption = "Mean of the training seeds, with its 95% interval, or each of them if they are fewer than five; seconds are those of training"
+        return html_table(self._cells(), caption)
 
 
 def table(rows: Iterable[Row], *, split: str = "test") -> Table:
@@ -328,3 +313,91 @@ def _line(rows: Sequence[Row]) -> Line:
         first.method, first.configuration, first.budget, len(rows), min(row.episodes for row in rows), Runs.of(returns), Runs.of(steps), seconds,
         Runs.of(dreamed) if dreamed else None,
     )  # fmt: skip
+
+
+# The result of the book in one box.
+
+BUDGETS = (0, 10_000, 30_000, 50_000, 100_000, 250_000)
+WAYS = {
+    "random actions": [("random", "")],
+    "zero action": [("zero", "")],
+    "a held pose (joint PD)": [("hold", "")],
+    "PPO on the body": [("ppo", "rate-1e-4")],
+    "evolution on the body": [("openai-es", "physics-64")],
+    "in dreams of V and M": [
+        ("one-shot world", "z, tau 0.8"),
+        ("iterated world", "z, tau 1"),
+        ("one-shot world", "z, tau 0.5"),
+    ],
+    "in dreams of an ensemble": [
+        ("one-shot ensemble", "physics, tau 0.4"),
+        ("iterated ensemble", "physics, tau 0.4"),
+    ],
+    "the walk (chapter 9)": [("walk", "linear")],
+}
+"""A line of the box, and the methods and configurations whose rows stand in it: at most one at each budget, named before its test seeds were opened."""
+
+
+def walks(path: str | Path) -> list[Row]:
+    """The rows of chapter 9, `data/results/walk.csv`, as rows like the others: the method is `walk`, the configuration its way."""
+    return [
+        Row(
+            "humanoid", "walk", row["way"], int(row["seed"]), 100_000, int(row["real_steps"]), "test", int(row["episodes"]), float(row["mean_return"]),
+            float(row["mean_steps"]), float(row["seconds"]), row["fingerprint"], row["command"],
+        )
+        for row in storage.read_csv(Path(path))
+    ]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Box:
+    """Who stands how long after how many real steps, on test episodes.
+
+    Attributes:
+        cells: name of the line -> budget -> its line of the table.
+    """
+
+    cells: dict[str, dict[int, Line]]
+
+    def _cells(self) -> list[list[str]]:
+        def said(line: Line | None) -> str:
+            if line is None:
+                return ""
+            seeds = f"{line.seeds} seed{'s' * (line.seeds > 1)}"
+            return f"{line.episode_return.middle:,.0f} ({line.steps.middle:.0f} steps, {seeds})"
+
+        head = ["return (steps that it stands, of 1,000)", "none", *(f"{k:,}" for k in BUDGETS[1:])]
+        return [
+            head,
+            *([name, *(said(at.get(k)) for k in BUDGETS)] for name, at in self.cells.items()),
+        ]
+
+    def __str__(self) -> str:
+        """The box as text."""
+        return aligned(self._cells(), left=1)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        """The box for notebooks and pages."""
+        caption = "Mean return on test episodes that nothing was chosen by, by the real steps that training took"
+        return html_table(self._cells(), caption)
+
+
+def box(folder: str | Path | None = None) -> Box:
+    """The box, from the rows in a folder; those of the book by default."""
+    folder = Path(folder) if folder is not None else storage.data_folder() / "results"
+    rows = [row for name in ("baselines", "real", "dream") for row in read(folder / f"{name}.csv")]
+    found = table([row for row in (*rows, *walks(folder / "walk.csv")) if row.body == "humanoid"])
+    lines = {(line.method, line.configuration, line.budget): line for line in found.lines}
+    return Box(
+        {
+            name: {
+                budget: lines[*way, budget]
+                for budget in BUDGETS
+                for way in ways
+                if (*way, budget) in lines
+            }
+            for name, ways in WAYS.items()
+        }
+    )
