@@ -114,25 +114,46 @@ def test_a_model_learns_more_from_round_to_round(whole):
     assert losses[2] < losses[1] < losses[0]
 
 
-def test_half_of_what_is_learned_is_new(whole, monkeypatch):
+@pytest.fixture
+def rows_learned(monkeypatch):
+    """The rows of all batches of each fit; nothing is learned from them."""
     seen = []
-    monkeypatch.setattr(
-        iterate.training,
-        "fit",
-        lambda loss, params, data, recipe, **_: (
-            seen.append(data["row"]) or iterate.training.TrainState(params, [{"epoch": 1.0}])
-        ),
-    )
-    iterate.learn(
-        iterate.new_model("ensemble", whole.data, 8, 0),
-        whole.data,
-        StudyConfig(first=200, batch_size=64, recent=100),
-        first=True,
-        seed=0,
-    )
-    new = np.mean(seen[0] >= whole.data.n_steps - 100)
-    assert 0.5 < new < 0.5 + 0.5 * 150 / whole.data.n_steps + 0.02
-    assert seen[0].max() == whole.data.n_steps - 1
+
+    def fit(loss, params, data, recipe, **_):
+        seen.append(data["row"])
+        return iterate.training.TrainState(params, [{"epoch": 1.0}])
+
+    monkeypatch.setattr(iterate.training, "fit", fit)
+    return seen
+
+
+def test_half_of_what_is_learned_is_new(whole, rows_learned):
+    study = StudyConfig(first=200, batch_size=64)
+    model, n = iterate.new_model("ensemble", whole.data, 8, 0), whole.data.n_steps
+    iterate.learn(model, whole.data, study, first=True, seed=0, newest=100)
+    iterate.learn(model, whole.data, study, first=True, seed=0)
+    half, even = rows_learned
+    assert np.mean(half >= n - 100) == pytest.approx(0.5 + 50 / n, abs=0.02)
+    assert np.mean(even >= n - 100) == pytest.approx(100 / n, abs=0.02)
+    assert half.max() == even.max() == n - 1
+
+
+@pytest.mark.parametrize("loop", [LOOP, WORLD], ids=["ensemble", "world"])
+@pytest.mark.parametrize("steps", [8_000, 30_000])
+def test_half_of_each_batch_is_from_the_newest_round(whole, monkeypatch, rows_learned, loop, steps):
+    """Also at the sizes of chapter 8 and of its rows, where a fixed number of 'newest' steps was once all there are."""
+    newest = whole.experience[0]
+    study = dataclasses.replace(loop.study, updates=200, batch_size=1_024)
+    loop, old = dataclasses.replace(loop, study=study), [newest] * (steps // newest.n_steps)
+    run = dataclasses.replace(iterate.begin(loop), experience=old, log=[{}])
+    monkeypatch.setattr(iterate, "gather", lambda *_: newest)
+    monkeypatch.setattr(iterate, "evolve", lambda *_, **__: 1 / 0)
+    with pytest.raises(ZeroDivisionError):  # the dream would begin here
+        iterate.one_round(run, loop)
+    assert len(rows_learned) == (2 if loop.model == "world" else 1), "of V and of M"
+    for rows in rows_learned:
+        share, n = 1 / (len(old) + 1), rows.max() + 1
+        assert np.mean(rows >= n - round(n * share)) == pytest.approx(0.5 + share / 2, abs=0.03)
 
 
 def test_on_the_command_line_c_model_and_experience_come_out(tmp_path, monkeypatch, capsys):
@@ -166,6 +187,8 @@ def test_on_the_command_line_c_model_and_experience_come_out(tmp_path, monkeypat
     assert {path.name for path in tmp_path.iterdir()} == {"c", "c-model", "c-experience"}
     assert made.facts["real_steps"] == data.n_steps <= 300 == made.facts["budget"]
     assert made.facts["world"] == wm.load("c-model").fingerprint
+    manifest = json.loads((tmp_path / "c-model" / "manifest.json").read_text())
+    assert manifest["training_seeds"] == [[0, len(data) - 1]]
     assert (
         len(made.facts["log"])
         == json.loads((tmp_path / "c" / "manifest.json").read_text())["log"][-1]["round"] + 1

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import wmlib as wm
-from wmlib import storage
+from wmlib import seeds, storage
 from wmlib.cli import main
 from wmlib.config import MDNRNNConfig, VAEConfig
 from wmlib.errors import InputError
@@ -314,3 +314,46 @@ def test_the_report_has_its_rows(small, real):
     text = metrics.report(small, real, horizon=10)
     for word in ("qpos", "qvel", "KL", "survivors", "copy-last", "at k = 10"):
         assert word in text
+
+
+def test_seeds_are_kept_as_stretches():
+    assert seeds.spans([5, 3, 4, 9, 9]) == ((3, 5), (9, 9))
+    assert seeds.spans([6], [(9, 12), (0, 5), (11, 20)]) == ((0, 6), (9, 20))
+    assert seeds.spans([]) == ()
+    assert seeds.within([2, 3, 9, 21], ((3, 5), (9, 20))) == [3, 9]
+
+
+def test_what_a_world_was_trained_on_is_refused_as_a_measure_of_it(tmp_path, monkeypatch, capsys):
+    """V and M may stand on different episodes: the world knows both."""
+    monkeypatch.chdir(tmp_path)
+    for n in range(3):
+        wm.gather(BODY, "mixed", 300, n, f"data-{n}")
+    tiny = ["--epochs", "1", "--batch-size", "64"]
+    assert main(["train-vae", "--data", "data-0", "--out", "v", "--z-dim", "4", *tiny]) == 0
+    words = ["--vae", "v", "--data", "data-1", "--h-dim", "4", "--length", "8", "--out", "w"]
+    assert main(["train-mdnrnn", *words, *tiny]) == 0
+    parts = [wm.load(f"data-{n}") for n in range(3)]
+    v, of = wm.load("v"), wm.load("w")
+    assert v.training_seeds == ((0, len(parts[0]) - 1),)
+    known = {seed for low, high in of.vae.training_seeds for seed in range(low, high + 1)}
+    assert known == {*parts[0].seeds.tolist(), *parts[1].seeds.tolist()}
+    still = lambda obs, before, action: np.repeat(obs[:, -1:], action.shape[1], axis=1)
+    for part in parts[:2]:
+        with pytest.raises(InputError, match=f"first {part.seeds[0]}; what it knows by heart"):
+            metrics.open_loop_error(of.vae, part, still)
+        with pytest.raises(InputError, match="seeds that the model was trained on"):
+            metrics.reconstruction_r2(of.vae, part.select([0]))
+    metrics.open_loop_error(of.vae, parts[2], still)
+    metrics.reconstruction_r2(v, parts[1])
+    capsys.readouterr()
+    assert main(["measure", "--world", "w", "--data", "data-0"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert main(["measure", "--world", "w", "--data", "data-2"]) == 0
+
+
+@pytest.mark.parametrize("wrong", [7, [7], [[1, 2, 3]], [["a", "b"]], {"a": 1}])
+def test_training_seeds_that_cannot_be_read_are_one_line(folder, wrong):
+    manifest = json.loads((folder / storage.MANIFEST).read_text())
+    (folder / storage.MANIFEST).write_text(json.dumps({**manifest, "training_seeds": wrong}))
+    with pytest.raises(InputError, match="are no pairs of whole numbers"):
+        wm.load(folder)

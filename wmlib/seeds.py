@@ -1,5 +1,9 @@
 """Which episode seeds are for what: three disjoint ranges, a block of each for every run."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
 from wmlib.errors import InputError
 
 # Three disjoint ranges of episode seeds. What is trained on, chosen by, and reported never meet.
@@ -25,3 +29,21 @@ def run_seeds(seeds: range, run: int) -> range:
             f"The seed of a run is {run}; expected a whole number from 0 to {n_runs - 1}."
         )
     return seeds[run * SEEDS_PER_RUN : (run + 1) * SEEDS_PER_RUN]
+
+
+def spans(
+    seeds: Iterable[int], known: Iterable[tuple[int, int]] = ()
+) -> tuple[tuple[int, int], ...]:
+    """Episode seeds, and stretches of them that are known, as (first, last) of each stretch without a gap: short, for a manifest."""
+    found: list[tuple[int, int]] = []
+    for low, high in sorted([*((int(seed), int(seed)) for seed in seeds), *known]):
+        if found and low <= found[-1][1] + 1:
+            found[-1] = (found[-1][0], max(high, found[-1][1]))
+        else:
+            found.append((low, high))
+    return tuple(found)
+
+
+def within(seeds: Iterable[int], stretches: Sequence[tuple[int, int]]) -> list[int]:
+    """Those of some seeds that lie in one of these stretches."""
+    return [int(seed) for seed in seeds if any(low <= seed <= high for low, high in stretches)]

@@ -7,6 +7,7 @@ the same bits. When all is done OUT appears, whole, and `OUT.run/` goes.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from wmlib.models.vae import VAE, view_slice
 from wmlib.models.world import Epochs, WorldModel
 from wmlib.real import episodes
 from wmlib.real.episodes import Episodes
+from wmlib.seeds import spans
 from wmlib.storage import Clock, run_folder
 
 CHECKPOINT_STEPS = 200
@@ -119,7 +121,10 @@ def fit_mdnrnn(
 
     After each epoch it is measured on held-out episodes: `ahead_10` is its error 10 steps ahead over that of 'nothing changes'.
     """
-    train, held = _parts(data)
+    train, held = _parts(
+        data
+    )  # V may have seen `held`: this is how training goes, not what M is worth
+    v = dataclasses.replace(v, training_seeds=())
     rows = mdnrnn.sequences(v, train, length, v.view(train))
     model = start or MDNRNN.create(data.body, rows, config, seed=recipe.seed)
 
@@ -164,6 +169,7 @@ def train_vae(
             seed=recipe.seed,
             command=command,
             experience=about,
+            training_seeds=spans(stored.seeds),
             log={"vae": rounded(trained.log)},
         )
     return model
@@ -203,6 +209,7 @@ def train_mdnrnn(
             raise InputError(
                 f"{vae} is a V of '{manifest.get('body')}', and {data} holds episodes of '{stored.body.name}'; expected the same body."
             )
+        v = dataclasses.replace(v, training_seeds=spans(stored.seeds, v.training_seeds))
         if v.x_dim > stored.body.physics_dim:
             stored = stored.replayed()
         clock = Clock.of(folder)
@@ -228,6 +235,7 @@ def train_mdnrnn(
             out,
             **clock.read(),
             **facts,
+            training_seeds=v.training_seeds,
             vae_made_by={key: manifest.get(key) for key in ("command", "seed", *storage.SPENT)},
             log=log,
         )

@@ -45,7 +45,7 @@ from wmlib.real.body import Array
 from wmlib.real.episodes import Episodes
 from wmlib.real.policies import POLICIES, Policy
 from wmlib.real.rollout import rollout
-from wmlib.seeds import TRAINING_SEEDS, run_seeds
+from wmlib.seeds import TRAINING_SEEDS, run_seeds, spans
 
 LENGTH = 32
 """Steps of a row of M's training data."""
@@ -127,8 +127,10 @@ def resume(folder: Path, loop: LoopConfig) -> Run | None:
 # What the model learns in a round.
 
 
-def new_model(kind: str, data: Episodes, size: int, seed: int) -> WorldModel | Ensemble:
-    """A model with random weights and the scales of these episodes; `size` is the width of an ensemble's layers, or M's h_dim.
+def new_model(
+    kind: str, data: Episodes, size: int, seed: int, reward: str = "rest"
+) -> WorldModel | Ensemble:
+    """A model with random weights and the scales of these episodes; `size` is the width of an ensemble's layers, or M's h_dim; `reward` as in `MDNRNNConfig`.
 
     Raises:
         InputError: if there is no such kind of model.
@@ -138,23 +140,28 @@ def new_model(kind: str, data: Episodes, size: int, seed: int) -> WorldModel | E
     if kind == "ensemble":
         return Ensemble.create(data.body, data, EnsembleConfig(hidden=size), seed=seed)
     v = VAE.create(data.body, data.physics, VAEConfig(), seed=seed)
-    return WorldModel(
-        data.body,
-        v,
-        MDNRNN.create(
-            data.body, mdnrnn.sequences(v, data, LENGTH), MDNRNNConfig(h_dim=size), seed=seed
-        ),
-    )
+    config = MDNRNNConfig(h_dim=size, reward=reward)
+    rows = mdnrnn.sequences(v, data, LENGTH)
+    return WorldModel(data.body, v, MDNRNN.create(data.body, rows, config, seed=seed))
 
 
 def learn(
-    model: WorldModel | Ensemble, data: Episodes, study: StudyConfig, *, first: bool, seed: int
-) -> tuple[WorldModel | Ensemble, dict[str, float]]:
-    """The model after a round of learning from all episodes, oldest first, and the mean losses of the round.
+    model: WorldModel | Ensemble, data: Episodes, study: StudyConfig, *, first: bool, seed: int, newest: int | None = None
+) -> tuple[WorldModel | Ensemble, dict[str, float]]:  # fmt: skip
+    """The model after a round of learning from all episodes, and the mean losses of the round.
+
+    Args:
+        model: as it was.
+        data: all episodes, oldest first.
+        study: how to learn.
+        first: whether this is the first round.
+        seed: of the batches.
+        newest: half of each batch is from this many last steps; every step is as likely as any other if None.
 
     Raises:
         InputError: if a loss was not finite.
     """
+    share = 1.0 if newest is None else newest / data.n_steps
     if isinstance(model, Ensemble):
         params, losses = _fit(
             model.loss,
@@ -163,7 +170,7 @@ def learn(
             study,
             model.make_batch,
             study.batch_size,
-            data.n_steps,
+            share,
             first,
             seed,
         )
@@ -176,7 +183,7 @@ def learn(
         study,
         v.make_batch,
         study.batch_size,
-        data.n_steps,
+        share,
         first,
         seed,
     )
@@ -191,7 +198,7 @@ def learn(
         study,
         m.make_batch(study.own_steps),
         max(1, study.batch_size // LENGTH),
-        data.n_steps,
+        share,
         first,
         seed,
     )
@@ -202,14 +209,14 @@ def learn(
 
 
 def _fit(
-    loss: Loss, params: Params, table: Mapping[str, NDArray[Any]], study: StudyConfig, make_batch: Callable[..., Any], batch_size: int, n_steps: int, first: bool, seed: int
+    loss: Loss, params: Params, table: Mapping[str, NDArray[Any]], study: StudyConfig, make_batch: Callable[..., Any], batch_size: int, share: float, first: bool, seed: int
 ) -> tuple[Params, dict[str, float]]:  # fmt: skip
-    """Some gradient steps on rows of a table, half of them from its newest part."""
+    """Some gradient steps on rows of a table, half of them from its newest share."""
     n, count = (
         len(next(iter(table.values()))),
         (study.first if first else study.updates) * batch_size,
     )
-    recent = max(1, min(n, round(n * study.recent / n_steps)))
+    recent = max(1, min(n, round(n * share)))
     rng = np.random.default_rng([seed, 9])
     row = np.where(
         np.arange(count) % 2 == 0,
@@ -261,7 +268,7 @@ def begin(loop: LoopConfig) -> Run:
         parts.append(gather(loop, act, begun, n, left // n))
         left, begun = left - parts[-1].n_steps, begun + n
     data = rounds.joined(parts)
-    model = new_model(loop.model, data, loop.size, loop.seed)
+    model = new_model(loop.model, data, loop.size, loop.seed, loop.study.reward)
     linear = linear_for(model, loop.features, data)
     return Run(linear, np.zeros(linear.n_params), model, [data])
 
@@ -285,7 +292,14 @@ def one_round(run: Run, loop: LoopConfig, folder: Path | None = None) -> dict[st
             gather(loop, awake, sum(map(len, run.experience)), loop.episodes, limit)
         )
     newest, seed = run.experience[-1], 1_000 * loop.seed + number
-    run.model, losses = learn(run.model, run.data, loop.study, first=not number, seed=seed)
+    run.model, losses = learn(
+        run.model,
+        run.data,
+        loop.study,
+        first=not number,
+        seed=seed,
+        newest=loop.study.recent or newest.n_steps,
+    )
     if loop.fresh:
         run.linear = linear_for(run.model, loop.features, run.data)
         run.params = np.zeros(run.linear.n_params)
@@ -382,7 +396,8 @@ def train(
                 command=command,
             )
         if not beside["model"].exists():
-            run.model.save(beside["model"], **clock.read(), **facts)
+            known = spans(run.data.seeds)
+            run.model.save(beside["model"], **clock.read(), **facts, training_seeds=known)
         made.save(
             out,
             **clock.read(),

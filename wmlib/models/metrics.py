@@ -25,6 +25,7 @@ from wmlib.models.world import WorldModel
 from wmlib.real.body import Array, Body, Bools
 from wmlib.real.episodes import Episodes
 from wmlib.real.rollout import n_cores
+from wmlib.seeds import within
 
 STILL = 1e-6
 """Variance, in V's units, below which a number counts as one that never moves: rounding leaves a constant some 1e-20."""
@@ -37,6 +38,14 @@ NEAR = 20_000
 CHUNK = 512
 Dreamer = Callable[[Array, NDArray[Any], NDArray[Any]], NDArray[Any]]
 """`(obs (B, T+1, ...), before (B, T, a_dim), action (B, k, a_dim)) -> what follows (B, k, D)`, D at least `physics_dim`."""
+
+
+def refuse_seen(model: VAE, episodes: Episodes) -> None:
+    """Raises InputError if some of these episodes have seeds that this V, or its world, was trained on, as far as it knows."""
+    if seen := within(episodes.seeds, model.training_seeds):
+        raise InputError(
+            f"{len(seen)} of these {len(episodes)} episodes have seeds that the model was trained on, the first {seen[0]}; what it knows by heart measures nothing. Gather others: wm.gather(..., seed=1), or wmlib gather --seed 1."
+        )
 
 
 def reconstruction_r2(
@@ -52,7 +61,11 @@ def reconstruction_r2(
     Returns:
         name of the part -> (its numbers,), on all states; NaN for a number that never moves. The variance is about the training mean,
         floored as V's statistics are.
+
+    Raises:
+        InputError: if V was trained on some of these episodes.
     """
+    refuse_seen(model, episodes)
     truth = model.view(episodes)[:, : model.x_dim]
     error = np.square((model.reconstruct(truth, rng) - truth) / model.std).mean(axis=0)
     variance = np.square((truth - model.mean) / model.std).mean(axis=0)
@@ -110,7 +123,11 @@ def open_loop_error(
         horizon: steps K to dream.
         watched: real steps before the dream, that M's memory is filled with.
         stride: steps from one start to the next in an episode.
+
+    Raises:
+        InputError: if V, or its world, was trained on some of these episodes, or none is long enough.
     """
+    refuse_seen(model, episodes)
     states, action, alive = _starts(episodes, model.view(episodes), watched, horizon, stride)
     size = episodes.body.physics_dim
     truth, last = states[:, watched + 1 :, :size], states[:, watched : watched + 1, :size]

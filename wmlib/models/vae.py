@@ -7,6 +7,7 @@ saved with the weights. Built in chapter 3.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,7 @@ from wmlib.real.body import Array, Body
 from wmlib.real.episodes import Episodes
 
 Floats = NDArray[np.float32]
+Spans = tuple[tuple[int, int], ...]
 STD_FLOOR = 1e-3
 """No standard deviation is taken smaller: constant columns stay 0 in place of exploding."""
 VIEWS = ("physics", "full")
@@ -91,6 +93,8 @@ class VAE(nets.Network, storage.Storable):
         std: (D,), likewise; never below `STD_FLOOR`.
         feature_weights: (D,), weight of each number in the reconstruction.
         params: named weights, NumPy arrays or tensors.
+        training_seeds: (first, last) of each stretch of the episode seeds that it, or its world, was trained on, as its manifest says; empty if that is
+            not known, as for one that was just made. `metrics` refuses these episodes.
     """
 
     config: VAEConfig
@@ -98,6 +102,7 @@ class VAE(nets.Network, storage.Storable):
     std: Array
     feature_weights: Floats
     params: Params
+    training_seeds: Spans = ()
 
     CONFIG, STATS = VAEConfig, ("mean", "std", "feature_weights")
     kind = "vae"
@@ -278,4 +283,21 @@ class VAE(nets.Network, storage.Storable):
     @classmethod
     def from_artefact(cls, artefact: storage.Artefact) -> VAE:
         """From an artefact of a V."""
-        return cls.from_bytes(*artefact.read(FILE), bodies.get(artefact.body))
+        made = cls.from_bytes(*artefact.read(FILE), bodies.get(artefact.body))
+        return dataclasses.replace(made, training_seeds=training_seeds(artefact))
+
+
+def training_seeds(artefact: storage.Artefact) -> Spans:
+    """What the manifest says of the episodes that a V, or its world, was trained on.
+
+    Raises:
+        InputError: if that cannot be read.
+    """
+    try:
+        return tuple(
+            (int(low), int(high)) for low, high in artefact.manifest.get("training_seeds", ())
+        )
+    except (TypeError, ValueError):
+        raise InputError(
+            f"'training_seeds' in the manifest of {artefact.folder} are no pairs of whole numbers. Restore it with git, or train again."
+        ) from None

@@ -152,7 +152,8 @@ class WorldModel(Model):
             raise InputError(
                 f"{artefact.folder / VAE_FILE} is not the V that the manifest names. Restore the folder with git, or train again."
             )
-        return dataclasses.replace(made, facts=artefact.facts)
+        v = dataclasses.replace(made.vae, training_seeds=vae.training_seeds(artefact))
+        return dataclasses.replace(made, vae=v, facts=artefact.facts)
 
 
 def _mdnrnn(body: Body, of: VAE, data: bytes, name: str) -> MDNRNN:
