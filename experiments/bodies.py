@@ -41,7 +41,7 @@ STEPS = 10_000
 PENDULUM_SEEDS = range(10)
 _LOOP = "iterate --body inverted_pendulum --size 64 --first-updates 1500 --updates 800 --generations 30 --popsize 32 --episodes 6 --horizon 200 --round-episodes 16"
 PENDULUM_WAYS = {
-    "dreamed, two rounds": f"{_LOOP} --steps 2000 --first 1000",
+    "dreamed, two rounds": f"{_LOOP} --recent 60000 --steps 2000 --first 1000",
     "dreamed, one round": f"{_LOOP} --steps 1000 --first 1000",
     "dreamed, a glance": f"{_LOOP} --steps 200 --first 200",
     "cma-es, awake": "train-controller --body inverted_pendulum --strategy cma-es --popsize 16 --steps 2000 --check-episodes 0",
@@ -104,7 +104,7 @@ def one(body: str, seed: int) -> None:
             vae,
         )
         run(
-            f"train-mdnrnn --vae {vae} --data {experience} --h-dim 64 --epochs 20 --batch-size 16 --seed {seed}",
+            f"train-mdnrnn --reward whole --vae {vae} --data {experience} --h-dim 64 --epochs 20 --batch-size 16 --seed {seed}",
             world,
         )
         run(

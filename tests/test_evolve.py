@@ -240,8 +240,8 @@ def test_kills_change_no_bit(tmp_path):
             tmp_path / f"whole{name}" / controller.FILE
         ).read_bytes()
         one, other = (wm.load(tmp_path / f"{run}{name}").facts for run in ("whole", "killed"))
-        assert [{**row, "seconds": 0} for row in one["log"]] == [
-            {**row, "seconds": 0} for row in other["log"]
+        assert [{**row, "seconds": 0, "cpu_seconds": 0} for row in one["log"]] == [
+            {**row, "seconds": 0, "cpu_seconds": 0} for row in other["log"]
         ]
     assert not run.exists()
     assert set(os.listdir(tmp_path)) == {"whole", "whole-1500", "killed", "killed-1500"}

@@ -17,6 +17,7 @@ from test_kills import STAGES, made  # noqa: F401  a fixture
 
 from wmlib.cli import main
 from wmlib.control import strategies
+from wmlib.storage import SPENT
 
 GOLDEN = Path(__file__).with_name("golden_stages.json")
 HOW = os.environ.get("WM_GOLDEN", "")
@@ -73,7 +74,7 @@ def arrays(folder):
         elif path.suffix == ".csv":
             with path.open(newline="") as file:
                 rows = [
-                    {key: value for key, value in row.items() if key != "seconds"}
+                    {key: value for key, value in row.items() if key not in SPENT}
                     for row in csv.DictReader(file)
                 ]
             found[name] = numbers(

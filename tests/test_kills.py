@@ -14,6 +14,7 @@ import pytest
 
 from wmlib import storage
 from wmlib.cli import main
+from wmlib.storage import SPENT
 
 DREAM = [
     "--generations",
@@ -121,7 +122,7 @@ def without_clocks(value):
         return {
             key: without_clocks(part)
             for key, part in value.items()
-            if key not in ("seconds", "bytes", "sha256", "speed")
+            if key not in (*SPENT, "bytes", "sha256", "speed")
         }
     return [without_clocks(part) for part in value] if isinstance(value, list) else value
 
@@ -140,7 +141,7 @@ def content(folder):
         elif path.suffix == ".csv":
             with path.open(newline="") as file:
                 found[name] = [
-                    {key: value for key, value in row.items() if key != "seconds"}
+                    {key: value for key, value in row.items() if key not in SPENT}
                     for row in csv.DictReader(file)
                 ]
         else:

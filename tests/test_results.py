@@ -70,7 +70,7 @@ def test_rows_come_back_as_they_were_written(tmp_path):
         results.table([ROW, dreamer])
     )
     assert path.read_text().startswith(
-        "body,method,configuration,seed,budget,real_steps,split,episodes,mean_return,mean_steps,seconds,fingerprint,command,dreamed\n"
+        "body,method,configuration,seed,budget,real_steps,split,episodes,mean_return,mean_steps,seconds,fingerprint,command,dreamed,cpu_seconds\n"
     )
     assert [each.name for each in path.parent.iterdir()] == ["real.csv"]
 
@@ -192,7 +192,7 @@ DAMAGES = {
     "other columns": (written("a,b\n1,2\n"), r"has the columns a, b; expected body"),
     "an empty file": (written(""), r"has the columns ; expected"),
     "no number": (
-        written(HEAD + "\nh,m,c,zero,1,1,test,1,1,1,1,f,c,\n"),
+        written(HEAD + "\nh,m,c,zero,1,1,test,1,1,1,1,f,c,,\n"),
         r"Line 2 of .* is no row of results \(invalid literal",
     ),
     "half a row": (written(HEAD + "\nh,m,c,0,1\n"), r"Line 2 .*another number of cells"),

@@ -541,7 +541,7 @@ def _dreaming_stages(stages: Any) -> None:
         "body model size steps first policy episodes=round_episodes param_noise action_noise fresh"
     )
     _knobs(command, LoopConfig, knobs)
-    renamed = "first=first_updates updates batch_size learning_rate=model_learning_rate own_steps"
+    renamed = "first=first_updates updates batch_size learning_rate=model_learning_rate own_steps recent reward"
     _knobs(command, StudyConfig, renamed)
     _out(command)
     _dreaming(command, tau=0.8, generations=60, weight_decay=0.001)

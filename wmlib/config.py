@@ -348,7 +348,7 @@ class EvolveConfig:
 
 @dataclass(frozen=True)
 class StudyConfig:
-    """How a model learns in a round of the loop: half of each batch is from the newest round, the other half from all rounds.
+    """How a model learns in a round of the loop: half of each batch is from the newest steps, the other half from all.
 
     Attributes:
         first: gradient steps of the first round (V and M make as many each).
@@ -356,6 +356,8 @@ class StudyConfig:
         batch_size: real steps in a batch.
         learning_rate: at the start of the first round; half of it in the others; it falls to a tenth in each.
         own_steps: length of M's own rollouts; 0 trains M on true codes only.
+        recent: how many steps are the newest; 0 for those of the newest round.
+        reward: what M learns of the reward: `rest`, or `whole`.
     """
 
     first: int = 3_000
@@ -363,16 +365,18 @@ class StudyConfig:
     batch_size: int = 256
     learning_rate: float = 1e-3
     own_steps: int = 0
+    recent: int = 0
+    reward: str = "rest"
 
     def check(self) -> None:
         """Raises InputError if a number is not as it must be."""
         if (
             min(self.first, self.updates, self.batch_size) < 1
             or not self.learning_rate > 0
-            or self.own_steps < 0
+            or min(self.own_steps, self.recent) < 0
         ):
             raise InputError(
-                f"{self.first} and {self.updates} updates with batches of {self.batch_size}, a learning rate of {self.learning_rate} and own_steps {self.own_steps} were asked for; expected positive numbers."
+                f"{self.first} and {self.updates} updates with batches of {self.batch_size}, a learning rate of {self.learning_rate}, own_steps {self.own_steps} and {self.recent} recent steps were asked for; expected positive numbers."
             )
 
 

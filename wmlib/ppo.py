@@ -6,7 +6,6 @@ on the same episodes as every other policy. No check on selection seeds is bough
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -174,13 +173,13 @@ def train(
     }
     env = _environment(body, sb3, features, seed, settings.get("gamma", 0.99))
     model = sb3.PPO("MlpPolicy", env, seed=seed, policy_kwargs=kwargs, device="cpu", **settings)
-    started = time.monotonic()
+    clock = storage.Clock()
 
     def keep(upto: int) -> None:
         """Stores the policy at each budget that the next steps would cross."""
         for budget, place in places.items():
             if not place.exists() and upto > budget:
-                seconds = time.monotonic() - started
+                spent = clock.read()
                 facts = {
                     "configuration": configuration,
                     "activation": activation,
@@ -189,10 +188,10 @@ def train(
                     "real_steps": model.num_timesteps,
                     "command": command,
                 }
-                Ppo(body, _arrays(model), facts).save(place, seconds=seconds, **facts)
+                Ppo(body, _arrays(model), facts).save(place, **spent, **facts)
                 recent = [episode["r"] for episode in model.ep_info_buffer or ()]
                 say(
-                    f"{model.num_timesteps:,} of {steps:,} real steps, return in training {np.mean(recent or [np.nan]):.0f}, {seconds:.0f} s: {place}"
+                    f"{model.num_timesteps:,} of {steps:,} real steps, return in training {np.mean(recent or [np.nan]):.0f}, {spent['seconds']:.0f} s: {place}"
                 )
 
     class Marks(sb3.common.callbacks.BaseCallback):  # type: ignore[misc,name-defined]

@@ -47,6 +47,7 @@ class Row:
         fingerprint: of the controller that was judged.
         command: what made the row.
         dreamed: return that the same controller has in the dream that it was evolved in, if it was.
+        cpu_seconds: of processor time, in all threads, that training took; unlike `seconds` it hardly depends on what else ran.
     """
 
     body: str
@@ -63,6 +64,7 @@ class Row:
     fingerprint: str
     command: str
     dreamed: float | None = None
+    cpu_seconds: float | None = None
 
     @property
     def key(self) -> tuple[str, str, str, int, int, str]:
@@ -216,7 +218,7 @@ def judge(
     row = Row(
         body.name, method, configuration, seed, budget, facts.get("real_steps", 0), split, len(played.returns), round(float(played.returns.mean()), 3),
         round(float(played.lengths.mean()), 3), facts.get("seconds", 0.0), made.fingerprint, "; ".join(filter(None, [str(facts.get("command", "")), command])),
-        round(float(facts["dreamed"]), 3) if "dreamed" in facts else None,
+        round(float(facts["dreamed"]), 3) if "dreamed" in facts else None, facts.get("cpu_seconds"),
     )  # fmt: skip
     return row if path is None else append(path, row)
 

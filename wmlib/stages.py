@@ -53,7 +53,7 @@ def _experience(artefact: str | Path) -> tuple[Episodes, dict[str, Any]]:
     manifest = storage.open_artefact(artefact, Episodes.kind).manifest
     about: dict[str, Any] = {
         key: manifest[key]
-        for key in ("command", "policy", "seed", "episodes", "real_steps", "budget", "seconds")
+        for key in ("command", "policy", "seed", "episodes", "real_steps", "budget", *storage.SPENT)
         if key in manifest
     }
     return load(artefact), {**about, "sha256": manifest["files"][episodes.FILE]["sha256"]}
@@ -159,13 +159,13 @@ def train_vae(
     """
     with run_folder(out) as folder:
         stored, about = _experience(data)
-        clock = Clock(folder)
-        model, trained = fit_vae(stored, config, recipe, folder=folder, say=clock.say(say))
+        clock = Clock.of(folder)
+        model, trained = fit_vae(stored, config, recipe, folder=folder, say=clock.say(say, folder))
         _fitted(trained, folder)
         model.save(
             out,
             body=stored.body.name,
-            seconds=clock.seconds,
+            **clock.read(),
             seed=recipe.seed,
             command=command,
             experience=about,
@@ -212,7 +212,7 @@ def train_mdnrnn(
         v = dataclasses.replace(v, training_seeds=spans(stored.seeds, v.training_seeds))
         if v.x_dim > stored.body.physics_dim:
             stored = stored.replayed()
-        clock = Clock(folder)
+        clock = Clock.of(folder)
         stages = [(recipe, 0)] + ([(own, own_steps)] if own else [])
         model, logs, first = None, {}, None
         for stage, steps in stages:
@@ -221,22 +221,22 @@ def train_mdnrnn(
             say(f"{name}: {stage.epochs} epochs")
             model, trained = fit_mdnrnn(
                 v, stored, config, stage, length=length, own_steps=steps, start=model, snapshots=() if steps else snapshots,
-                folder=folder / name, say=clock.say(say),
+                folder=folder / name, say=clock.say(say, folder),
             )  # fmt: skip
             logs[name] = rounded(_fitted(trained, folder).log)
             first = first or trained
         assert model is not None and first is not None
         made = WorldModel(stored.body, v, model)
-        facts = {"seed": recipe.seed, "command": command, "experience": about}
+        facts: dict[str, Any] = {"seed": recipe.seed, "command": command, "experience": about}
         if snapshots:
-            Epochs(made, first.snapshots).save(epochs_out, seconds=clock.seconds, **facts)
+            Epochs(made, first.snapshots).save(epochs_out, **clock.read(), **facts)
         log = {**manifest.get("log", {}), **logs}
         made.save(
             out,
-            seconds=clock.seconds,
+            **clock.read(),
             **facts,
             training_seeds=v.training_seeds,
-            vae_made_by={key: manifest.get(key) for key in ("command", "seed", "seconds")},
+            vae_made_by={key: manifest.get(key) for key in ("command", "seed", *storage.SPENT)},
             log=log,
         )
     return made
@@ -287,12 +287,14 @@ def train_ensemble(
     """
     with run_folder(out) as folder:
         stored, about = _experience(data)
-        clock = Clock(folder)
-        model, trained = fit_ensemble(stored, config, recipe, folder=folder, say=clock.say(say))
+        clock = Clock.of(folder)
+        model, trained = fit_ensemble(
+            stored, config, recipe, folder=folder, say=clock.say(say, folder)
+        )
         _fitted(trained, folder)
         model.save(
             out,
-            seconds=clock.seconds,
+            **clock.read(),
             seed=recipe.seed,
             command=command,
             experience=about,
@@ -334,8 +336,9 @@ def train_dreamed(
             "command": "; ".join(filter(None, [*(str(stage.get("command") or "") for stage in stages), command])),
             "evolve": config.about(), "search": {"strategy": "dreamed"},
         }  # fmt: skip
-        seconds = (
-            sum(float(stage.get("seconds") or 0) for stage in stages) + found.log[-1]["seconds"]
-        )
-        made.save(out, seconds=seconds, log=found.log, world=dreamt_in.fingerprint, **facts)
+        spent = {
+            name: sum(float(stage.get(name) or 0) for stage in (*stages, found.log[-1]))
+            for name in storage.SPENT
+        }
+        made.save(out, **spent, log=found.log, world=dreamt_in.fingerprint, **facts)
     return made

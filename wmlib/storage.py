@@ -216,27 +216,39 @@ def run_folder(out: str | Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+SPENT = ("seconds", "cpu_seconds")
+"""What a clock reads. Of all that a run leaves only this differs from one time to the next."""
+
+
 class Clock:
-    """Seconds spent in all sessions of a run, kept beside its checkpoints."""
+    """Seconds, and seconds of processor time in all threads, that a piece of work has taken in all its sessions."""
 
-    def __init__(self, folder: Path) -> None:
-        """Begins where the last session ended."""
-        self.path, self.started = folder / "seconds", time.monotonic()
+    def __init__(self, before: Mapping[str, Any] | None = None) -> None:
+        """Begins where the last session ended, as `read` told then."""
+        spent = [float((before or {}).get(name, 0.0)) for name in SPENT]
+        self.started = time.monotonic() - spent[0], time.process_time() - spent[1]
+
+    def read(self) -> dict[str, float]:
+        """`seconds` and `cpu_seconds` until now."""
+        return {
+            "seconds": round(time.monotonic() - self.started[0], 2),
+            "cpu_seconds": round(time.process_time() - self.started[1], 2),
+        }
+
+    @classmethod
+    def of(cls, folder: Path) -> Clock:
+        """Of a run, kept beside its checkpoints."""
         try:
-            self.before = float(self.path.read_text())
+            kept = json.loads((folder / "seconds").read_text())
         except (OSError, ValueError):
-            self.before = 0.0
+            kept = None
+        return cls(kept if isinstance(kept, dict) else None)
 
-    @property
-    def seconds(self) -> float:
-        """Until now."""
-        return self.before + time.monotonic() - self.started
-
-    def say(self, through: Callable[[str], None]) -> Callable[[str], None]:
+    def say(self, through: Callable[[str], None], folder: Path) -> Callable[[str], None]:
         """Prints a line and keeps the time."""
 
         def say(line: str) -> None:
-            write_atomic(self.path, str(self.seconds).encode())
+            write_atomic(folder / "seconds", json.dumps(self.read()).encode())
             through(line)
 
         return say

@@ -63,3 +63,15 @@ def standardise(answer, rng):
         "Where the deviation is 0, divide by the floor.",
         atol=1e-3,
     )
+    still = 5.0 + 1e-5 * rng.normal(size=(20, 1))
+    moved = still - still.mean()
+    yield Case(
+        "a column that hardly moves",
+        moved / 1e-3,
+        lambda: answer(still.copy()),
+        "No deviation is taken smaller than 1e-3.",
+        {
+            "That floor is too low: a wobble became whole deviations.": moved
+            / still.std(),
+        },
+    )

@@ -9,7 +9,6 @@ the mean of the best check is C. Every real step counts, those of the checks too
 
 from __future__ import annotations
 
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -104,7 +103,7 @@ class Evolution:
     def fingerprint(self) -> str:
         """sha256 over all of it but the seconds."""
         arrays, about = self.state()
-        log = [{k: v for k, v in row.items() if k != "seconds"} for row in self.log]
+        log = [{k: v for k, v in row.items() if k not in storage.SPENT} for row in self.log]
         return storage.fingerprint(arrays, {**about, "log": log})
 
     def state(self) -> tuple[storage.Arrays, dict[str, Any]]:
@@ -222,10 +221,10 @@ def evolve(
         folder.mkdir(parents=True, exist_ok=True)
         _resume(folder, about, run)
     every = checkpoint_every or fitness.checkpoint_every
-    started = time.monotonic() - (run.log[-1]["seconds"] if run.log else 0.0)
+    clock = storage.Clock(run.log[-1] if run.log else None)
     while not fitness.finished(run):
         row = fitness.generation(run)
-        run.log.append({**row, "seconds": round(time.monotonic() - started, 2)})
+        run.log.append({**row, **clock.read()})
         if folder is not None and (run.strategy.generation % every == 0 or fitness.finished(run)):
             arrays, state = run.state()
             storage.write_atomic(folder / CHECKPOINT, storage.to_bytes(arrays, {**about, **state}))
@@ -378,6 +377,9 @@ def train(
                 "search": search.about(),
             }
             kept.controller(run.linear).save(
-                place, seconds=log[-1]["seconds"] if log else 0.0, log=log, **facts
+                place,
+                **{name: log[-1][name] if log else 0.0 for name in storage.SPENT},
+                log=log,
+                **facts,
             )
     return run.controller

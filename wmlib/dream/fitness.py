@@ -113,13 +113,13 @@ class DreamFitness(Fitness):
 
     def together(self, runs: list[Evolution]) -> Evolution:
         """The searches as one: C is the mean of theirs, the log goes through all of them and ends with C's own check."""
-        made, seconds = Evolution(self.linear, runs[-1].strategy), 0.0
+        made, spent = Evolution(self.linear, runs[-1].strategy), dict.fromkeys(storage.SPENT, 0.0)
         for k, run in enumerate(runs):
             for row in run.log:
                 steps = made.steps + row["dreamed_steps"]
-                whole = round(seconds + row["seconds"], 2)
-                made.log.append({**row, "search": k, "dreamed_steps": steps, "seconds": whole})
-            made.steps, seconds = made.log[-1]["dreamed_steps"], made.log[-1]["seconds"]
+                whole = {name: round(spent[name] + row[name], 2) for name in spent}
+                made.log.append({**row, "search": k, "dreamed_steps": steps, **whole})
+            made.steps, spent = steps, whole
         params = np.mean([run.params for run in runs], axis=0)
         made.log[-1]["check"] = self.check(params)
         made.kept[0] = dataclasses.replace(made.now(made.log[-1]["check"]), params=params)

@@ -127,8 +127,10 @@ def resume(folder: Path, loop: LoopConfig) -> Run | None:
 # What the model learns in a round.
 
 
-def new_model(kind: str, data: Episodes, size: int, seed: int) -> WorldModel | Ensemble:
-    """A model with random weights and the scales of these episodes; `size` is the width of an ensemble's layers, or M's h_dim.
+def new_model(
+    kind: str, data: Episodes, size: int, seed: int, reward: str = "rest"
+) -> WorldModel | Ensemble:
+    """A model with random weights and the scales of these episodes; `size` is the width of an ensemble's layers, or M's h_dim; `reward` as in `MDNRNNConfig`.
 
     Raises:
         InputError: if there is no such kind of model.
@@ -138,13 +140,9 @@ def new_model(kind: str, data: Episodes, size: int, seed: int) -> WorldModel | E
     if kind == "ensemble":
         return Ensemble.create(data.body, data, EnsembleConfig(hidden=size), seed=seed)
     v = VAE.create(data.body, data.physics, VAEConfig(), seed=seed)
-    return WorldModel(
-        data.body,
-        v,
-        MDNRNN.create(
-            data.body, mdnrnn.sequences(v, data, LENGTH), MDNRNNConfig(h_dim=size), seed=seed
-        ),
-    )
+    config = MDNRNNConfig(h_dim=size, reward=reward)
+    rows = mdnrnn.sequences(v, data, LENGTH)
+    return WorldModel(data.body, v, MDNRNN.create(data.body, rows, config, seed=seed))
 
 
 def learn(
@@ -270,7 +268,7 @@ def begin(loop: LoopConfig) -> Run:
         parts.append(gather(loop, act, begun, n, left // n))
         left, begun = left - parts[-1].n_steps, begun + n
     data = rounds.joined(parts)
-    model = new_model(loop.model, data, loop.size, loop.seed)
+    model = new_model(loop.model, data, loop.size, loop.seed, loop.study.reward)
     linear = linear_for(model, loop.features, data)
     return Run(linear, np.zeros(linear.n_params), model, [data])
 
@@ -295,7 +293,12 @@ def one_round(run: Run, loop: LoopConfig, folder: Path | None = None) -> dict[st
         )
     newest, seed = run.experience[-1], 1_000 * loop.seed + number
     run.model, losses = learn(
-        run.model, run.data, loop.study, first=not number, seed=seed, newest=newest.n_steps
+        run.model,
+        run.data,
+        loop.study,
+        first=not number,
+        seed=seed,
+        newest=loop.study.recent or newest.n_steps,
     )
     if loop.fresh:
         run.linear = linear_for(run.model, loop.features, run.data)
@@ -373,8 +376,8 @@ def train(
     with storage.run_folder(out) as folder:
         if not (folder / rounds.CHECKPOINT).exists():
             storage.refuse_taken(*beside.values())
-        clock = storage.Clock(folder)
-        run = until_done(loop, folder=folder, say=clock.say(say))
+        clock = storage.Clock.of(folder)
+        run = until_done(loop, folder=folder, say=clock.say(say, folder))
         made = Controller(run.linear, run.params)
         facts: dict[str, Any] = {
             "seed": loop.seed,
@@ -386,7 +389,7 @@ def train(
         if not beside["experience"].exists():
             run.data.save(
                 beside["experience"],
-                seconds=clock.seconds,
+                **clock.read(),
                 policy=f"{loop.policy}, then C with noise",
                 seed=loop.seed,
                 budget=loop.steps,
@@ -394,10 +397,10 @@ def train(
             )
         if not beside["model"].exists():
             known = spans(run.data.seeds)
-            run.model.save(beside["model"], seconds=clock.seconds, **facts, training_seeds=known)
+            run.model.save(beside["model"], **clock.read(), **facts, training_seeds=known)
         made.save(
             out,
-            seconds=clock.seconds,
+            **clock.read(),
             log=run.log,
             world=run.model.fingerprint,
             **facts,

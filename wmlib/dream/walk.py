@@ -8,7 +8,6 @@ lies in `OUT.run/`; the same command goes on from there, to the same bits.
 from __future__ import annotations
 
 import functools
-import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -360,11 +359,11 @@ def until_done(
         InputError: if a number or a name is wrong, or the folder holds another walk.
     """
     made = (resume(folder, config) if folder is not None else None) or begin(config)
-    started = time.monotonic() - (made.log[-1]["seconds"] if made.log else 0.0)
+    clock = storage.Clock(made.log[-1] if made.log else None)
     while not done(made):
         row = one_round(made)
-        row["seconds"] = round(time.monotonic() - started, 1)
-        pause, played = time.monotonic(), check(made, config.check_episodes)
+        row |= clock.read()
+        played = check(made, config.check_episodes)
         if played:
             row["real"] = float(np.mean([episode.episode_return for episode in played]))
             row["real_length"] = float(np.mean([len(episode) for episode in played]))
@@ -376,7 +375,7 @@ def until_done(
             say(line(row, config.steps))
         if each is not None:
             each(made, played)
-        started += time.monotonic() - pause  # a check is not part of the work
+        clock = storage.Clock(row)  # a check is not part of the work
     return made
 
 
@@ -436,12 +435,12 @@ def train(
         if not (folder / rounds.CHECKPOINT).exists():
             storage.refuse_taken(beside)
         made = until_done(config, folder=folder, say=say, each=each)
-        seconds, controller = made.log[-1]["seconds"], made.controller
-        facts = {"seed": config.seed, "real_steps": made.real_steps, "budget": config.steps, "command": command}  # fmt: skip
+        controller, spent = made.controller, {name: made.log[-1][name] for name in storage.SPENT}
+        facts: dict[str, Any] = {"seed": config.seed, "real_steps": made.real_steps, "budget": config.steps, "command": command}  # fmt: skip
         if not beside.exists():
-            made.model.save(beside, seconds=seconds, **facts)
+            made.model.save(beside, **spent, **facts)
         controller.save(
-            out, seconds=seconds, log=made.log, **facts, dreamed=made.log[-1]["dreamed"], dreamed_steps=made.log[-1]["dreamed_steps"],
+            out, **spent, log=made.log, **facts, dreamed=made.log[-1]["dreamed"], dreamed_steps=made.log[-1]["dreamed_steps"],
             search={"strategy": "structured walk", **config.about()},
         )  # fmt: skip
     return controller

@@ -1,7 +1,7 @@
 """V: a variational autoencoder that sees. It codes a view of an observation into a few numbers z, and draws it back.
 
-Two views: `physics` is the body's own state (45 numbers for the humanoid), `full` everything that Gymnasium shows (348),
-its groups weighted, because contact forces spike and would eat the code. Both are standardised with statistics that are
+Two views: `physics` is the body's own state (45 numbers for the humanoid), `full` everything that Gymnasium shows (348), its groups weighted,
+because what follows from the state outnumbers it, and clipped, because contact forces spike. Both are standardised with statistics that are
 saved with the weights. Built in chapter 3.
 """
 

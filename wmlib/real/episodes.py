@@ -8,7 +8,6 @@ are real.
 from __future__ import annotations
 
 import itertools
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -375,12 +374,12 @@ def gather(
 
     if out is None:
         return simulate()
-    started = time.monotonic()
+    clock = storage.Clock()
     with storage.new_artefact(out) as folder:
         gathered = simulate()
         gathered.write(
             folder,
-            seconds=time.monotonic() - started,
+            **clock.read(),
             policy=policy,
             seed=seed,
             budget=steps,
