@@ -337,6 +337,20 @@ WAYS = {
 }
 """A line of the box, and the methods and configurations whose rows stand in it: at most one at each budget, named before its test seeds were opened."""
 
+PUBLISHED = (
+    ("PPO, CleanRL", 1_000_000, 716, "real"),
+    ("SAC", 1_000_000, 5_195, "real"),
+    ("TQC", 20_000_000, 10_371, "real"),
+    ("MBPO", 100_000, 554, "model and real"),
+    ("MBPO", 300_000, 4_863, "model and real"),
+    ("DHMBPO", 50_000, 4_077, "model and real"),
+    ("DHMBPO", 300_000, 6_586, "model and real"),
+    ("SLBO", 200_000, 1_377, "dream alone"),
+    ("PETS-CEM", 200_000, 111, "dream alone"),
+    ("ME-TRPO", 200_000, 73, "dream alone"),
+)
+"""What others published for some version of this body: method, real steps, return, and where it learned; chapter 11 has the sources."""
+
 
 def walks(path: str | Path) -> list[Row]:
     """The rows of chapter 9, `data/results/walk.csv`, as rows like the others: the method is `walk`, the configuration its way."""
@@ -374,14 +388,18 @@ class Box:
 
     def __str__(self) -> str:
         """The box as text."""
-        return aligned(self._cells(), left=1)
+        return f"{aligned(self._cells())}\n{self._others()}"
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
         """The box for notebooks and pages."""
         caption = "Mean return on test episodes that nothing was chosen by, by the real steps that training took"
-        return html_table(self._cells(), caption)
+        return f"{html_table(self._cells(), caption)}<p><small>{self._others()}</small></p>"
+
+    def _others(self) -> str:
+        said = "; ".join(f"{name} {value:,} ({steps:,})" for name, steps, value, _ in PUBLISHED)
+        return f"Published by others on versions of this body (real steps in brackets): {said}."
 
 
 def box(folder: str | Path | None = None) -> Box:
