@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import dataclasses
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -93,7 +94,7 @@ def read(path: str | Path) -> list[Row]:
                 raise InputError(
                     f"{path} has the columns {', '.join(reader.fieldnames or [])}; expected {', '.join(FIELDS)}."
                 )
-            return [_row(path, reader.line_num, values) for values in reader]
+            return once(_row(path, reader.line_num, values) for values in reader)
     except (FileNotFoundError, IsADirectoryError):
         raise InputError(
             f"There is no file {path}. Expected rows that `wmlib evaluate --row` wrote."
@@ -107,7 +108,11 @@ def _row(path: str | Path, number: int, values: dict[Any, Any]) -> Row:
     try:
         if len(values) != len(FIELDS) or None in values.values():
             raise ValueError("another number of cells")
-        return Row(**{name: kinds[name](values[name]) for name in FIELDS})
+        row = Row(**{name: kinds[name](values[name]) for name in FIELDS})
+        for name, value in vars(row).items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"{name} of '{row.method}', seed {row.seed}, is {value}")
+        return row
     except ValueError as error:
         raise InputError(
             f"Line {number} of {path} is no row of results ({error}). Restore the file with git."
@@ -130,14 +135,37 @@ def _held(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def opened(rows: Iterable[Row], key: tuple[Any, ...], fingerprint: str) -> Row | None:
+def once(rows: Iterable[Row]) -> list[Row]:
+    """The rows, each place once: what stands there again, such as a baseline that two runs played, is left out.
+
+    Raises:
+        InputError: if two controllers, or two results of one, have the same place.
+    """
+    kept: dict[tuple[Any, ...], Row] = {}
+    for row in rows:
+        first = kept.setdefault(row.key, row)
+        for name in ("fingerprint", "episodes", "mean_return", "mean_steps"):
+            if getattr(first, name) != getattr(row, name):
+                raise InputError(
+                    f"There are two rows of {row.body} for '{row.method}', configuration '{row.configuration}', seed {row.seed}, budget {row.budget:,}, split {row.split}, with {name} {getattr(first, name)} and {getattr(row, name)}; expected one. Leave one out."
+                )
+    return list(kept.values())
+
+
+def opened(
+    rows: Iterable[Row], key: tuple[Any, ...], fingerprint: str, episodes: int | None = None
+) -> Row | None:
     """The row of that key, if it is there for that controller.
 
     Raises:
-        InputError: if it is there for another one.
+        InputError: if it is there for another one, or over another number of episodes than is asked for, if any is.
     """
     for row in rows:
         if row.key == key:
+            if row.fingerprint == fingerprint and episodes not in (None, row.episodes):
+                raise InputError(
+                    f"'{row.method}', seed {row.seed}, was judged already, over {row.episodes} {row.split} episodes; {episodes} were asked for, and none was played. Leave out --episodes for that row, or name another file."
+                )
             if row.fingerprint != fingerprint:
                 what = f"'{row.method}', configuration '{row.configuration}', seed {row.seed}, budget {row.budget:,}"
                 raise InputError(
@@ -158,7 +186,7 @@ def append(path: str | Path, row: Row) -> Row:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _held(path.parent):
             rows = read(path) if path.exists() else []
-            if there := opened(rows, row.key, row.fingerprint):
+            if there := opened(rows, row.key, row.fingerprint, row.episodes):
                 return there
             storage.write_csv(
                 path, FIELDS, ([getattr(each, name) for name in FIELDS] for each in (*rows, row))
@@ -198,9 +226,8 @@ def judge(
     facts, method, configuration = made.facts, method or named[0], configuration or named[1]
     seed, budget = (facts.get(name, 0) for name in ("seed", "budget"))
     if path is not None and Path(path).exists():
-        there = opened(
-            read(path), (body.name, method, configuration, seed, budget, split), made.fingerprint
-        )
+        key = (body.name, method, configuration, seed, budget, split)
+        there = opened(read(path), key, made.fingerprint, episodes)
         if there is not None:
             return there
     policy: Policy = made
@@ -251,8 +278,9 @@ def judge_baseline(
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a table: a method's configuration on a budget."""
+    """One line of a table: a method's configuration on a body and a budget."""
 
+    body: str
     method: str
     configuration: str
     budget: int
@@ -276,11 +304,19 @@ class Table:
              str(line.dreamed) if line.dreamed else ""]
             for line in self.lines
         ]  # fmt: skip
-        return cells if any(line.dreamed for line in self.lines) else [line[:-1] for line in cells]
+        if not any(line.dreamed for line in self.lines):
+            cells = [line[:-1] for line in cells]
+        bodies = [line.body for line in self.lines]
+        return (
+            cells
+            if len({*bodies}) == 1
+            else [[body, *line] for body, line in zip(["body", *bodies], cells, strict=True)]
+        )
 
     def __str__(self) -> str:
         """The table as text."""
-        return aligned(self._cells(), left=2)
+        cells = self._cells()
+        return aligned(cells, left=cells[0].index("real steps"))
 
     __repr__ = __str__
 
@@ -291,18 +327,20 @@ class Table:
 
 
 def table(rows: Iterable[Row], *, split: str = "test") -> Table:
-    """Sums rows of one split up, by budget and then in the order in which methods appear.
+    """Sums rows of one split up, by body and budget and then in the order in which they appear; a row that is given twice counts once.
 
     Raises:
-        InputError: if there are none.
+        InputError: if there are none, or two rows for one place (`once`).
     """
-    grouped: dict[tuple[int, str, str], list[Row]] = {}
-    for row in rows:
-        if row.split == split:
-            grouped.setdefault((row.budget, row.method, row.configuration), []).append(row)
+    grouped: dict[tuple[str, int, str, str], list[Row]] = {}
+    for row in once(row for row in rows if row.split == split):
+        key = (row.body, row.budget, row.method, row.configuration)
+        grouped.setdefault(key, []).append(row)
     if not grouped:
         raise InputError(f"There are no rows of the split '{split}' to sum up.")
-    return Table(tuple(_line(grouped[key]) for key in sorted(grouped, key=lambda key: key[0])))
+    bodies = list(dict.fromkeys(key[0] for key in grouped))
+    ordered = sorted(grouped, key=lambda key: (bodies.index(key[0]), key[1]))
+    return Table(tuple(_line(grouped[key]) for key in ordered))
 
 
 def _line(rows: Sequence[Row]) -> Line:
@@ -310,7 +348,7 @@ def _line(rows: Sequence[Row]) -> Line:
     first, seconds = rows[0], sum(row.seconds for row in rows) / len(rows)
     dreamed = [row.dreamed for row in rows if row.dreamed is not None]
     return Line(
-        first.method, first.configuration, first.budget, len(rows), min(row.episodes for row in rows), Runs.of(returns), Runs.of(steps), seconds,
+        first.body, first.method, first.configuration, first.budget, len(rows), min(row.episodes for row in rows), Runs.of(returns), Runs.of(steps), seconds,
         Runs.of(dreamed) if dreamed else None,
     )  # fmt: skip
 

@@ -37,6 +37,7 @@ class Score:
         lengths: (E,); the steps of each episode: how long the body survived.
         fell: (E,); whether the body ended the episode, rather than the limit of steps.
         terms: name of each reward term -> (E,); its sum over each episode.
+        body: that was moved, if it is told.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Score:
     lengths: Array
     fell: Bools
     terms: dict[str, Array]
+    body: str = ""
 
     @property
     def real_steps(self) -> int:
@@ -93,6 +95,7 @@ def evaluate_policy(
         lengths=np.array([len(episode) for episode in played], dtype=np.float64),
         fell=np.array([episode.terminated for episode in played]),
         terms={term: np.array([episode.terms[term].sum() for episode in played if episode.terms]) for term in played[0].terms or ()},
+        body=body.name,
     )  # fmt: skip
     if split == "test":
         first = _opened.setdefault((body.name, name, run), made)
@@ -170,10 +173,19 @@ def scorecard(scores: Iterable[Score]) -> Scorecard:
     """Sums scores up, one row a name, in the order in which names appear. Episodes are averaged within a run first.
 
     Raises:
-        InputError: if there are none, or one name has the same run twice.
+        InputError: if there are none, they are of several bodies, one is not finite, or one name has the same run twice.
     """
     grouped: dict[str, list[Score]] = {}
+    scores = list(scores)
+    if len(bodies := sorted({one.body for one in scores})) > 1:
+        raise InputError(
+            f"A scorecard of {', '.join(bodies)} was asked for; expected one body: their returns cannot be compared."
+        )
     for one in scores:
+        if not np.isfinite(one.returns).all():
+            raise InputError(
+                f"A return of '{one.name}', run {one.run}, is not finite. Leave that run out by name, and say so."
+            )
         grouped.setdefault(one.name, []).append(one)
     if not grouped:
         raise InputError("A scorecard needs at least one score.")
