@@ -294,7 +294,10 @@ def learned(setup: Setup, seed: int) -> WorldModel | Ensemble:
     recipe = TrainConfig(
         setup.m_epochs, 16, setup.learning_rate, setup.learning_rate / 10, seed=seed, jit=False
     )
-    config, v = MDNRNNConfig(setup.h_dim, setup.n_mix, setup.joint, reward="whole"), seeing(setup.seen(), seed)
+    config, v = (
+        MDNRNNConfig(setup.h_dim, setup.n_mix, setup.joint, reward="whole"),
+        seeing(setup.seen(), seed),
+    )
     return WorldModel(
         data.body,
         v,

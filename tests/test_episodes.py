@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import wmlib as wm
+from wmlib.errors import InputError
 from wmlib.real.episodes import Episodes
 from wmlib.real.rollout import Episode
 
@@ -162,3 +163,32 @@ def test_two_runs_share_no_episode():
 def test_training_selection_and_test_seeds_are_disjoint():
     ranges = [wm.seeds.TRAINING_SEEDS, wm.seeds.SELECTION_SEEDS, wm.seeds.TEST_SEEDS]
     assert all(a.stop <= b.start for a, b in itertools.pairwise(ranges))
+
+
+def test_a_mask_selects_the_episodes_where_it_is_true():
+    stored = wm.load("humanoid-mixed")
+    mask = stored.lengths > 60
+    chosen = stored.select(mask)
+    assert len(chosen) == mask.sum() < len(stored)
+    assert chosen.seeds.tolist() == stored.seeds[mask].tolist()
+    assert np.array_equal(chosen.lengths, stored.lengths[mask])
+    assert stored.select(np.array([2, -1], np.int8)).seeds.tolist() == [
+        stored.seeds[2],
+        stored.seeds[-1],
+    ]
+    assert stored.select(mask.tolist()).seeds.tolist() == chosen.seeds.tolist()
+
+
+@pytest.mark.parametrize(
+    "index", [[True, False], [0.0, 1.0], [[0, 1]], ["0"], [None], 3, np.zeros((2, 2), bool)]
+)
+def test_what_is_neither_numbers_nor_a_mask_of_all_episodes_is_refused_in_one_line(index):
+    with pytest.raises(InputError, match="expected whole numbers, or a mask") as caught:
+        wm.load("humanoid-mixed").select(index)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("index", [True, 1.5, "1", None])
+def test_the_number_of_an_episode_is_whole(index):
+    with pytest.raises(InputError, match="expected a whole number"):
+        wm.load("humanoid-mixed")[index]

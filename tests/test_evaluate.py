@@ -1,9 +1,12 @@
 """Returns are added up as stated, intervals cover what they claim, and test seeds are opened once."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 import wmlib as wm
+from wmlib.errors import InputError
 from wmlib.real import evaluate
 from wmlib.real.evaluate import Score
 from wmlib.show import palette, plots
@@ -203,3 +206,13 @@ def test_a_figures_numbers_are_a_table_with_headings_and_no_row_is_short(capsys,
         assert piece in page
     with pytest.raises(ValueError, match=r"shorter|longer"):
         plots.table(("step", "return"), [("alone",)])
+
+
+def test_a_scorecard_pools_no_bodies_and_names_a_run_that_is_not_finite():
+    one = fake("a", 0, [1.0, 2.0])
+    with pytest.raises(InputError, match="expected one body"):
+        evaluate.scorecard(
+            [dataclasses.replace(one, body="hopper"), dataclasses.replace(one, body="ant", run=1)]
+        )
+    with pytest.raises(InputError, match="A return of 'a', run 1, is not finite"):
+        evaluate.scorecard([one, fake("a", 1, [1.0, np.nan])])

@@ -274,3 +274,85 @@ def test_every_row_from_a_dream_can_be_traced_to_actions_that_nobody_trained(nam
             and row.real_steps <= row.budget + rest
             and np.isfinite(row.dreamed)
         )
+
+
+def test_a_row_that_is_given_twice_counts_once():
+    card = results.table(rows("a", 50_000, [1, 2]) * 2)
+    assert [line.seeds for line in card.lines] == [2]
+    assert str(card) == str(results.table(rows("a", 50_000, [1, 2])))
+
+
+def test_the_same_file_twice_on_the_command_line_changes_nothing(tmp_path, capsys):
+    path = str(tmp_path / "real.csv")
+    add(tmp_path / "real.csv", range(2))
+    assert main(["report", path]) == main(["report", path, path]) == 0
+    assert "2 x 100" in (said := capsys.readouterr().out) and "4 x" not in said
+
+
+@pytest.mark.parametrize("change", [{"fingerprint": "def"}, {"mean_return": 1.0}, {"episodes": 9}])
+def test_two_results_for_one_place_are_refused_in_one_line(tmp_path, change):
+    both = [ROW, dataclasses.replace(ROW, **change)]
+    with pytest.raises(
+        InputError, match=r"two rows of humanoid for 'openai-es'.*expected one"
+    ) as caught:
+        results.table(both)
+    assert "\n" not in str(caught.value)
+    wm.storage.write_csv(tmp_path / "a.csv", results.FIELDS, [vars(row).values() for row in both])
+    with pytest.raises(InputError, match="two rows of humanoid"):
+        results.read(tmp_path / "a.csv")
+
+
+def test_bodies_and_budgets_are_never_pooled():
+    other = [dataclasses.replace(row, body="hopper") for row in rows("a", 50_000, [3])]
+    card = results.table([*rows("a", 50_000, [1, 2]), *other, *rows("a", 9, [4])])
+    assert [(line.body, line.budget, line.seeds) for line in card.lines] == [
+        ("humanoid", 9, 1),
+        ("humanoid", 50_000, 2),
+        ("hopper", 50_000, 1),
+    ]
+    assert str(card).startswith("body") and "hopper    a" in str(card)
+    assert "body" not in str(results.table(rows("a", 1, [1])))
+
+
+@pytest.mark.parametrize("bad", ["nan", "inf", "-inf"])
+@pytest.mark.parametrize("column", ["mean_return", "mean_steps", "seconds", "dreamed"])
+def test_a_row_that_is_not_finite_is_refused_by_name(tmp_path, column, bad):
+    path = tmp_path / "real.csv"
+    row = dataclasses.replace(ROW, **{column: float(bad)})
+    wm.storage.write_csv(path, results.FIELDS, [vars(row).values()])
+    with pytest.raises(InputError, match=f"Line 2 .*{column} of 'openai-es', seed 0, is {bad}"):
+        results.read(path)
+
+
+def test_another_number_of_episodes_for_a_row_that_is_there_is_refused(saved, capsys):
+    words = ["evaluate", "--controller", "c", "--row", "real.csv", "--episodes"]
+    assert main([*words, "1"]) == 0
+    assert main([*words, "2"]) == 2
+    error = capsys.readouterr().err
+    assert "judged already, over 1 test episodes; 2 were asked for" in error
+    assert error.count("\n") == 1
+    assert main([*words, "1"]) == 0
+
+
+def test_the_box_shows_each_row_of_the_book_at_its_budget_and_says_how_many_seeds_it_has():
+    box = results.box()
+    assert list(box.cells) == list(results.WAYS)
+    read = [
+        row
+        for name in ("baselines", "real", "dream")
+        for row in results.read(f"data/results/{name}.csv")
+    ]
+    read += results.walks("data/results/walk.csv")
+    for name, at in box.cells.items():
+        assert at, f"{name} has no row"
+        for budget, line in at.items():
+            kin = [
+                row for row in read
+                if (row.body, row.method, row.configuration, row.budget, row.split) == ("humanoid", line.method, line.configuration, budget, "test")
+            ]  # fmt: skip
+            assert line.seeds == len({row.seed for row in kin}) == len(kin) > 0
+            assert line.episode_return.middle == pytest.approx(
+                np.mean([row.mean_return for row in kin])
+            )
+            cell = f"{line.episode_return.middle:,.0f} ({line.steps.middle:.0f} steps, {line.seeds} seed"
+            assert cell in str(box) and cell.replace(" (", "<br><small>(") in box._repr_html_()

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import wmlib as wm
+from wmlib.errors import InputError
 from wmlib.real.rollout import rollout
 
 
@@ -158,3 +159,36 @@ def test_the_pose_is_held_longer_than_nothing_is_done():
         for name in ("hold", "zero")
     )
     assert held > 1.5 * zero
+
+
+def test_a_policy_that_standardises_in_place_changes_nothing_that_is_stored():
+    body = wm.body.get("humanoid")
+
+    def in_place(obs, state):
+        obs -= 1
+        obs /= 2
+        return np.zeros((len(obs), 17)), state
+
+    changed, plain = (
+        wm.rollout(body, policy, range(2), max_steps=10, batch=1)
+        for policy in (in_place, wm.policies.zero_action(body))
+    )
+    for one, other in zip(changed, plain, strict=True):
+        for name in ("obs", "qpos", "qvel", "reward", "action"):
+            assert np.array_equal(getattr(one, name), getattr(other, name)), name
+
+
+@pytest.mark.parametrize("action", [1e39, -1e300, np.nan, np.inf])
+def test_an_action_is_checked_after_it_is_rounded(action):
+    body = wm.body.get("humanoid")
+    with pytest.raises(InputError, match="NaN or infinite in float32, first in row 0"):
+        wm.rollout(
+            body, lambda obs, state: (np.full((len(obs), 17), action), state), [0], max_steps=3
+        )
+
+
+@pytest.mark.parametrize("seed", [-1, 0.5, "0", None, True])
+def test_the_seed_of_an_episode_is_whole(seed):
+    body = wm.body.get("humanoid")
+    with pytest.raises(InputError, match="The seed of an episode is"):
+        wm.rollout(body, wm.policies.zero_action(body), [seed], max_steps=3)

@@ -29,13 +29,16 @@ def test_fewer_than_five_runs_have_no_interval_and_are_printed_one_by_one(n):
     assert runs.middle == np.mean(values) and runs.values == tuple(values)
     assert "[" not in str(runs)
     assert all(f"{value:.0f}" in str(runs) for value in values) and n == len(runs.values)
-    assert statistics.cell(str(runs)).count("<small>(") == 1
+    assert statistics.html_table([["a"], ["b", str(runs)]], "").count("<small>(") == 1
 
 
 def test_five_runs_have_an_interval_in_brackets():
     text = str(statistics.Runs.of([1.0, 2, 3, 4, 5]))
     assert text == "3.0 [1.0, 5.0]"
-    assert statistics.cell(text) == "3.0<br><small>[1.0, 5.0]</small>"
+    page = statistics.html_table([["<a>"], ["b", text]], "c & d")
+    assert (
+        "3.0<br><small>[1.0, 5.0]</small>" in page and "&lt;a&gt;" in page and "c &amp; d" in page
+    )
 
 
 @pytest.mark.parametrize(("n", "share"), [(3, 0.73), (5, 0.85), (20, 0.93)])

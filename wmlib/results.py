@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import dataclasses
-import html
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ from wmlib.ppo import Ppo
 from wmlib.real import evaluate
 from wmlib.real.body import Body
 from wmlib.real.policies import POLICIES, Policy
-from wmlib.statistics import Runs, cell
+from wmlib.statistics import Runs, aligned, html_table
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def read(path: str | Path) -> list[Row]:
                 raise InputError(
                     f"{path} has the columns {', '.join(reader.fieldnames or [])}; expected {', '.join(FIELDS)}."
                 )
-            return [_row(path, reader.line_num, values) for values in reader]
+            return once(_row(path, reader.line_num, values) for values in reader)
     except (FileNotFoundError, IsADirectoryError):
         raise InputError(
             f"There is no file {path}. Expected rows that `wmlib evaluate --row` wrote."
@@ -108,7 +108,11 @@ def _row(path: str | Path, number: int, values: dict[Any, Any]) -> Row:
     try:
         if len(values) != len(FIELDS) or None in values.values():
             raise ValueError("another number of cells")
-        return Row(**{name: kinds[name](values[name]) for name in FIELDS})
+        row = Row(**{name: kinds[name](values[name]) for name in FIELDS})
+        for name, value in vars(row).items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"{name} of '{row.method}', seed {row.seed}, is {value}")
+        return row
     except ValueError as error:
         raise InputError(
             f"Line {number} of {path} is no row of results ({error}). Restore the file with git."
@@ -131,14 +135,37 @@ def _held(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def opened(rows: Iterable[Row], key: tuple[Any, ...], fingerprint: str) -> Row | None:
+def once(rows: Iterable[Row]) -> list[Row]:
+    """The rows, each place once: what stands there again, such as a baseline that two runs played, is left out.
+
+    Raises:
+        InputError: if two controllers, or two results of one, have the same place.
+    """
+    kept: dict[tuple[Any, ...], Row] = {}
+    for row in rows:
+        first = kept.setdefault(row.key, row)
+        for name in ("fingerprint", "episodes", "mean_return", "mean_steps"):
+            if getattr(first, name) != getattr(row, name):
+                raise InputError(
+                    f"There are two rows of {row.body} for '{row.method}', configuration '{row.configuration}', seed {row.seed}, budget {row.budget:,}, split {row.split}, with {name} {getattr(first, name)} and {getattr(row, name)}; expected one. Leave one out."
+                )
+    return list(kept.values())
+
+
+def opened(
+    rows: Iterable[Row], key: tuple[Any, ...], fingerprint: str, episodes: int | None = None
+) -> Row | None:
     """The row of that key, if it is there for that controller.
 
     Raises:
-        InputError: if it is there for another one.
+        InputError: if it is there for another one, or over another number of episodes than is asked for, if any is.
     """
     for row in rows:
         if row.key == key:
+            if row.fingerprint == fingerprint and episodes not in (None, row.episodes):
+                raise InputError(
+                    f"'{row.method}', seed {row.seed}, was judged already, over {row.episodes} {row.split} episodes; {episodes} were asked for, and none was played. Leave out --episodes for that row, or name another file."
+                )
             if row.fingerprint != fingerprint:
                 what = f"'{row.method}', configuration '{row.configuration}', seed {row.seed}, budget {row.budget:,}"
                 raise InputError(
@@ -159,7 +186,7 @@ def append(path: str | Path, row: Row) -> Row:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _held(path.parent):
             rows = read(path) if path.exists() else []
-            if there := opened(rows, row.key, row.fingerprint):
+            if there := opened(rows, row.key, row.fingerprint, row.episodes):
                 return there
             storage.write_csv(
                 path, FIELDS, ([getattr(each, name) for name in FIELDS] for each in (*rows, row))
@@ -199,9 +226,8 @@ def judge(
     facts, method, configuration = made.facts, method or named[0], configuration or named[1]
     seed, budget = (facts.get(name, 0) for name in ("seed", "budget"))
     if path is not None and Path(path).exists():
-        there = opened(
-            read(path), (body.name, method, configuration, seed, budget, split), made.fingerprint
-        )
+        key = (body.name, method, configuration, seed, budget, split)
+        there = opened(read(path), key, made.fingerprint, episodes)
         if there is not None:
             return there
     policy: Policy = made
@@ -252,8 +278,9 @@ def judge_baseline(
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a table: a method's configuration on a budget."""
+    """One line of a table: a method's configuration on a body and a budget."""
 
+    body: str
     method: str
     configuration: str
     budget: int
@@ -277,47 +304,43 @@ class Table:
              str(line.dreamed) if line.dreamed else ""]
             for line in self.lines
         ]  # fmt: skip
-        return cells if any(line.dreamed for line in self.lines) else [line[:-1] for line in cells]
+        if not any(line.dreamed for line in self.lines):
+            cells = [line[:-1] for line in cells]
+        bodies = [line.body for line in self.lines]
+        return (
+            cells
+            if len({*bodies}) == 1
+            else [[body, *line] for body, line in zip(["body", *bodies], cells, strict=True)]
+        )
 
     def __str__(self) -> str:
         """The table as text."""
         cells = self._cells()
-        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        return "\n".join(
-            "  ".join(
-                cell.ljust(w) if i < 2 else cell.rjust(w)
-                for i, (cell, w) in enumerate(zip(line, widths, strict=True))
-            ).rstrip()
-            for line in cells
-        )
+        return aligned(cells, left=cells[0].index("real steps"))
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
         """The table for notebooks and pages."""
-        head, *body = [[cell(html.escape(text)) for text in line] for line in self._cells()]
-        top = "".join(f'<th scope="col">{cell}</th>' for cell in head)
-        lines = "".join(
-            f'<tr><th scope="row">{first}</th>{"".join(f"<td>{cell}</td>" for cell in others)}</tr>'
-            for first, *others in body
-        )
-        caption = "<caption>Mean of the training seeds, with its 95% interval, or each of them if they are fewer than five; seconds are those of training</caption>"
-        return f'<table class="scorecard">{caption}<thead><tr>{top}</tr></thead><tbody>{lines}</tbody></table>'
+        caption = "Mean of the training seeds, with its 95% interval, or each of them if they are fewer than five; seconds are those of training"
+        return html_table(self._cells(), caption)
 
 
 def table(rows: Iterable[Row], *, split: str = "test") -> Table:
-    """Sums rows of one split up, by budget and then in the order in which methods appear.
+    """Sums rows of one split up, by body and budget and then in the order in which they appear; a row that is given twice counts once.
 
     Raises:
-        InputError: if there are none.
+        InputError: if there are none, or two rows for one place (`once`).
     """
-    grouped: dict[tuple[int, str, str], list[Row]] = {}
-    for row in rows:
-        if row.split == split:
-            grouped.setdefault((row.budget, row.method, row.configuration), []).append(row)
+    grouped: dict[tuple[str, int, str, str], list[Row]] = {}
+    for row in once(row for row in rows if row.split == split):
+        key = (row.body, row.budget, row.method, row.configuration)
+        grouped.setdefault(key, []).append(row)
     if not grouped:
         raise InputError(f"There are no rows of the split '{split}' to sum up.")
-    return Table(tuple(_line(grouped[key]) for key in sorted(grouped, key=lambda key: key[0])))
+    bodies = list(dict.fromkeys(key[0] for key in grouped))
+    ordered = sorted(grouped, key=lambda key: (bodies.index(key[0]), key[1]))
+    return Table(tuple(_line(grouped[key]) for key in ordered))
 
 
 def _line(rows: Sequence[Row]) -> Line:
@@ -325,6 +348,112 @@ def _line(rows: Sequence[Row]) -> Line:
     first, seconds = rows[0], sum(row.seconds for row in rows) / len(rows)
     dreamed = [row.dreamed for row in rows if row.dreamed is not None]
     return Line(
-        first.method, first.configuration, first.budget, len(rows), min(row.episodes for row in rows), Runs.of(returns), Runs.of(steps), seconds,
+        first.body, first.method, first.configuration, first.budget, len(rows), min(row.episodes for row in rows), Runs.of(returns), Runs.of(steps), seconds,
         Runs.of(dreamed) if dreamed else None,
     )  # fmt: skip
+
+
+# The result of the book in one box.
+
+BUDGETS = (0, 10_000, 30_000, 50_000, 100_000, 250_000)
+WAYS = {
+    "random actions": [("random", "")],
+    "zero action": [("zero", "")],
+    "a held pose (joint PD)": [("hold", "")],
+    "PPO on the body": [("ppo", "rate-1e-4")],
+    "evolution on the body": [("openai-es", "physics-64")],
+    "in dreams of V and M": [
+        ("one-shot world", "z, tau 0.8"),
+        ("iterated world", "z, tau 1"),
+        ("one-shot world", "z, tau 0.5"),
+    ],
+    "in dreams of an ensemble": [
+        ("one-shot ensemble", "physics, tau 0.4"),
+        ("iterated ensemble", "physics, tau 0.4"),
+    ],
+    "the walk (chapter 9)": [("walk", "linear")],
+}
+"""A line of the box, and the methods and configurations whose rows stand in it: at most one at each budget, named before its test seeds were opened."""
+
+PUBLISHED = (
+    ("PPO, CleanRL", 1_000_000, 716, "real"),
+    ("SAC", 1_000_000, 5_195, "real"),
+    ("TQC", 20_000_000, 10_371, "real"),
+    ("MBPO", 100_000, 554, "model and real"),
+    ("MBPO", 300_000, 4_863, "model and real"),
+    ("DHMBPO", 50_000, 4_077, "model and real"),
+    ("DHMBPO", 300_000, 6_586, "model and real"),
+    ("SLBO", 200_000, 1_377, "dream alone"),
+    ("PETS-CEM", 200_000, 111, "dream alone"),
+    ("ME-TRPO", 200_000, 73, "dream alone"),
+)
+"""What others published for some version of this body: method, real steps, return, and where it learned; chapter 11 has the sources."""
+
+
+def walks(path: str | Path) -> list[Row]:
+    """The rows of chapter 9, `data/results/walk.csv`, as rows like the others: the method is `walk`, the configuration its way."""
+    return [
+        Row(
+            "humanoid", "walk", row["way"], int(row["seed"]), 100_000, int(row["real_steps"]), "test", int(row["episodes"]), float(row["mean_return"]),
+            float(row["mean_steps"]), float(row["seconds"]), row["fingerprint"], row["command"],
+        )
+        for row in storage.read_csv(Path(path))
+    ]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Box:
+    """Who stands how long after how many real steps, on test episodes.
+
+    Attributes:
+        cells: name of the line -> budget -> its line of the table.
+    """
+
+    cells: dict[str, dict[int, Line]]
+
+    def _cells(self) -> list[list[str]]:
+        def said(line: Line | None) -> str:
+            if line is None:
+                return ""
+            seeds = f"{line.seeds} seed{'s' * (line.seeds > 1)}"
+            return f"{line.episode_return.middle:,.0f} ({line.steps.middle:.0f} steps, {seeds})"
+
+        head = ["return (steps that it stands, of 1,000)", "none", *(f"{k:,}" for k in BUDGETS[1:])]
+        return [
+            head,
+            *([name, *(said(at.get(k)) for k in BUDGETS)] for name, at in self.cells.items()),
+        ]
+
+    def __str__(self) -> str:
+        """The box as text."""
+        return f"{aligned(self._cells())}\n{self._others()}"
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        """The box for notebooks and pages."""
+        caption = "Mean return on test episodes that nothing was chosen by, by the real steps that training took"
+        return f"{html_table(self._cells(), caption)}<p><small>{self._others()}</small></p>"
+
+    def _others(self) -> str:
+        said = "; ".join(f"{name} {value:,} ({steps:,})" for name, steps, value, _ in PUBLISHED)
+        return f"Published by others on versions of this body (real steps in brackets): {said}."
+
+
+def box(folder: str | Path | None = None) -> Box:
+    """The box, from the rows in a folder; those of the book by default."""
+    folder = Path(folder) if folder is not None else storage.data_folder() / "results"
+    rows = [row for name in ("baselines", "real", "dream") for row in read(folder / f"{name}.csv")]
+    found = table([row for row in (*rows, *walks(folder / "walk.csv")) if row.body == "humanoid"])
+    lines = {(line.method, line.configuration, line.budget): line for line in found.lines}
+    return Box(
+        {
+            name: {
+                budget: lines[*way, budget]
+                for budget in BUDGETS
+                for way in ways
+                if (*way, budget) in lines
+            }
+            for name, ways in WAYS.items()
+        }
+    )

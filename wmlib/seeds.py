@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from wmlib.errors import InputError
+from wmlib.errors import whole
 
 # Three disjoint ranges of episode seeds. What is trained on, chosen by, and reported never meet.
 TRAINING_SEEDS = range(0, 100_000_000)
@@ -24,10 +24,7 @@ def run_seeds(seeds: range, run: int) -> range:
         InputError: if `run` is outside 0 to 999.
     """
     n_runs = len(seeds) // SEEDS_PER_RUN
-    if not 0 <= run < n_runs:
-        raise InputError(
-            f"The seed of a run is {run}; expected a whole number from 0 to {n_runs - 1}."
-        )
+    run = whole(run, "The seed of a run", 0, n_runs - 1)
     return seeds[run * SEEDS_PER_RUN : (run + 1) * SEEDS_PER_RUN]
 
 

@@ -6,6 +6,7 @@ still one controller. Fewer than `FEWEST` runs get no interval: tables print eac
 
 from __future__ import annotations
 
+import html
 import math
 from collections.abc import Callable, Sequence
 from itertools import combinations
@@ -158,12 +159,35 @@ class Runs(NamedTuple):
         return f"{self.middle:.1f} ({every if len(self.values) > 1 else 'one run'})"
 
 
-def cell(text: str) -> str:
-    """A cell of an HTML table: what stands in brackets goes on a line of its own, smaller."""
+def aligned(cells: Sequence[Sequence[str]], *, left: int = 1) -> str:
+    """A table as text, its head first: the first `left` columns to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = [
+        "  ".join(
+            text.ljust(w) if i < left else text.rjust(w)
+            for i, (text, w) in enumerate(zip(line, widths, strict=True))
+        )
+        for line in cells
+    ]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def html_table(cells: Sequence[Sequence[str]], caption: str) -> str:
+    """A table for notebooks and pages, its head first; what stands in brackets goes on a line of its own, smaller."""
+    head, *body = [[_cell(html.escape(text)) for text in line] for line in cells]
+    top = "".join(f'<th scope="col">{text}</th>' for text in head)
+    lines = "".join(
+        f'<tr><th scope="row">{first}</th>{"".join(f"<td>{text}</td>" for text in others)}</tr>'
+        for first, *others in body
+    )
+    return f'<table class="scorecard"><caption>{html.escape(caption)}</caption><thead><tr>{top}</tr></thead><tbody>{lines}</tbody></table>'
+
+
+def _cell(text: str) -> str:
     for opening in (" [", " ("):
         if opening in text and text[-1] in "])":
-            head, rest = text.split(opening, 1)
-            return f"{head}<br><small>{opening[1]}{rest}</small>"
+            start, rest = text.split(opening, 1)
+            return f"{start}<br><small>{opening[1]}{rest}</small>"
     return text
 
 

@@ -8,6 +8,7 @@ cells `release` generates the student's notebook; `wmlib.classroom.grading` mark
 from __future__ import annotations
 
 import ast
+import json
 import re
 import symtable
 import warnings
@@ -54,7 +55,10 @@ class Exercise:
 
 
 def read_notebook(path: Path) -> Any:
-    """Reads a notebook in the current format.
+    """Reads whatever Jupyter opens as a notebook: any encoding of JSON, any schema that it knows, faults in what is not used here.
+
+    Returns:
+        A notebook whose cells have `cell_type`, `source` (text) and `metadata` (a dictionary); outputs are left out.
 
     Raises:
         InputError: if it is missing or is no notebook, or if nbformat is not installed.
@@ -66,18 +70,47 @@ def read_notebook(path: Path) -> Any:
             "Reading notebooks needs nbformat: install wmlib with its extra, wmlib[classroom]."
         ) from None
     try:
-        text = path.read_text(encoding="utf-8")
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of cells without an id
-            notebook = nbformat.reads(text, as_version=4)
-            nbformat.validate(notebook)
+            warnings.simplefilter("ignore")
+            found = json.loads(path.read_bytes())  # UTF-8, UTF-16 or UTF-32, with a mark or without
+            if not isinstance(found, dict):
+                raise TypeError
+            if "cells" not in found:  # a format before 4
+                found = nbformat.reads(json.dumps(found), as_version=4)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}.") from None
     except Exception:  # JSON of any other kind fails in many ways
+        found = {}
+    version = found.get("nbformat", 4)
+    if type(version) is int and version > 4:
+        raise InputError(
+            f"{path.name} is a notebook of format {version}; expected format 4. Save it with JupyterLab 4."
+        )
+    if not isinstance(found.get("cells"), list):
         raise InputError(
             f"{path.name} is not a Jupyter notebook (a file .ipynb, as JupyterLab saves it)."
-        ) from None
-    return notebook
+        )
+    cells = [_plain(cell) for cell in found["cells"] if isinstance(cell, dict)]
+    about = _dictionary(found.get("metadata"))
+    return nbformat.from_dict(
+        {"nbformat": 4, "nbformat_minor": 5, "metadata": about, "cells": cells}
+    )
+
+
+def _dictionary(value: Any) -> dict[str, Any]:
+    return dict(value) if isinstance(value, dict) else {}
+
+
+def _plain(cell: dict[str, Any]) -> dict[str, Any]:
+    """What is used of a cell, as text and dictionaries whatever stands there; what is no code is text for readers."""
+    lines, metadata = cell.get("source", ""), _dictionary(cell.get("metadata"))
+    if not isinstance(metadata.get("tags", []), list):
+        del metadata["tags"]
+    source = "".join(
+        line for line in (lines if isinstance(lines, list) else [lines]) if isinstance(line, str)
+    )
+    kind = "code" if cell.get("cell_type") == "code" else "markdown"
+    return {"cell_type": kind, "source": source, "metadata": metadata}
 
 
 def exercises(cells: list[Cell], name: str) -> list[Exercise]:

@@ -8,6 +8,7 @@ the cases are drawn; arguments go in, values come back and are compared. nbgrade
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
 import html
 import importlib.util
@@ -16,6 +17,7 @@ import os
 import re
 import tempfile
 import time
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,7 +54,7 @@ class Mark:
     @property
     def text(self) -> str:
         """All of it, as lines."""
-        return "\n".join([f"{self.points:g} of {self.of:g} points.", *self.told])
+        return _writable("\n".join([f"{self.points:g} of {self.of:g} points.", *self.told]))
 
 
 @dataclass
@@ -79,6 +81,11 @@ class Grade:
         return sum(self.points.values())
 
 
+def _writable(text: str) -> str:
+    """The text without halves of characters, which no file takes."""
+    return text.encode(errors="replace").decode()
+
+
 def _steps(cells: list[dict[str, Any]], submitted: Any) -> list[dict[str, Any]]:
     """What is done with a submission: the chapter's code, the student's answers, the code cells they added, each after the cell it followed, and the marks."""
     known = {cell["id"] for cell in cells}
@@ -90,9 +97,7 @@ def _steps(cells: list[dict[str, Any]], submitted: Any) -> list[dict[str, Any]]:
         key = str(facts.get("grade_id")) if isinstance(facts, dict) else ""
         first = key in known and key not in answers
         place = key if key in known else place
-        source = (
-            cell["source"].encode(errors="replace").decode()
-        )  # half a character cannot be written again
+        source = _writable(cell["source"])
         if first and key in {entry["id"] for entry in cells if entry["role"] == "answer"}:
             answers[key] = source
         elif (
@@ -232,35 +237,46 @@ def submissions(folder: Path) -> dict[str, Path | None]:
             f"There is no folder {folder}. Expected the folder with the students' notebooks."
         )
 
-    def plain(path: Path) -> bool:  # a link could show another's work
-        return path.is_file() and not path.is_symlink()
+    def notebook(path: Path) -> bool:  # a link could show another's work
+        plain = path.is_file() and not path.is_symlink() and not path.name.startswith(".")
+        return path.suffix.lower() == ".ipynb" and plain
 
-    def named(name: str) -> str:  # a name of other bytes than text cannot be written
-        return (
-            "".join(
-                sign
-                for sign in os.fsencode(name)[:200].decode(errors="replace")
-                if sign.isprintable()
-            )
-            or "no name"
-        )
+    def named(name: str) -> str:  # other bytes than text cannot be written, nor a long name
+        text = "".join(filter(str.isprintable, os.fsencode(name).decode(errors="replace")))
+        return text.encode()[:200].decode(errors="ignore") or "no name"
 
     found: dict[str, Path | None] = {}
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith("."):
-            continue
+    taken: set[str] = set()
+
+    def add(name: str, path: Path | None) -> None:
+        """Under a name that no other has, also where capitals do not count."""
+        number, free = 1, named(name)
+        while unicodedata.normalize("NFC", free).casefold() in taken:
+            free = f"{named(name)} ({(number := number + 1)})"
+        taken.add(unicodedata.normalize("NFC", free).casefold())
+        found[free] = path
+
+    entries = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
+    notebooks = {path.stem for path in entries if path.is_dir() or path.suffix.lower() == ".ipynb"}
+    for path in entries:
         if path.is_dir():
-            inside = [file for file in path.glob("*.ipynb") if plain(file)]
-            found[named(path.name)] = (
-                inside[0] if len(inside) == 1 and not path.is_symlink() else None
-            )
-        elif path.suffix == ".ipynb" or path.stem not in found:
-            found[named(path.stem)] = path if plain(path) else None
+            inside = [] if path.is_symlink() else _inside(path, notebook)
+            add(path.name, inside[0] if len(inside) == 1 else None)
+        elif path.suffix.lower() == ".ipynb" or path.stem not in notebooks:
+            add(path.stem, path if notebook(path) else None)
     if not found:
         raise InputError(
             f"{folder} is empty: expected a notebook for each student, NAME.ipynb, or a folder NAME that holds one."
         )
     return found
+
+
+def _inside(folder: Path, wanted: Callable[[Path], bool]) -> list[Path]:
+    """What is wanted of a folder's files; none of one that may not be read."""
+    try:
+        return [path for path in sorted(folder.iterdir()) if wanted(path)]
+    except OSError:
+        return []
 
 
 def _trial(
@@ -273,8 +289,10 @@ def _trial(
     """
     if importlib.util.find_spec("nbgrader") is None:
         raise InputError("Grading needs nbgrader: install wmlib with its extra, wmlib[classroom].")
-    if not seconds > 0:
-        raise InputError(f"A cell may take {seconds} s; expected a number above 0.")
+    if not 0 < seconds < 1e6:
+        raise InputError(
+            f"A cell may take {seconds} s; expected a number above 0, below a million."
+        )
     cells, found = classroom.assignment(chapter)
     cases = chapter.resolve().parent / "hidden_tests" / f"{chapter.stem}.py"
     module = marking.load(cases)
@@ -339,30 +357,35 @@ def grade(
             _marked(_steps(cells, as_notebook(cells)), blank),
         )
         for key, student in list(ids.items()):
+            grade = grades[student]
             try:
                 steps = _steps(cells, _read(handed[student]))
                 marks = trial.marks(steps)
-                grades[student].points |= {
-                    exercise: mark.points for exercise, mark in marks.items()
-                }
-                grades[student].told = "\n\n".join(
-                    f"{exercise}: {mark.text}" for exercise, mark in marks.items()
-                )
-                _write(course / "submitted" / key / name / f"{name}.ipynb", _marked(steps, marks))
+                grade.points |= {exercise: mark.points for exercise, mark in marks.items()}
+                grade.told = "\n\n".join(f"{key}: {mark.text}" for key, mark in marks.items())
             except InputError as error:
-                grades[
-                    student
-                ].remark = f"{error} Expected the file that `wmlib classroom release` made, with your answers in it."
+                grade.remark = f"{error} Expected the file that `wmlib classroom release` made, with your answers in it."
+            except Exception as error:  # whatever it is, it is of this one alone
+                met = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+                grade.remark = f"It was not marked: the grader met {met}. Look at it by hand."
+            try:
+                if grade.remark:
+                    raise ValueError
+                _write(course / "submitted" / key / name / f"{name}.ipynb", _marked(steps, marks))
+            except Exception:  # it has a plain page
                 ids.pop(key)
-            say(grades[student])
+            with contextlib.suppress(OSError, ValueError):  # nobody may be reading
+                say(grade)
         for key, page in graded(course, name, list(ids)):
             grades[ids[key]].page = page
         (made / "feedback").mkdir()
         for student, grade in grades.items():
             (made / "feedback" / f"{student}.html").write_text(
-                _page(grade, name, found), encoding="utf-8"
+                _page(grade, name, found), encoding="utf-8", errors="replace"
             )
-        (made / "grades.csv").write_text(_table(grades.values(), found), encoding="utf-8")
+        (made / "grades.csv").write_text(
+            _table(grades.values(), found), encoding="utf-8", errors="replace"
+        )
     return list(grades.values())
 
 

@@ -93,6 +93,8 @@ class Case:
 
     def _equal(self, value: Any, wanted: Any) -> bool:
         try:
+            if np.asarray(value).dtype.kind in "US":  # "0.97" is a text
+                return False
             left, right = np.asarray(value, dtype=float), np.asarray(wanted, dtype=float)
         except (TypeError, ValueError, OverflowError):
             return False
@@ -104,6 +106,8 @@ class Case:
 def _shown(value: Any) -> str:
     """A value in a few characters."""
     try:
+        if np.asarray(value).dtype.kind in "US":
+            raise TypeError
         array = np.asarray(value, dtype=float)
     except (TypeError, ValueError, OverflowError):
         return value.look if isinstance(value, Thing) else f"{type(value).__name__} {value!r:.40}"

@@ -8,6 +8,7 @@ are real.
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wmlib import storage
-from wmlib.errors import InputError
+from wmlib.errors import InputError, whole
 from wmlib.real import body as bodies
 from wmlib.real import rollout as real
 from wmlib.real.body import Actions, Array, Body, Bools
@@ -170,6 +171,7 @@ class Episodes(storage.Storable):
 
     def __getitem__(self, index: int) -> Episode:
         """Episode number `index`, as views."""
+        index = whole(index, "The number of an episode", -sys.maxsize)
         if not -len(self) <= index < len(self):
             raise IndexError(f"There are {len(self)} episodes; there is none with number {index}.")
         index %= len(self)
@@ -188,9 +190,20 @@ class Episodes(storage.Storable):
         """Every episode, as views."""
         return (self[index] for index in range(len(self)))
 
-    def select(self, index: Sequence[int] | Ints) -> Episodes:
-        """The episodes with these numbers, in this order."""
-        return Episodes.of(self.body, [self[int(i)] for i in index])
+    def select(self, index: Sequence[int] | Ints | Bools) -> Episodes:
+        """The episodes with these numbers, in this order; or those where a mask (E,) is true.
+
+        Raises:
+            InputError: if they are no whole numbers, a mask has another length, or nothing is left.
+        """
+        chosen = np.asarray(index)
+        if chosen.dtype == bool and chosen.shape == (len(self),):
+            chosen = np.flatnonzero(chosen)
+        if chosen.size and (chosen.ndim != 1 or chosen.dtype.kind not in "iu"):
+            raise InputError(
+                f"Episodes were chosen by an array of shape {chosen.shape} and type {chosen.dtype}; expected whole numbers, or a mask of shape ({len(self)},)."
+            )
+        return Episodes.of(self.body, [self[i] for i in chosen.tolist()])
 
     def split(self, *fractions: float, seed: int = 0) -> tuple[Episodes, ...]:
         """Disjoint parts by whole episodes, at random: `train, test = episodes.split(0.8, 0.2)`.
@@ -349,7 +362,7 @@ def gather(
     """
     if policy not in POLICIES:
         raise InputError(f"There is no policy '{policy}'; there are: {', '.join(POLICIES)}.")
-    if steps < 1:
+    if not steps >= 1:
         raise InputError(f"{steps} steps were asked for; expected a whole number of at least 1.")
     seeds = run_seeds(TRAINING_SEEDS, seed)
 

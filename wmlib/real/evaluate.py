@@ -7,7 +7,6 @@ thousand episodes of one lucky controller are still one controller. And a table 
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -19,7 +18,7 @@ from wmlib.real.body import Array, Body, Bools
 from wmlib.real.policies import POLICIES, Policy
 from wmlib.real.rollout import rollout
 from wmlib.seeds import SEEDS_PER_RUN, SELECTION_SEEDS, TEST_SEEDS, run_seeds
-from wmlib.statistics import Runs, cell
+from wmlib.statistics import Runs, aligned, html_table
 
 SPLITS = {"selection": SELECTION_SEEDS, "test": TEST_SEEDS}
 BASELINES = ("random", "zero", "hold")
@@ -38,6 +37,7 @@ class Score:
         lengths: (E,); the steps of each episode: how long the body survived.
         fell: (E,); whether the body ended the episode, rather than the limit of steps.
         terms: name of each reward term -> (E,); its sum over each episode.
+        body: that was moved, if it is told.
     """
 
     name: str
@@ -46,6 +46,7 @@ class Score:
     lengths: Array
     fell: Bools
     terms: dict[str, Array]
+    body: str = ""
 
     @property
     def real_steps(self) -> int:
@@ -94,6 +95,7 @@ def evaluate_policy(
         lengths=np.array([len(episode) for episode in played], dtype=np.float64),
         fell=np.array([episode.terminated for episode in played]),
         terms={term: np.array([episode.terms[term].sum() for episode in played if episode.terms]) for term in played[0].terms or ()},
+        body=body.name,
     )  # fmt: skip
     if split == "test":
         first = _opened.setdefault((body.name, name, run), made)
@@ -146,52 +148,44 @@ class Scorecard:
             f"There is no '{name}' in this scorecard; there are: {', '.join(row.name for row in self.rows)}."
         )
 
-    def _cells(self) -> tuple[list[str], list[list[str]]]:
+    def _cells(self) -> list[list[str]]:
         terms = list(dict.fromkeys(term for row in self.rows for term in row.terms))
         head = ["policy", "runs", "return", "steps", *terms, "per step"]
-
-        body = [
+        return [head] + [
             [row.name, f"{row.runs} x {row.episodes}", str(row.episode_return), str(row.steps),
              *(f"{row.terms[term]:.1f}" if term in row.terms else "-" for term in terms), f"{row.reward_per_step:.2f}"]
             for row in self.rows
         ]  # fmt: skip
-        return head, body
 
     def __str__(self) -> str:
         """The table as text."""
-        head, body = self._cells()
-        widths = [max(len(line[i]) for line in (head, *body)) for i in range(len(head))]
-        lines = [
-            "  ".join(
-                cell.ljust(w) if i == 0 else cell.rjust(w)
-                for i, (cell, w) in enumerate(zip(line, widths, strict=True))
-            )
-            for line in (head, *body)
-        ]
-        return "\n".join(line.rstrip() for line in lines)
+        return aligned(self._cells())
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
         """The table for notebooks and pages."""
-        head, body = self._cells()
-        top = "".join(f'<th scope="col">{html.escape(cell)}</th>' for cell in head)
-        lines = ""
-        for first, *others in body:
-            cells = "".join(f"<td>{cell(html.escape(text))}</td>" for text in others)
-            lines += f'<tr><th scope="row">{html.escape(first)}</th>{cells}</tr>'
-        caption = "<caption>Mean of the runs, with its 95% interval, or each of them if they are fewer than five; terms are mean sums over an episode</caption>"
-        return f'<table class="scorecard">{caption}<thead><tr>{top}</tr></thead><tbody>{lines}</tbody></table>'
+        caption = "Mean of the runs, with its 95% interval, or each of them if they are fewer than five; terms are mean sums over an episode"
+        return html_table(self._cells(), caption)
 
 
 def scorecard(scores: Iterable[Score]) -> Scorecard:
     """Sums scores up, one row a name, in the order in which names appear. Episodes are averaged within a run first.
 
     Raises:
-        InputError: if there are none, or one name has the same run twice.
+        InputError: if there are none, they are of several bodies, one is not finite, or one name has the same run twice.
     """
     grouped: dict[str, list[Score]] = {}
+    scores = list(scores)
+    if len(bodies := sorted({one.body for one in scores})) > 1:
+        raise InputError(
+            f"A scorecard of {', '.join(bodies)} was asked for; expected one body: their returns cannot be compared."
+        )
     for one in scores:
+        if not np.isfinite(one.returns).all():
+            raise InputError(
+                f"A return of '{one.name}', run {one.run}, is not finite. Leave that run out by name, and say so."
+            )
         grouped.setdefault(one.name, []).append(one)
     if not grouped:
         raise InputError("A scorecard needs at least one score.")

@@ -17,7 +17,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from wmlib.errors import InputError
+from wmlib.errors import InputError, whole
 from wmlib.real.body import Actions, Array, Body
 from wmlib.real.policies import Policy
 
@@ -148,7 +148,7 @@ class _Recorder:
 
     def see(self, obs: Array, qpos: Array, qvel: Array) -> None:
         if self.keep_obs:
-            self.rows["obs"].append(obs)
+            self.rows["obs"].append(obs.copy())
         self.rows["qpos"].append(qpos.copy())
         self.rows["qvel"].append(qvel.copy())
 
@@ -172,11 +172,7 @@ def _put(state: Any, row: int, fresh: Any) -> None:
 
 
 def _checked_seed(seed: int) -> int:
-    if seed < 0:
-        raise InputError(
-            f"The seed of an episode is {seed}; expected a whole number of at least 0."
-        )
-    return int(seed)
+    return whole(seed, "The seed of an episode")
 
 
 def _checked(given: Any, body: Body, n: int) -> Actions:
@@ -185,11 +181,13 @@ def _checked(given: Any, body: Body, n: int) -> Actions:
         raise InputError(
             f"The policy gave actions of shape {actions.shape}; {body.name} needs ({n}, {body.a_dim}): one row for each row of obs."
         )
+    with np.errstate(over="ignore"):
+        actions = np.asarray(actions, dtype=np.float32)
     if not np.isfinite(actions).all():
         raise InputError(
-            f"The policy gave an action that is NaN or infinite, first in row {int(np.argwhere(~np.isfinite(actions))[0][0])}. MuJoCo would go on with wrong physics; mend the policy."
+            f"The policy gave an action that is NaN or infinite in float32, first in row {int(np.argwhere(~np.isfinite(actions))[0][0])}. MuJoCo would go on with wrong physics; mend the policy."
         )
-    return np.asarray(actions, dtype=np.float32)
+    return actions
 
 
 def rollout(
@@ -233,8 +231,8 @@ def rollout(
         "threads": threads,
         "batch": batch,
     }.items():
-        if value is not None and value < 1:
-            raise InputError(f"{name} is {value}; expected a whole number of at least 1.")
+        if value is not None:
+            whole(value, name, 1)
     threads = threads or n_cores()
     waiting = enumerate(map(_checked_seed, seeds))
     first = list(itertools.islice(waiting, batch))
@@ -294,7 +292,7 @@ def _run(
     running = list(range(len(first)))
     obs = begin({row: recorders[row].seed for row in running})
     while running:
-        actions, state = policy(obs, state)
+        actions, state = policy(obs.copy(), state)  # it may standardise in place
         simulators.action[:] = _checked(actions, body, len(first))
         simulators.step(running)
         obs = body.observe(frame)
