@@ -320,7 +320,7 @@ class EvolveConfig:
         episodes: that each candidate dreams in a generation.
         latest: dreams begin at step 0 to `latest` of real episodes.
         seed: of strategy, starts and noise.
-        searches: searches with seeds of their own, of which C is the mean: what one of them owes to the model's mistakes, the others do not share.
+        searches: searches with seeds of their own, of which C is the mean: it averages the luck of a search; the model's mistakes are the same for all.
     """
 
     dream: DreamConfig = field(default_factory=DreamConfig)
