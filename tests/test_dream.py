@@ -431,7 +431,7 @@ MISTAKES = {
     ),
     "no horizon": (
         lambda r, w, e: Dream(w, linear_on("z", w, r), DreamConfig(horizon=0)),
-        "horizon 0",
+        "horizon is 0",
     ),
     "no starts": (lambda r, w, e: Dream(w, linear_on("z", w, r)).starts(r, 0), "0 starts"),
     "observations that are not there": (

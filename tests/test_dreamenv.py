@@ -125,7 +125,7 @@ def test_members_share_rows_that_do_not_divide(real):
 @pytest.mark.parametrize(
     ("act", "message"),
     [
-        (lambda env, d, s: DreamEnv(d, s, 0), "0 environments"),
+        (lambda env, d, s: DreamEnv(d, s, 0), "number of environments is 0"),
         (lambda env, d, s: env.step(np.zeros((N, BODY.a_dim))), "after a reset"),
         (lambda env, d, s: (env.reset(seed=0), env.step(np.zeros((N, 3)))), r"shape \(5, 3\)"),
         (
@@ -141,3 +141,24 @@ def test_wrong_input_is_refused_in_one_line(dreams, real, act, message):
     with pytest.raises(InputError, match=message) as caught:
         act(DreamEnv(dreams, starts, N), dreams, starts)
     assert "\n" not in str(caught.value)
+
+
+def test_seeds_are_what_gymnasium_names_them(dreams, real):
+    """None leaves a row's numbers as they are; NumPy's integers are integers."""
+    starts, quiet = dreams.starts(real, 40), np.zeros((3, BODY.a_dim))
+
+    def after(env, **how):
+        return env.reset(**how)[0], env.step(quiet)[0]
+
+    one, two = DreamEnv(dreams, starts, 3), DreamEnv(dreams, starts, 3)
+    for of in (one, two):
+        of.reset(seed=np.int64(3))
+    again = after(one, seed=[None, np.int32(1), 2])
+    np.testing.assert_array_equal(again[1][0], after(two)[1][0])
+    np.testing.assert_array_equal(again[1][1:], after(two, seed=[0, 1, 2])[1][1:])
+    for bad in (-1, 1.5, "3", [0, 1, 1.5], True):
+        with pytest.raises(InputError):
+            one.reset(seed=bad)
+    fresh = DreamEnv(dreams, starts, 3)
+    fresh.reset(seed=[None, 1, 2])
+    assert np.isfinite(fresh.step(quiet)[0]).all()

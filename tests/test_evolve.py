@@ -282,7 +282,7 @@ def damage(folder):
 def test_another_search_in_the_same_folder_is_refused_in_one_line(tmp_path, tiny, act, message):
     arrays, about = tiny.state()
     about |= {"search": TINY.about(), "of": ""}
-    (tmp_path / CHECKPOINT).write_bytes(storage.to_bytes(arrays, about))
+    storage.write_checkpoint(tmp_path / CHECKPOINT, arrays, about)
     assert evolve(TINY, folder=tmp_path, say=None).fingerprint == tiny.fingerprint
     with pytest.raises(InputError, match=message) as caught:
         evolve(act(tmp_path), folder=tmp_path, say=None)

@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import dataclasses
 import inspect
+import io
 import os
 import re
 import shlex
@@ -38,6 +39,7 @@ from wmlib.config import (
 from wmlib.control import evolve, strategies
 from wmlib.control.controller import REAL, Controller
 from wmlib.errors import InputError
+from wmlib.errors import whole as whole_number
 from wmlib.loading import load
 from wmlib.real import body as bodies
 from wmlib.real import episodes, evaluate, rollout, workers
@@ -391,6 +393,7 @@ def measure(options: argparse.Namespace) -> None:
     """Prints the held-out table of a world."""
     from wmlib.models import metrics
 
+    whole_number(options.seed, "The seed")
     world, data = load(options.world, "world"), load(options.data, "episodes")
     print(metrics.report(world, data, seed=options.seed))
 
@@ -918,6 +921,9 @@ def _started(options: argparse.Namespace) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one stage; returns the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # an accent costs no work, whatever the terminal
+            stream.reconfigure(errors="backslashreplace")
     options = parser().parse_args(arguments)
     options.line = shlex.join(["wmlib", *(sys.argv[1:] if arguments is None else arguments)])
     signal.signal(

@@ -9,18 +9,78 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from wmlib.errors import InputError
+import numpy as np
+
+from wmlib.errors import InputError, whole
 from wmlib.seeds import TRAINING_SEEDS, run_seeds
 
 MODELS = ("ensemble", "world")
 """What a loop of dreaming and acting can learn."""
 
 
+LARGEST = 65_536
+"""No size of a model is larger: a damaged one is refused before anything of its size is allocated."""
+LEAST = {
+    **dict.fromkeys(
+        "seed epochs latest check_episodes own_steps first_own_updates own_updates scaled".split(),
+        0,
+    ),
+    "WalkConfig.hidden": 0,
+}
+"""The least that a whole number may be, where that is not 1."""
+ABOVE_0 = "learning_rate model_rate clip_norm clip sigma grow max_disagreement".split()
+"""Numbers that may not be 0; none may be negative."""
+
+
+def checked(config: Any) -> None:
+    """Looks at every number of a configuration: finite, and not below what it may be. NaN is neither.
+
+    Raises:
+        InputError: at the first one that is not as it must be.
+    """
+    kind = type(config).__name__
+    for item in dataclasses.fields(config):
+        value, of = getattr(config, item.name), str(item.type)
+        for one in value if isinstance(value, tuple) else () if value is None else (value,):
+            if "int" in of:
+                least = LEAST.get(f"{kind}.{item.name}", LEAST.get(item.name, 1))
+                whole(one, f"{kind}: {item.name}", least, LARGEST if kind in SIZES else math.inf)
+            elif "float" in of:
+                fine = isinstance(one, int | float | np.number) and not isinstance(one, bool)
+                above = item.name in ABOVE_0
+                endless = item.name == "max_disagreement"
+                if (
+                    not fine
+                    or not (one > 0 if above else one >= 0)
+                    or (one == math.inf and not endless)
+                ):
+                    raise InputError(
+                        f"{kind}: {item.name} {one} was given; expected a finite number {'above' if above else 'of at least'} 0."
+                    )
+
+
+def _plain(config: Any, **more: Any) -> dict[str, Any]:
+    """A configuration as JSON has it; the number that may be infinite is None there."""
+    text = json.dumps({**dataclasses.asdict(config), **more})
+    return dict(json.loads(text, parse_constant=lambda name: None))
+
+
+class Checked:
+    """A configuration that cannot be made with a number that is not as it must be."""
+
+    def __post_init__(self) -> None:
+        """Raises InputError at the first such number."""
+        checked(self)
+
+
+SIZES = ("VAEConfig", "MDNRNNConfig", "EnsembleConfig", "StructuredConfig")
+"""Configurations of models."""
 Size = TypeVar("Size")
 
 
@@ -117,7 +177,7 @@ def scale() -> Scale:
 
 
 @dataclass(frozen=True)
-class VAEConfig:
+class VAEConfig(Checked):
     """Sizes and weights of a VAE.
 
     Attributes:
@@ -138,7 +198,7 @@ class VAEConfig:
 
 
 @dataclass(frozen=True)
-class MDNRNNConfig:
+class MDNRNNConfig(Checked):
     """Sizes and options of an M.
 
     Attributes:
@@ -165,7 +225,7 @@ class MDNRNNConfig:
 
 
 @dataclass(frozen=True)
-class EnsembleConfig:
+class EnsembleConfig(Checked):
     """Sizes of an ensemble.
 
     Attributes:
@@ -178,7 +238,7 @@ class EnsembleConfig:
 
 
 @dataclass(frozen=True)
-class StructuredConfig:
+class StructuredConfig(Checked):
     """Sizes of a structured ensemble.
 
     Attributes:
@@ -193,7 +253,7 @@ class StructuredConfig:
 
 
 @dataclass(frozen=True)
-class TrainConfig:
+class TrainConfig(Checked):
     """How to train.
 
     Attributes:
@@ -251,17 +311,7 @@ class SearchConfig:
 
     def about(self) -> dict[str, Any]:
         """As plain values."""
-        return dict(
-            json.loads(
-                json.dumps(
-                    {
-                        **dataclasses.asdict(self),
-                        "settings": dict(self.settings),
-                        "budgets": self.all_budgets,
-                    }
-                )
-            )
-        )
+        return _plain(self, settings=dict(self.settings), budgets=self.all_budgets)
 
     @property
     def all_budgets(self) -> list[int]:
@@ -287,10 +337,11 @@ class SearchConfig:
             raise InputError(
                 f"{self.episodes} episodes of {self.max_steps} steps, and {self.check_episodes} to check every {self.check_every} generations, were asked for; expected at least 1 of each, and no checks or some."
             )
+        checked(self)
 
 
 @dataclass(frozen=True)
-class DreamConfig:
+class DreamConfig(Checked):
     """How to dream.
 
     Attributes:
@@ -334,9 +385,7 @@ class EvolveConfig:
 
     def about(self) -> dict[str, Any]:
         """As plain values."""
-        return dict(
-            json.loads(json.dumps({**dataclasses.asdict(self), "settings": dict(self.settings)}))
-        )
+        return _plain(self, settings=dict(self.settings))
 
     def check(self) -> None:
         """Raises InputError if a number is not as it must be."""
@@ -344,6 +393,7 @@ class EvolveConfig:
             raise InputError(
                 f"{self.searches} searches of {self.generations} generations of {self.episodes} episodes with seed {self.seed} were asked for; expected at least 1 of each, and a seed of at least 0."
             )
+        checked(self)
 
 
 @dataclass(frozen=True)
@@ -378,6 +428,7 @@ class StudyConfig:
             raise InputError(
                 f"{self.first} and {self.updates} updates with batches of {self.batch_size}, a learning rate of {self.learning_rate}, own_steps {self.own_steps} and {self.recent} recent steps were asked for; expected positive numbers."
             )
+        checked(self)
 
 
 @dataclass(frozen=True)
@@ -422,9 +473,7 @@ class LoopConfig:
 
     def about(self) -> dict[str, Any]:
         """As plain values."""
-        return dict(
-            json.loads(json.dumps({**dataclasses.asdict(self), "evolve": self.evolve.about()}))
-        )
+        return _plain(self, evolve=self.evolve.about())
 
     def check(self) -> None:
         """Raises InputError if a number or a name is not as it must be."""
@@ -441,6 +490,7 @@ class LoopConfig:
             raise InputError(
                 f"{self.first} first of {self.steps} real steps, {self.episodes} episodes a round, size {self.size}, noise {self.param_noise} and {self.action_noise} were asked for; expected positive numbers, the first steps within all."
             )
+        checked(self)
 
 
 @dataclass(frozen=True)
@@ -517,7 +567,7 @@ class WalkConfig:
 
     def about(self) -> dict[str, Any]:
         """As plain values."""
-        return dict(json.loads(json.dumps(dataclasses.asdict(self))))
+        return _plain(self)
 
     def check(self) -> None:
         """Raises InputError if a number is not as it must be."""
@@ -540,3 +590,4 @@ class WalkConfig:
             raise InputError(
                 f"{self.hidden} hidden units, {self.first_own_updates} and {self.own_updates} updates on the model's own rollouts, {self.check_episodes} episodes of a check, a learning rate of {self.model_rate}, tau {self.tau} and noise {self.param_noise} and {self.action_noise} were asked for; expected none negative, a rate above 0, and some noise to draw from, which may be 0."
             )
+        checked(self)

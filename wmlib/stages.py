@@ -19,7 +19,7 @@ from wmlib.config import EnsembleConfig, EvolveConfig, MDNRNNConfig, TrainConfig
 from wmlib.control.controller import Controller
 from wmlib.control.evolve import evolve
 from wmlib.dream.fitness import DreamFitness, linear_for
-from wmlib.errors import InputError
+from wmlib.errors import InputError, whole
 from wmlib.loading import load
 from wmlib.models import mdnrnn, metrics, training
 from wmlib.models.ensemble import Ensemble
@@ -34,6 +34,8 @@ from wmlib.storage import Clock, run_folder
 
 CHECKPOINT_STEPS = 200
 VALIDATION_EPISODES = 200
+MOST_LENGTH = 1_000
+"""Steps of a row that M is unrolled over, at most: no body lives longer."""
 Say = Callable[[str], None]
 
 
@@ -44,7 +46,9 @@ def _fitted(trained: TrainState, folder: Path) -> TrainState:
         InputError: if the loss was not finite; the last good weights stay in the run folder.
     """
     if trained.stopped:
-        raise InputError(f"{trained.stopped} They are in {folder}.")
+        raise InputError(
+            f"{trained.stopped} What there is lies in {folder}; remove it before you use the same --out with another rate."
+        )
     return trained
 
 
@@ -129,6 +133,8 @@ def fit_mdnrnn(
     model = start or MDNRNN.create(data.body, rows, config, seed=recipe.seed)
 
     def validate(params: Any) -> dict[str, float]:
+        if held.lengths.max() <= metrics.WATCHED:  # nothing lives on to be foretold
+            return {}
         rng = np.random.default_rng([recipe.seed, 4])
         dreaming = WorldModel(data.body, v, model.using(params))
         found = metrics.open_loop_error(
@@ -197,6 +203,11 @@ def train_mdnrnn(
     Raises:
         InputError: in one line, whatever is wrong with what was given.
     """
+    for epoch in snapshots:
+        whole(epoch, "An epoch to keep M after", 0, recipe.epochs)
+    whole(length, "length", 1, MOST_LENGTH)
+    if own:
+        whole(own_steps, "own_steps", 1, length)
     epochs_out = Path(out).with_name(f"{Path(out).name}-epochs")
     if snapshots:
         storage.refuse_taken(epochs_out)

@@ -16,6 +16,7 @@ import dataclasses
 import hashlib
 import io
 import json
+import math
 import os
 import platform
 import shutil
@@ -31,11 +32,20 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from wmlib.config import LARGEST as LARGEST
 from wmlib.errors import InputError
 
 LIBRARY = Path(__file__).resolve().parent  # in a clone of the book, the folder above it is the book
 SCHEMA = 1
 MANIFEST = "manifest.json"
+FACTS = {
+    **dict.fromkeys("kind body env_id command policy fingerprint world".split(), str),
+    **dict.fromkeys("seed budget real_steps".split(), int),
+    **dict.fromkeys("seconds cpu_seconds dreamed".split(), int | float),
+    **dict.fromkeys("experience vae_made_by search evolve versions".split(), dict),
+    "log": dict | list,
+}
+"""What a manifest may say, and as what."""
 DISTRIBUTIONS = (
     "wmlib",
     "numpy",
@@ -52,6 +62,31 @@ DISTRIBUTIONS = (
 def sha256(data: bytes) -> str:
     """Hexadecimal SHA-256 of some bytes."""
     return hashlib.sha256(data).hexdigest()
+
+
+def dumps(value: Any, **how: Any) -> str:
+    """Strict JSON of plain values: NaN and infinity, which JSON has no word for, are null."""
+    return json.dumps(_strict(value), allow_nan=False, **how)
+
+
+def _strict(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _strict(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def loads(data: bytes | str) -> Any:
+    """What JSON says; NaN and infinity, which older files have, are None.
+
+    Raises:
+        ValueError: if it is no JSON, or too deep.
+    """
+    try:
+        return json.loads(data, parse_constant=lambda name: None)
+    except RecursionError:
+        raise ValueError("it is too deep") from None
 
 
 def versions() -> dict[str, str]:
@@ -225,7 +260,8 @@ class Clock:
 
     def __init__(self, before: Mapping[str, Any] | None = None) -> None:
         """Begins where the last session ended, as `read` told then."""
-        spent = [float((before or {}).get(name, 0.0)) for name in SPENT]
+        told = [(before or {}).get(name, 0.0) for name in SPENT]
+        spent = [float(each) if isinstance(each, int | float) else 0.0 for each in told]
         self.started = time.monotonic() - spent[0], time.process_time() - spent[1]
 
     def read(self) -> dict[str, float]:
@@ -239,7 +275,7 @@ class Clock:
     def of(cls, folder: Path) -> Clock:
         """Of a run, kept beside its checkpoints."""
         try:
-            kept = json.loads((folder / "seconds").read_text())
+            kept = loads((folder / "seconds").read_bytes())
         except (OSError, ValueError):
             kept = None
         return cls(kept if isinstance(kept, dict) else None)
@@ -248,7 +284,7 @@ class Clock:
         """Prints a line and keeps the time."""
 
         def say(line: str) -> None:
-            write_atomic(folder / "seconds", json.dumps(self.read()).encode())
+            write_atomic(folder / "seconds", dumps(self.read()).encode())
             through(line)
 
         return say
@@ -270,18 +306,18 @@ def write_manifest(folder: Path, **facts: Any) -> None:
         if path.name != MANIFEST
     }
     manifest = {"schema": SCHEMA, **facts, "versions": versions(), "files": files}
-    write_atomic(folder / MANIFEST, (json.dumps(manifest, indent=2) + "\n").encode())
+    write_atomic(folder / MANIFEST, (dumps(manifest, indent=2) + "\n").encode())
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
     """Reads an artefact's manifest.
 
     Raises:
-        InputError: if it is missing, is not JSON, or has another schema.
+        InputError: if it is missing, is not JSON, has another schema, or says something in another type.
     """
     path = folder / MANIFEST
     try:
-        manifest = json.loads(path.read_bytes())
+        manifest = loads(path.read_bytes())
     except FileNotFoundError:
         raise InputError(
             f"{folder} has no {MANIFEST}: it is not an artefact, or it is not whole. Make it again."
@@ -299,6 +335,16 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise InputError(
             f"{path} has schema {found}; this wmlib reads schema {SCHEMA}. Make the artefact again."
         )
+    for key, kind in FACTS.items():
+        if not isinstance(manifest.get(key), kind | None):
+            raise InputError(
+                f"'{key}' in {path} is {json.dumps(manifest[key]):.60}; expected another type of value. Make the artefact again, or restore it with git."
+            )
+    for name, listed in manifest["files"].items():
+        if not isinstance(listed, dict):
+            raise InputError(
+                f"{path} says of '{name}' {json.dumps(listed):.60}; expected its size and sha256. Make the artefact again, or restore it with git."
+            )
     return manifest
 
 
@@ -440,10 +486,14 @@ def from_npz(data: bytes, name: str | Path) -> dict[str, NDArray[Any]]:
     """
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as file:
-            return {key: file[key] for key in file.files}
-    except (OSError, ValueError, EOFError, KeyError) as error:
+            arrays = {key: file[key] for key in file.files}
+        if not all(isinstance(array, np.ndarray) for array in arrays.values()):
+            raise ValueError("not every member is an array")
+        return arrays
+    except Exception as error:  # a damaged zip fails in many ways
+        why = " ".join(str(error).split())
         raise InputError(
-            f"{name} cannot be read as plain arrays ({error}). Pickled objects are refused: store numbers only."
+            f"{name} cannot be read as plain arrays ({why}). Pickled objects are refused: store numbers only."
         ) from None
 
 
@@ -454,8 +504,6 @@ Arrays = dict[str, NDArray[Any]]
 Entry = tuple[tuple[int, ...], str]
 """Shape and type (`F32`) of an array in a file."""
 ABOUT = "about"
-LARGEST = 65_536
-"""No size in a configuration is larger: a damaged one is refused before anything of its size is allocated."""
 
 
 def to_bytes(arrays: Mapping[str, NDArray[Any]], about: Mapping[str, Any] | None = None) -> bytes:
@@ -464,7 +512,7 @@ def to_bytes(arrays: Mapping[str, NDArray[Any]], about: Mapping[str, Any] | None
     plain = {
         name: np.array(arrays[name], order="C") for name in sorted(arrays)
     }  # a copy: a view would be stored with its parent's order
-    return save(plain, metadata={ABOUT: json.dumps(about or {})})
+    return save(plain, metadata={ABOUT: dumps(about or {})})
 
 
 def header(data: bytes, name: str | Path) -> tuple[dict[str, Entry], dict[str, Any]]:
@@ -474,8 +522,8 @@ def header(data: bytes, name: str | Path) -> tuple[dict[str, Entry], dict[str, A
         InputError: if they are not safetensors, or the object is not one.
     """
     try:
-        entries = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-        about = json.loads(entries.pop("__metadata__", {}).get(ABOUT, "{}"))
+        entries = loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        about = loads(entries.pop("__metadata__", {}).get(ABOUT, "{}"))
         found = {key: (tuple(entry["shape"]), entry["dtype"]) for key, entry in entries.items()}
         if not isinstance(about, dict):
             raise TypeError
@@ -494,7 +542,7 @@ def from_bytes(data: bytes, name: str | Path) -> Arrays:
     """
     try:
         loaded = load(data)  # in no certain order
-    except (SafetensorError, ValueError, KeyError) as error:
+    except (SafetensorError, ValueError, KeyError, TypeError, MemoryError) as error:
         raise InputError(
             f"{name} cannot be read as safetensors ({error}). Make it again, or restore it with git."
         ) from None
@@ -505,6 +553,34 @@ def from_bytes(data: bytes, name: str | Path) -> Arrays:
                 f"'{key}' in {name} holds NaN or infinity; expected finite numbers. Make it again."
             )
     return arrays
+
+
+SUM = "sum"
+"""In a checkpoint: sha256 of all the rest."""
+
+
+def sealed(about: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]] | None = None) -> Any:
+    """A JSON object with the sum over itself and some arrays, as `unsealed` wants it."""
+    plain = loads(dumps({key: value for key, value in about.items() if key != SUM}))
+    return {**plain, SUM: fingerprint(arrays or {}, plain)}
+
+
+def unsealed(about: Any, path: Path, arrays: Mapping[str, NDArray[Any]] | None = None) -> Any:
+    """The JSON object of a checkpoint, once its sum is right.
+
+    Raises:
+        InputError: if it is not.
+    """
+    if not isinstance(about, dict) or about.get(SUM) != sealed(about, arrays)[SUM]:
+        raise InputError(
+            f"{path} does not match the sum in it: it is damaged, or another version of wmlib made it. Remove {path.parent}, and begin again."
+        )
+    return about
+
+
+def write_checkpoint(path: Path, arrays: Mapping[str, NDArray[Any]], about: Any) -> None:
+    """Writes a run's checkpoint, with a sum over all of it, whole or not at all."""
+    write_atomic(path, to_bytes(arrays, sealed(about, arrays)))
 
 
 def checkpoint(folder: Path, name: str) -> tuple[dict[str, Any], dict[str, Arrays]] | None:
@@ -519,10 +595,12 @@ def checkpoint(folder: Path, name: str) -> tuple[dict[str, Any], dict[str, Array
     if not path.is_file():
         return None
     data, parts = path.read_bytes(), dict[str, Arrays]()
-    for key, array in from_bytes(data, path).items():
+    arrays = from_bytes(data, path)
+    about = unsealed(header(data, path)[1], path, arrays)
+    for key, array in arrays.items():
         part, name = key.split("/", 1) if "/" in key else ("", key)
         parts.setdefault(part, {})[name] = array
-    return header(data, path)[1], parts
+    return about, parts
 
 
 def check_shapes(

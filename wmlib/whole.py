@@ -7,7 +7,6 @@ stopped goes on where it was; so a run that was stopped comes to the same bits. 
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from wmlib import results, storage
 from wmlib.errors import InputError
 from wmlib.real import evaluate
 from wmlib.results import Row
+from wmlib.seeds import TEST_SEEDS, run_seeds
 
 CONFIG, ROWS = "run.json", "results.csv"
 PARTS = {
@@ -87,7 +87,8 @@ class Stage:
 def stages(scale: str, body: str, seed: int, out: str | Path) -> list[Stage]:
     """The stages of a run, in order."""
     plan, out = PLANS[scale], Path(out)
-    at = {name: str(out / name) for name in PARTS}
+    here = "./" if str(out).startswith("-") else ""  # it would be read as an option
+    at = {name: f"{here}{out / name}" for name in PARTS}
 
     def stage(name: str, word: str, more: str, *words: str) -> Stage:
         return Stage(
@@ -104,7 +105,7 @@ def stages(scale: str, body: str, seed: int, out: str | Path) -> list[Stage]:
                 "--episodes",
                 str(plan.episodes),
                 "--row",
-                str(out / ROWS),
+                f"{here}{out / ROWS}",
             )
         )
 
@@ -139,6 +140,7 @@ def begun(scale: str, body: str, seed: int, out: str | Path, resume: bool) -> It
     Raises:
         InputError: if it cannot be made, holds another run or something else, another process is at it, or it is there and was not to be.
     """
+    run_seeds(TEST_SEEDS, seed)  # before anything is made
     out = Path(out)
     config = {"scale": scale, "body": body, "seed": seed, "plan": vars(PLANS[scale])}
     try:
@@ -157,7 +159,7 @@ def begun(scale: str, body: str, seed: int, out: str | Path, resume: bool) -> It
                 raise InputError(
                     f"{out} holds a run with {storage.difference(found, config)}. Give the same words to go on with it, or another --out."
                 )
-            storage.write_atomic(out / CONFIG, json.dumps(config, indent=2).encode())
+            storage.write_atomic(out / CONFIG, storage.dumps(config, indent=2).encode())
             yield
     except (PermissionError, FileExistsError, NotADirectoryError) as error:
         raise InputError(
@@ -167,7 +169,7 @@ def begun(scale: str, body: str, seed: int, out: str | Path, resume: bool) -> It
 
 def _config(out: Path) -> object:
     try:
-        return json.loads((out / CONFIG).read_bytes())
+        return storage.loads((out / CONFIG).read_bytes())
     except (OSError, ValueError) as error:
         raise InputError(
             f"{out / CONFIG} cannot be read as JSON ({error}). Give another --out."

@@ -58,7 +58,7 @@ def read_notebook(path: Path) -> Any:
     """Reads whatever Jupyter opens as a notebook: any encoding of JSON, any schema that it knows, faults in what is not used here.
 
     Returns:
-        A notebook whose cells have `cell_type`, `source` (text) and `metadata` (a dictionary); outputs are left out.
+        A notebook whose cells have `cell_type`, `source` (text) and `metadata` (a dictionary); the rest is as it was.
 
     Raises:
         InputError: if it is missing or is no notebook, or if nbformat is not installed.
@@ -110,7 +110,7 @@ def _plain(cell: dict[str, Any]) -> dict[str, Any]:
         line for line in (lines if isinstance(lines, list) else [lines]) if isinstance(line, str)
     )
     kind = "code" if cell.get("cell_type") == "code" else "markdown"
-    return {"cell_type": kind, "source": source, "metadata": metadata}
+    return {**cell, "cell_type": kind, "source": source, "metadata": metadata}
 
 
 def exercises(cells: list[Cell], name: str) -> list[Exercise]:

@@ -227,7 +227,7 @@ def evolve(
         run.log.append({**row, **clock.read()})
         if folder is not None and (run.strategy.generation % every == 0 or fitness.finished(run)):
             arrays, state = run.state()
-            storage.write_atomic(folder / CHECKPOINT, storage.to_bytes(arrays, {**about, **state}))
+            storage.write_checkpoint(folder / CHECKPOINT, arrays, {**about, **state})
         if say is not None and "check" in row:
             say(fitness.line(run.log[-1]))
     return run

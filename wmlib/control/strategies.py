@@ -83,7 +83,7 @@ class Strategy:
             raise InputError(
                 f"A population of {popsize} was asked for; expected an even number of at least 4."
             )
-        if not (math.isfinite(sigma) and sigma > 0) or seed < 0:
+        if not (math.isfinite(sigma) and sigma > 0) or not seed >= 0:
             raise InputError(
                 f"sigma {sigma} and seed {seed} were given; expected a sigma above 0 and a seed of at least 0."
             )
@@ -278,7 +278,7 @@ class OpenAIES(Strategy):
     ) -> None:
         """Begins at params (n,)."""
         super().__init__(params, seed, sigma, popsize)
-        if not learning_rate > 0 or not weight_decay >= 0:
+        if not 0 < learning_rate < math.inf or not 0 <= weight_decay < math.inf:
             raise InputError(
                 f"learning_rate {learning_rate} and weight_decay {weight_decay} were given; expected above 0, and at least 0."
             )

@@ -375,16 +375,7 @@ class Dream:
 
 
 def _check(config: DreamConfig, model: Model) -> None:
-    """Raises InputError for a setting that is out of range, or that this model has nothing for."""
-    if (
-        config.tau < 0
-        or config.horizon < 1
-        or config.disagreement_penalty < 0
-        or config.max_disagreement <= 0
-    ):
-        raise InputError(
-            f"tau {config.tau}, horizon {config.horizon}, disagreement_penalty {config.disagreement_penalty} and max_disagreement {config.max_disagreement} were asked for; expected none negative, horizon and max_disagreement above 0."
-        )
+    """Raises InputError for a setting that this model has nothing for."""
     if (
         config.disagreement_penalty > 0 or config.max_disagreement < float("inf")
     ) and not model.disagrees:

@@ -16,7 +16,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from wmlib.dream.dream import Dream
-from wmlib.errors import InputError
+from wmlib.errors import InputError, whole
 from wmlib.models import nets
 from wmlib.models.model import Starts
 from wmlib.models.nets import ops
@@ -67,8 +67,7 @@ class DreamEnv(VectorEnv):  # type: ignore[misc]
         Raises:
             InputError: if `num_envs` is not positive, or the starts are another model's.
         """
-        if num_envs < 1:
-            raise InputError(f"{num_envs} environments were asked for; expected at least 1.")
+        num_envs = whole(num_envs, "The number of environments", 1)
         dreams.model.check_starts(starts)
         self.dreams, self.starts, self.num_envs = dreams, starts, num_envs
         body, members = dreams.body, dreams.model.members
@@ -86,25 +85,35 @@ class DreamEnv(VectorEnv):  # type: ignore[misc]
         self._dreamers: list[_Dreamer] = []
 
     def reset(
-        self, *, seed: int | Sequence[int] | None = None, options: dict[str, Any] | None = None
+        self,
+        *,
+        seed: int | Sequence[int | None] | None = None,
+        options: dict[str, Any] | None = None,
     ) -> tuple[Floats, dict[str, Any]]:
         """Begins a dream in every row.
 
         Args:
-            seed: row i is seeded with seed + i, or with its own of a list; without one, rows go on with the numbers that they have.
+            seed: row i is seeded with seed + i, or with its own of a list; a row without one goes on with the numbers that it has.
             options: none.
+
+        Raises:
+            InputError: if a seed is no whole number of at least 0, or there are not as many as rows.
         """
-        if seed is None and not self._dreamers:
-            seed = int(np.random.default_rng().integers(2**31))
-        if seed is not None:
-            seeds = (
-                [seed + i for i in range(self.num_envs)] if isinstance(seed, int) else list(seed)
-            )
-            if len(seeds) != self.num_envs or min(seeds) < 0:
-                raise InputError(
-                    f"Seeds {seeds} were given; expected {self.num_envs}, each at least 0."
-                )
-            self._dreamers = [_Dreamer(self.dreams, len(self.starts), of) for of in seeds]
+        given = list(seed) if isinstance(seed, Sequence | np.ndarray) else None
+        if given is None:
+            first = None if seed is None else whole(seed, "The seed")
+            given = [None if first is None else first + i for i in range(self.num_envs)]
+        if len(given) != self.num_envs:
+            raise InputError(f"Seeds {given} were given; expected {self.num_envs}, or one.")
+        seeds = [None if of is None else whole(of, "The seed of a row") for of in given]
+        if not self._dreamers:
+            fresh = int(np.random.default_rng().integers(2**31))
+            seeds = [fresh + i if of is None else of for i, of in enumerate(seeds)]
+            self._dreamers = [_Dreamer(self.dreams, len(self.starts), of or 0) for of in seeds]
+        else:
+            for row, of in enumerate(seeds):
+                if of is not None:
+                    self._dreamers[row] = _Dreamer(self.dreams, len(self.starts), of)
         self._memory = [
             np.zeros((self.num_envs, *part.shape[1:]), np.float32) for part in self.starts.state
         ]

@@ -5,7 +5,6 @@ Whenever a loop is killed, its folder holds one whole round. Used by `iterate` a
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -33,8 +32,10 @@ def write(
     storage.write_atomic(folder / f"{number:03}-experience.safetensors", storage.to_bytes(arrays))
     for name, data in files.items():
         storage.write_atomic(folder / f"{number:03}-{name}", data)
-    said = {**about, "rounds": number}
-    storage.write_atomic(folder / CHECKPOINT, json.dumps(said).encode())
+    kept = [*folder.glob(f"{number:03}-*"), *folder.glob("*-experience.safetensors")]
+    sums = {path.name: storage.sha256(path.read_bytes()) for path in kept if path.is_file()}
+    said = storage.sealed({**about, "rounds": number, "files": sums})
+    storage.write_atomic(folder / CHECKPOINT, storage.dumps(said).encode())
     for path in folder.glob(f"{number - 1:03}-*"):
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
@@ -59,13 +60,14 @@ def read(
     for half in folder.glob(".*safetensors.*"):  # a save that was killed
         half.unlink()
     try:
-        about = json.loads((folder / CHECKPOINT).read_bytes())
+        about = storage.loads((folder / CHECKPOINT).read_bytes())
     except FileNotFoundError:
         return None
     except ValueError as error:
         raise InputError(
             f"{folder / CHECKPOINT} cannot be read as JSON ({error}). Remove {folder}, and begin again."
         ) from None
+    storage.unsealed(about, folder / CHECKPOINT)
     if about.get(key) != wanted:
         raise InputError(
             f"{folder} holds a {key} with {storage.difference(about.get(key), wanted)}. Give the same settings to go on with it, or another --out."
@@ -76,7 +78,11 @@ def read(
         path = folder / name
         if not path.is_file():
             raise InputError(f"{path} is missing. Remove {folder}, and begin again.")
-        return path.read_bytes(), str(path)
+        if storage.sha256(data := path.read_bytes()) != about["files"].get(name):
+            raise InputError(
+                f"{path} does not match its sum in {CHECKPOINT}: it is damaged. Remove {folder}, and begin again."
+            )
+        return data, str(path)
 
     experience = [
         Episodes(body, **storage.from_bytes(*found(f"{n:03}-experience.safetensors")))

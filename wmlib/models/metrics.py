@@ -29,6 +29,8 @@ from wmlib.seeds import within
 
 STILL = 1e-6
 """Variance, in V's units, below which a number counts as one that never moves: rounding leaves a constant some 1e-20."""
+WATCHED = 4
+"""Steps that a model watches before it foretells."""
 ACTIVE = 0.1
 """Nats of KL above which a number of z counts as active."""
 DEEP = 0.05
@@ -111,7 +113,7 @@ def open_loop_error(
     dream: Dreamer,
     *,
     horizon: int = 25,
-    watched: int = 4,
+    watched: int = WATCHED,
     stride: int = 4,
 ) -> OpenLoop:
     """Watches some real steps, then dreams on with the real actions, and compares with what really followed.
@@ -190,6 +192,7 @@ def vae_report(model: VAE, episodes: Episodes, rng: np.random.Generator) -> str:
 def report(world: WorldModel, episodes: Episodes, *, seed: int = 0, horizon: int = 25) -> str:
     """The held-out table of a world as text: R^2 of each part through V, KL, and errors k steps ahead beside copy-last."""
     body, v = world.body, world.vae
+    world.check_body(episodes)
     rng = np.random.default_rng([seed, 3])
     lines = [vae_report(v, episodes, rng), ""]
     runs = {

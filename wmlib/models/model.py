@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wmlib import storage
-from wmlib.errors import InputError
+from wmlib.errors import InputError, whole
 from wmlib.models.nets import Network, Tensor, compiled, ops
 from wmlib.real import body as bodies
 from wmlib.real.body import Array, Body
@@ -291,6 +291,8 @@ class Model(storage.Storable, ABC):
         Raises:
             InputError: if n or `latest` is out of range, or the view needs observations that these episodes lack.
         """
+        self.check_body(episodes)
+        whole(seed, "The seed of starts")
         if n < 1 or latest < 0:
             raise InputError(
                 f"{n} starts at step {latest} or before were asked for; expected at least 1, and step 0 or later."
@@ -306,6 +308,13 @@ class Model(storage.Storable, ABC):
             episodes.action[first_step + at[:, :-1]],
         )
         return Starts(self._owner, self.watch(obs, action, steps=step))
+
+    def check_body(self, episodes: Episodes) -> None:
+        """Raises InputError if the episodes are another body's."""
+        if episodes.body is not self.body:
+            raise InputError(
+                f"This model is of the body '{self.body.name}', and these episodes are of '{episodes.body.name}'; expected the same body."
+            )
 
     def check_starts(self, starts: Starts) -> None:
         """Raises InputError if the starts are another model's."""

@@ -125,7 +125,7 @@ def fit(
         step: what `adam_step` gives for this loss, if it was compiled before.
 
     Returns:
-        the training. If the loss was NaN or infinite, `stopped` says so in one line, and the weights are the last good ones.
+        the training. If the loss was NaN or infinite, `stopped` says so in one line, and the weights are the last whose loss is finite.
 
     Raises:
         InputError: if the data have no rows or differ in length, or the folder holds another training.
@@ -154,6 +154,7 @@ def fit(
     }  # sums over the weights are made in this order, whence ever they come
     run = _resume(folder, about) or _begin(params, snapshots)
     step = step or adam_step(loss, recipe)
+    good: tuple[Any, int, dict[str, float], int] | None = None  # before the newest update
     tensors = [nets.to_tensors(getattr(run, part)) for part in PARTS]
     shown = time.monotonic()
 
@@ -161,7 +162,19 @@ def fit(
         run.params, run.first, run.second = (nets.to_numpy(part) for part in tensors)
         if folder is not None:
             arrays, state = _state(run)
-            storage.write_atomic(folder / CHECKPOINT, storage.to_bytes(arrays, {**about, **state}))
+            storage.write_checkpoint(folder / CHECKPOINT, arrays, {**about, **state})
+
+    def stop(where: str, values: Mapping[str, float]) -> None:
+        """A loss is of the weights before its step: if it is bad, those in hand are, and the ones before them are the last good ones."""
+        nonlocal tensors
+        bad = next(key for key, value in values.items() if not math.isfinite(value))
+        kept = "No weights were good before it"
+        if good is not None:
+            tensors, run.steps, run.sums, epochs = good
+            del run.log[epochs:]
+            run.snapshots = {e: one for e, one in run.snapshots.items() if e <= epochs}
+            kept = f"The last good weights are kept, those after step {run.steps}"
+        run.stopped = f"Training stopped {where}: '{bad}' is {values[bad]}. {kept}; try a lower learning rate."
 
     while run.steps < n_steps and not run.stopped:
         epoch, done = divmod(run.steps, per_epoch)
@@ -175,14 +188,20 @@ def fit(
             *new, pieces = step(*tensors, batch, np.float32(rate), np.float32(run.steps + 1))
             values = {key: float(ops.convert_to_numpy(piece)) for key, piece in pieces.items()}
             if not all(map(math.isfinite, values.values())):
-                bad = next(key for key, value in values.items() if not math.isfinite(value))
-                run.stopped = f"Training stopped in epoch {epoch + 1}, step {run.steps + 1}: '{bad}' is {values[bad]}. The last good weights are kept; try a lower learning rate."
+                stop(f"in epoch {epoch + 1}, step {run.steps + 1}", values)
                 break
+            good = (tensors, run.steps, run.sums, len(run.log))
             tensors = new
             run.steps += 1
             run.sums = {key: run.sums.get(key, 0.0) + value for key, value in values.items()}
             if checkpoint_every and run.steps % checkpoint_every == 0 and at + 1 < per_epoch:
                 keep()
+            if run.steps == n_steps:  # no step follows that would tell whether these are good
+                pieces = step(*tensors, batch, np.float32(rate), np.float32(run.steps + 1))[-1]
+                values = {key: float(ops.convert_to_numpy(piece)) for key, piece in pieces.items()}
+                if not all(map(math.isfinite, values.values())):
+                    stop(f"after the last step, {run.steps}", values)
+                    break
         else:
             run.log.append(
                 {
@@ -200,7 +219,8 @@ def fit(
             if say is not None:
                 seconds, shown = time.monotonic() - shown, time.monotonic()
                 say(line(run.log[-1], recipe.epochs, seconds))
-    keep()
+    if not run.stopped or good is not None:
+        keep()
     if run.stopped and say is not None:
         say(run.stopped)
     return run

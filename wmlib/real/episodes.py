@@ -91,6 +91,16 @@ class Episodes(storage.Storable):
         Raises:
             InputError: if an array has a wrong shape, or holds NaN or infinity.
         """
+        for name, kinds in {
+            "lengths": "iu",
+            "seeds": "iu",
+            "terminated": "b",
+            "truncated": "b",
+        }.items():
+            if (found := getattr(self, name)).dtype.kind not in kinds or found.ndim != 1:
+                raise InputError(
+                    f"'{name}' of these {self.body.name} episodes has type {found.dtype} and shape {found.shape}; expected one row of {'whole numbers' if kinds == 'iu' else 'truth values'}."
+                )
         n_episodes, n_steps = len(self.lengths), int(self.lengths.sum())
         n_states = n_steps + n_episodes
         if n_episodes == 0 or self.lengths.min() < 1:
@@ -112,6 +122,10 @@ class Episodes(storage.Storable):
                 )
                 raise InputError(
                     f"'{name}' of these {self.body.name} episodes has shape {array.shape}; expected {shape}.{old}"
+                )
+            if array.dtype.kind not in "fiub":
+                raise InputError(
+                    f"'{name}' of these {self.body.name} episodes has type {array.dtype}; expected numbers."
                 )
             if array.dtype.kind == "f" and not np.isfinite(array).all():
                 row = int(np.argwhere(~np.isfinite(array))[0][0])
