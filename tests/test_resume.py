@@ -323,7 +323,9 @@ def test_the_stages_on_the_command_line_make_a_world_that_is_measured(
         "3",
     ]
     assert main([*words, "--out", "world", "--snapshots", "0", "1"]) == 0
-    assert main(["measure", "--world", "world", "--data", str(data)]) == 0
+    assert main(["measure", "--world", "world", "--data", str(data)]) == 2  # it was trained on them
+    wm.gather(killable.BODY, "mixed", 400, 1, tmp_path / "fresh")
+    assert main(["measure", "--world", "world", "--data", "fresh"]) == 0
     printed = capsys.readouterr()
     assert "vae exists already" in printed.err
     assert (
