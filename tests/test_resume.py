@@ -334,7 +334,12 @@ def test_the_stages_on_the_command_line_make_a_world_that_is_measured(
         and "ahead_10" in printed.out
         and "copy-last" in printed.out
     )
-    assert {path.name for path in tmp_path.iterdir()} == {"vae", "world", "world-epochs"}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "fresh",
+        "vae",
+        "world",
+        "world-epochs",
+    }
     made = wm.load("world")
     assert set(made.facts["log"]) == {"vae", "mdnrnn", "mdnrnn, own 3 steps"}
     assert made.facts["command"].startswith("wmlib train-mdnrnn --vae vae")

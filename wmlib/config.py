@@ -32,6 +32,7 @@ LEAST = {
         0,
     ),
     "WalkConfig.hidden": 0,
+    "StudyConfig.recent": 0,
 }
 """The least that a whole number may be, where that is not 1."""
 ABOVE_0 = "learning_rate model_rate clip_norm clip sigma grow max_disagreement".split()

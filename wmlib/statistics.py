@@ -27,7 +27,7 @@ _GRID = 20_000
 
 
 def student(df: int) -> tuple[Array, Array]:
-    """Angles from 0 to a right angle, and the share of Student's t whose |t| / sqrt(df) is below their tangent: the integral of cos^(df - 1)."""
+    """Angles from 0 to a right angle, and the share of values of Student's t whose size over sqrt(df) is below their tangent: the integral of cos^(df - 1)."""
     angles = np.linspace(0.0, math.pi / 2, _GRID + 1)
     middles = np.cos((angles[1:] + angles[:-1]) / 2) ** (df - 1)
     return angles, np.concatenate([[0.0], np.cumsum(middles) / middles.sum()])
