@@ -379,11 +379,11 @@ def test_an_ensemble_learns_from_stored_episodes_and_names_what_it_learned_from(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["train-ensemble", "--data", "DATA", "--out", "e", "--members", "0"], "0 members"),
+        (["train-ensemble", "--data", "DATA", "--out", "e", "--members", "0"], "members is 0"),
         (["train-vae", "--data", "nowhere", "--out", "v"], "There is no artefact 'nowhere'"),
         (["train-vae", "--data", "DATA", "--out", "v", "--view", "pixels"], "no view 'pixels'"),
-        (["train-vae", "--data", "DATA", "--out", "v", "--z-dim", "0"], "z_dim 0"),
-        (["train-vae", "--data", "DATA", "--out", "v", "--batch-size", "0"], "batches of 0"),
+        (["train-vae", "--data", "DATA", "--out", "v", "--z-dim", "0"], "z_dim is 0"),
+        (["train-vae", "--data", "DATA", "--out", "v", "--batch-size", "0"], "batch_size is 0"),
         (
             ["train-mdnrnn", "--vae", "DATA", "--data", "DATA", "--out", "w"],
             "holds 'episodes'; expected 'vae or world'",

@@ -3,10 +3,12 @@
 import dataclasses
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import wmlib as wm
 from wmlib import config
 from wmlib import whole as whole_runs
 from wmlib.cli import main, parser
@@ -141,3 +143,18 @@ def test_a_world_measured_on_another_body_is_told_so(tmp_path, capsys, monkeypat
     error = capsys.readouterr().err
     assert "of the body 'humanoid', and these episodes are of 'half_cheetah'" in error
     assert error.count("\n") == 1 and "replayed" not in error
+
+
+def test_m_is_trained_where_the_held_out_lives_are_too_short_to_be_measured():
+    from wmlib import stages
+
+    body = wm.body.get("inverted_pendulum")
+    data = wm.gather(body, "random", 60, 0)
+    lives = data.select(np.argsort(data.lengths, kind="stable"))  # the first is held out
+    assert lives.lengths[0] <= wm.metrics.WATCHED < lives.lengths[-1]
+    v = wm.vae.VAE.create(body, lives.physics, config.VAEConfig(z_dim=2, hidden=(4,)))
+    how = config.TrainConfig(epochs=1, batch_size=4, jit=False)
+    _, trained = stages.fit_mdnrnn(
+        v, lives, config.MDNRNNConfig(h_dim=4, n_mix=1), how, length=8, say=None
+    )
+    assert math.isfinite(trained.log[0]["loss"]) and "ahead_10" not in trained.log[0]

@@ -64,8 +64,8 @@ def gaussian_log_prob(z: Tensor, mu: Tensor, log_sigma: Tensor) -> Tensor:
 def log_prob(mixture: Mixture, z: Tensor) -> Tensor:
     """log of the density at z (..., Z), in nats, (...).
 
-    log sum_k pi_k N(z; mu_k, sigma_k^2), summed as logarithms (log-sum-exp), so that it is finite however unlikely z is. Per dimension,
-    the logs of the Z mixtures are added. Equation (4.2); built in chapter 4.
+    log sum_k pi_k N(z; mu_k, sigma_k^2), summed as logarithms (log-sum-exp), so that it is finite for all z within 1e18 sigma of a component (float32 ends
+    there, and gives minus infinity). Per dimension, the logs of the Z mixtures are added. Equation (4.2); built in chapter 4.
     """
     of_number = gaussian_log_prob(
         ops.expand_dims(z, -2), mixture.mu, mixture.log_sigma

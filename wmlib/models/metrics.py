@@ -103,7 +103,7 @@ class OpenLoop:
 
     def ratio(self, part: slice = slice(None)) -> Array:
         """Error over that of 'nothing changes', (K,): below 1 the model knows something. NaN where no episode lasts so long."""
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore", divide="ignore"):
             return np.asarray(self.error(part) / self.copy_error(part))
 
 

@@ -283,9 +283,13 @@ def _resume(folder: Path | None, about: Mapping[str, Any]) -> TrainState | None:
         for part, params in parts.items()
         if part.startswith("snapshot ")
     }
+    log = [
+        {key: math.nan if value is None else value for key, value in row.items()}
+        for row in found["log"]
+    ]  # JSON has no word for what was not a number
     return TrainState(
         parts["params"],
-        found["log"],
+        log,
         snapshots,
         parts["first"],
         parts["second"],

@@ -185,7 +185,7 @@ def _checked(given: Any, body: Body, n: int) -> Actions:
         actions = np.asarray(actions, dtype=np.float32)
     if not np.isfinite(actions).all():
         raise InputError(
-            f"The policy gave an action that is NaN or infinite in float32, first in row {int(np.argwhere(~np.isfinite(actions))[0][0])}. MuJoCo would go on with wrong physics; mend the policy."
+            f"The policy gave an action that is NaN or infinite, first in row {int(np.argwhere(~np.isfinite(actions))[0][0])} (as float32). MuJoCo would go on with wrong physics; mend the policy."
         )
     return actions
 
