@@ -174,7 +174,7 @@ MISTAKES = {
     ),
     "NaN in an action": (
         lambda: roll(a_policy_that_gives(np.nan)),
-        r"action that is NaN or infinite in float32, first in row 0",
+        r"action that is NaN or infinite, first in row 0",
     ),
     "infinity in an action": (lambda: roll(a_policy_that_gives(np.inf)), r"NaN or infinite"),
     "actions of a wrong shape": (
