@@ -181,7 +181,7 @@ def test_a_policy_that_standardises_in_place_changes_nothing_that_is_stored():
 @pytest.mark.parametrize("action", [1e39, -1e300, np.nan, np.inf])
 def test_an_action_is_checked_after_it_is_rounded(action):
     body = wm.body.get("humanoid")
-    with pytest.raises(InputError, match="NaN or infinite, first in row 0 .as float32"):
+    with pytest.raises(InputError, match=r"NaN or infinite, first in row 0 .as float32"):
         wm.rollout(
             body, lambda obs, state: (np.full((len(obs), 17), action), state), [0], max_steps=3
         )
