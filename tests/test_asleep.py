@@ -237,7 +237,7 @@ def test_on_the_command_line_a_controller_comes_out_that_names_its_world(
         (["--data", "w"], "holds 'world'"),
         (["--features", "obs"], "no features 'obs'"),
         (["--tau", "-1"], "tau -1"),
-        (["--horizon", "0"], "horizon 0"),
+        (["--horizon", "0"], "horizon is 0"),
         (["--generations", "0"], "0 generations"),
         (["--strategy", "openai"], "Did you mean 'openai-es'"),
         (["--popsize", "3"], "population of 3"),

@@ -94,5 +94,5 @@ def test_an_ensemble_comes_back_bit_for_bit(trained):
 
 
 def test_an_ensemble_of_nobody_is_refused(real):
-    with pytest.raises(InputError, match="ensemble of 0 members"):
+    with pytest.raises(InputError, match="members is 0"):
         Ensemble.create(BODY, real, EnsembleConfig(members=0))

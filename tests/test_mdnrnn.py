@@ -258,9 +258,17 @@ def test_a_toy_world_with_two_futures_is_learned_and_remembered():
     assert np.abs(np.asarray(prediction.reward)[:, 2:] - held["reward"][:, 2:]).mean() < 0.2
 
 
-@pytest.mark.parametrize("wrong", [{"h_dim": 0}, {"n_mix": 0}, {"own": "luck"}])
-def test_wrong_settings_get_one_line(rows, wrong):
-    with pytest.raises(InputError, match="was asked for; expected sizes of at least 1"):
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"h_dim": 0}, "h_dim is 0; expected a whole number"),
+        ({"n_mix": 0}, "n_mix is 0; expected a whole number"),
+        ({"own": "luck"}, "own 'luck' .* was asked for; expected"),
+        ({"reward": "luck"}, "reward 'luck' was asked for; expected"),
+    ],
+)
+def test_wrong_settings_get_one_line(rows, wrong, said):
+    with pytest.raises(InputError, match=said):
         small(rows, **wrong)
 
 

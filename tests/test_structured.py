@@ -114,5 +114,5 @@ def test_what_is_kept_comes_back_and_measures_anew_only_what_it_should(tmp_path)
 
 
 def test_a_size_that_cannot_be_is_refused():
-    with pytest.raises(InputError, match="0 members"):
+    with pytest.raises(InputError, match="members is 0"):
         StructuredEnsemble.create(EPISODES, StructuredConfig(members=0))

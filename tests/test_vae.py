@@ -163,7 +163,7 @@ def test_many_rows_are_coded_as_few_are(real):
     ("make", "message"),
     [
         (lambda obs: small(obs, view="pixels"), "no view 'pixels'; there are: physics, full"),
-        (lambda obs: small(obs, z_dim=0), "z_dim 0"),
+        (lambda obs: small(obs, z_dim=0), "z_dim is 0"),
         (lambda obs: small(obs, view="full"), "needs 348 numbers an observation; got 45"),
         (lambda obs: small(obs[:, :10]), "has 348 numbers"),
         (lambda obs: small(obs).encode(obs[:, :7]), "sees 45 numbers"),
