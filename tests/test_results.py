@@ -348,11 +348,12 @@ def test_the_box_shows_each_row_of_the_book_at_its_budget_and_says_how_many_seed
         for budget, line in at.items():
             kin = [
                 row for row in read
-                if (row.body, row.method, row.configuration, row.budget, row.split) == ("humanoid", line.method, line.configuration, budget, "test")
+                if (row.body, row.method, row.configuration, row.budget, row.split) == ("humanoid", line.method, line.configuration, line.budget, "test")
             ]  # fmt: skip
             assert line.seeds == len({row.seed for row in kin}) == len(kin) > 0
             assert line.episode_return.middle == pytest.approx(
                 np.mean([row.mean_return for row in kin])
             )
             cell = f"{line.episode_return.middle:,.0f} ({line.steps.middle:.0f} steps, {line.seeds} seed"
+            assert line.budget in (0, budget)
             assert cell in str(box) and cell.replace(" (", "<br><small>(") in box._repr_html_()

@@ -25,7 +25,7 @@ from wmlib.ppo import Ppo
 from wmlib.real import evaluate
 from wmlib.real.body import Body
 from wmlib.real.policies import POLICIES, Policy
-from wmlib.statistics import Runs, aligned, html_table
+from wmlib.statistics import FEWEST, Runs, aligned, html_table
 
 
 @dataclass(frozen=True)
@@ -355,7 +355,7 @@ def _line(rows: Sequence[Row]) -> Line:
 
 # The result of the book in one box.
 
-BUDGETS = (0, 10_000, 30_000, 50_000, 100_000, 250_000)
+BUDGETS = (10_000, 30_000, 50_000, 100_000, 250_000)
 WAYS = {
     "random actions": [("random", "")],
     "zero action": [("zero", "")],
@@ -415,10 +415,13 @@ class Box:
         def said(line: Line | None) -> str:
             if line is None:
                 return ""
+            runs = line.episode_return
+            few = ": " + ", ".join(f"{value:,.0f}" for value in runs.values)
             seeds = f"{line.seeds} seed{'s' * (line.seeds > 1)}"
-            return f"{line.episode_return.middle:,.0f} ({line.steps.middle:.0f} steps, {seeds})"
+            few = few if 1 < line.seeds < FEWEST else ""
+            return f"{runs.middle:,.0f} ({line.steps.middle:.0f} steps, {seeds}{few})"
 
-        head = ["return (steps that it stands, of 1,000)", "none", *(f"{k:,}" for k in BUDGETS[1:])]
+        head = ["real steps", *(f"{k:,}" for k in BUDGETS)]
         return [
             head,
             *([name, *(said(at.get(k)) for k in BUDGETS)] for name, at in self.cells.items()),
@@ -432,8 +435,8 @@ class Box:
 
     def _repr_html_(self) -> str:
         """The box for notebooks and pages."""
-        caption = "Mean return on test episodes that nothing was chosen by, by the real steps that training took"
-        return f"{html_table(self._cells(), caption)}<p><small>{self._others()}</small></p>"
+        caption = f"Mean return on test episodes, by the real steps that training may take; in brackets the steps that the body stands, of 1,000, and the training seeds, each of them if they are fewer than {FEWEST}"
+        return f'<div class="wm-box">{html_table(self._cells(), caption)}</div><p><small>{self._others()}</small></p>'
 
     def _others(self) -> str:
         said = "; ".join(f"{name} {value:,} ({steps:,})" for name, steps, value, _ in PUBLISHED)
@@ -449,10 +452,11 @@ def box(folder: str | Path | None = None) -> Box:
     return Box(
         {
             name: {
-                budget: lines[*way, budget]
+                budget: line
                 for budget in BUDGETS
                 for way in ways
-                if (*way, budget) in lines
+                # who learns nothing has one line for every budget
+                if (line := lines.get((*way, budget)) or lines.get((*way, 0)))
             }
             for name, ways in WAYS.items()
         }
