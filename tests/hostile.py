@@ -15,6 +15,8 @@ from typing import Any
 
 import nbformat
 
+from wmlib.classroom import classroom
+
 RIGHT = {
     "alive-share": 'def alive_share(episode):\n    return episode.terms["alive"].sum() / episode.episode_return\n',
     "fall-chance": "def fall_chance(c, R):\n    return (5 - c) / R\n",
@@ -42,6 +44,14 @@ def cell(notebook: Any, name: str) -> Any:
     return next(
         each for each in notebook.cells if each.metadata.get("nbgrader", {}).get("grade_id") == name
     )
+
+
+def answered(chapter: Path, folder: Path) -> Any:
+    """A student's copy of a chapter, released into a folder, with right answers."""
+    notebook = nbformat.read(classroom.release(chapter, folder), as_version=4)
+    for name, source in RIGHT.items():
+        cell(notebook, name).source = source
+    return notebook
 
 
 def save(notebook: Any, path: Path) -> None:

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from hostile import CORPUS, FULL, RIGHT, cell, save
+from hostile import CORPUS, FULL, answered, cell, save
 
-from wmlib.classroom import classroom, grading, jail
+from wmlib.classroom import grading, jail
 from wmlib.cli import main
 from wmlib.errors import InputError
 
@@ -34,12 +34,7 @@ SAMPLES = (
 
 @pytest.fixture(scope="module")
 def honest(tmp_path_factory):
-    notebook = nbformat.read(
-        classroom.release(CHAPTER, tmp_path_factory.mktemp("released")), as_version=4
-    )
-    for name, source in RIGHT.items():
-        cell(notebook, name).source = source
-    return notebook
+    return answered(CHAPTER, tmp_path_factory.mktemp("released"))
 
 
 def strays():

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from hostile import RIGHT, cell
+from hostile import RIGHT, answered
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,12 +22,7 @@ CHAPTER = Path(__file__).resolve().parent.parent / "chapters" / "01_why_dream.ip
 @pytest.fixture(scope="module")
 def honest(tmp_path_factory):
     """A copy with right answers, as plain JSON."""
-    notebook = nbformat.read(
-        classroom.release(CHAPTER, tmp_path_factory.mktemp("released")), as_version=4
-    )
-    for name, source in RIGHT.items():
-        cell(notebook, name).source = source
-    return json.loads(nbformat.writes(notebook))
+    return json.loads(nbformat.writes(answered(CHAPTER, tmp_path_factory.mktemp("released"))))
 
 
 def text(act=lambda notebook: None, encoding="utf-8", **how):

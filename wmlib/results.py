@@ -373,7 +373,7 @@ WAYS = {
     ],
     "the walk (chapter 9)": [("walk", "linear")],
 }
-"""A line of the box, and the methods and configurations whose rows stand in it: at most one at each budget, named before its test seeds were opened."""
+"""A line of the box, and the methods and configurations whose rows stand in it: at most one at each budget. `wmlib report` shows every other one."""
 
 PUBLISHED = (
     ("PPO, CleanRL", 1_000_000, 716, "real"),
