@@ -42,30 +42,45 @@ def dreamed_returns(answer, rng):
         )
 
 
-def cliff_return(answer, rng):
-    """A shaky place, a safe one where p is one, and a long stay."""
-    for what, p, steps in [
-        ("a shaky place", float(rng.uniform(0.5, 0.8)), 12),
-        ("a safe place", 1.0, 30),
-        ("a long stay", float(rng.uniform(0.9, 0.99)), 200),
-    ]:
-        m = float(rng.uniform(0.5, 0.9))
-        powers = p ** np.arange(0, steps + 2)
+def dream_step(answer, rng):
+    """Rows that stay up, that fall in this step, that had fallen before, and one that would get up again."""
+    for what, n, wide in [("six rows", 6, 2), ("many rows", 50, 4)]:
+        s, up = rng.normal(0, 1, (n, wide)), rng.random(n) < 0.7
+        W = rng.normal(0, 1, (wide, wide))
+        C = lambda s, W=W: np.tanh(s @ W)
+        step = lambda s, a: 0.5 * s + a
+        fell = lambda s: s[:, 0] < 0
+        s_next = step(s, C(s))
+        up[:2], s_next_up = (False, True), ~fell(s_next)
+        still = up & s_next_up
+
+        def packed(states, rewards, who):
+            """One array of all three, (N, D + 2)."""
+            return np.column_stack([states, rewards, who])
+
+        def call(C=C, step=step, fell=fell, s=s, up=up):
+            states, rewards, who = answer(C, step, fell, s.copy(), up.copy())
+            return packed(states, rewards, who)
+
         slips = {
-            "The first step has to be survived, too: the sum begins with p, not with one.": m
-            * powers[:steps].sum(),
-            "T steps: the sum ends with p to the power T.": m
-            * powers[1 : steps + 2].sum(),
-            "A fall ends everything: the chance to be up falls with every step.": m
-            * p
-            * steps,
-            "Each survived step pays m.": powers[1 : steps + 1].sum(),
-            "That is the last step alone: add up all of them.": m * powers[steps],
+            "A row that had fallen before stays down, whatever its state is now.": packed(
+                s_next, s_next_up, s_next_up
+            ),
+            "A row that falls in this step earns nothing for it.": packed(
+                s_next, up, still
+            ),
+            "A row that falls in this step is no longer up.": packed(s_next, still, up),
+            "The rule looks at the state after the step, not before it.": packed(
+                s_next, up & ~fell(s), up & ~fell(s)
+            ),
+            "C acts on the state before the step, and the step starts there.": packed(
+                step(s_next, C(s_next)), still, still
+            ),
         }
         yield Case(
             what,
-            m * powers[1 : steps + 1].sum(),
-            lambda p=p, m=m, steps=steps: answer(p, m, steps),
-            "Survive t steps with probability p to the t, and add m for each.",
+            packed(s_next, still, still),
+            call,
+            "Act, step, look who has fallen, and pay those who are up before and after.",
             slips,
         )
