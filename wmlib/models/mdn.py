@@ -77,12 +77,13 @@ def log_prob(mixture: Mixture, z: Tensor) -> Tensor:
 
 def nll(mixture: Mixture, z_next: Tensor, mask: Tensor) -> Tensor:
     """Negative log-likelihood of z_next (B, T, Z), mean over the valid steps of mask (B, T), in nats a step. Built in chapter 4."""
+    z_next = ops.where(ops.expand_dims(mask, -1) > 0, z_next, 0.0)  # 0 times NaN is a gradient of NaN
     return masked_mean(-log_prob(mixture, z_next), mask)
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean of values (B, T) where mask (B, T) is 1; 0 where it is 1 nowhere."""
-    return ops.sum(values * mask) / ops.maximum(ops.sum(mask), 1.0)
+    """Mean of values (B, T) where mask (B, T) is 1, whatever they are elsewhere; 0 where it is 1 nowhere."""
+    return ops.sum(ops.where(mask > 0, values, 0.0)) / ops.maximum(ops.sum(mask), 1.0)
 
 
 def mean(mixture: Mixture) -> Tensor:
