@@ -77,7 +77,8 @@ def log_prob(mixture: Mixture, z: Tensor) -> Tensor:
 
 def nll(mixture: Mixture, z_next: Tensor, mask: Tensor) -> Tensor:
     """Negative log-likelihood of z_next (B, T, Z), mean over the valid steps of mask (B, T), in nats a step. Built in chapter 4."""
-    z_next = ops.where(ops.expand_dims(mask, -1) > 0, z_next, 0.0)  # 0 times NaN is a gradient of NaN
+    counts = ops.expand_dims(mask, -1) > 0
+    z_next = ops.where(counts, z_next, 0.0)  # 0 times NaN is a gradient of NaN
     return masked_mean(-log_prob(mixture, z_next), mask)
 
 

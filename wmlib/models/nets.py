@@ -194,12 +194,25 @@ def gradient(
     return total, pieces, tape.gradient(total, params)
 
 
-def compiled(function: Callable[..., Any], *, jit: bool = True) -> Callable[..., Any]:
-    """The function as one compiled call; with `jit` through XLA (JAX always). Same shapes, no new compilation."""
-    if keras.backend.backend() == "jax":
-        import jax
+class compiled:  # noqa: N801  # reads as a function
+    """The function as one compiled call; with `jit` through XLA (JAX always). Same shapes, no new compilation. A copy, or a pickle, compiles anew."""
 
-        return jax.jit(function)  # type: ignore[no-any-return,unused-ignore]
-    import tensorflow as tf
+    def __init__(self, function: Callable[..., Any], jit: bool = True) -> None:
+        """Compiles at the first call."""
+        self.function, self.jit = function, jit
+        if keras.backend.backend() == "jax":
+            import jax
 
-    return tf.function(function, jit_compile=jit, autograph=False)  # type: ignore[no-any-return,unused-ignore]
+            self._call: Any = jax.jit(function)
+        else:
+            import tensorflow as tf
+
+            self._call = tf.function(function, jit_compile=jit, autograph=False)
+
+    def __call__(self, *given: Any) -> Any:
+        """What the function gives."""
+        return self._call(*given)
+
+    def __reduce__(self) -> Any:
+        """Of the function alone."""
+        return compiled, (self.function, self.jit)
