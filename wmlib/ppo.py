@@ -85,7 +85,7 @@ class Ppo(storage.Storable):
         body, (data, name) = bodies.get(artefact.body), artefact.read(FILE)
         arrays = storage.from_bytes(data, name)
         layers = range(sum(name.endswith("kernel") for name in arrays))
-        sizes = [len(arrays.get(key, ())) for key in ("mean", *(f"{at}.bias" for at in layers))]
+        sizes = [np.size(arrays.get(key, ())) for key in ("mean", *(f"{at}.bias" for at in layers))]
         wanted: dict[str, tuple[int, ...]] = {"mean": (sizes[0],), "std": (sizes[0],)}
         for at in layers:
             wanted |= {f"{at}.kernel": (sizes[at], sizes[at + 1]), f"{at}.bias": (sizes[at + 1],)}
