@@ -26,7 +26,7 @@ from keras import ops as ops
 from numpy.typing import NDArray
 
 from wmlib import storage
-from wmlib.errors import InputError
+from wmlib.errors import InputError, whole
 
 logging.getLogger("tensorflow").setLevel(
     logging.ERROR
@@ -72,7 +72,7 @@ def mlp_shapes(name: str, sizes: Sequence[int]) -> dict[str, tuple[int, ...]]:
 
 def initial(shapes: Mapping[str, tuple[int, ...]], seed: int) -> Params:
     """Random float32 weights: kernels normal with variance 1 / n_in, biases 0. The same seed gives the same weights."""
-    rng = np.random.default_rng([seed, 0])
+    rng = np.random.default_rng([whole(seed, "The seed"), 0])
     params: Params = {}
     for name, shape in shapes.items():
         spread = 0.0 if name.endswith("bias") else 1 / np.sqrt(shape[-2])
