@@ -99,7 +99,7 @@ def test_an_action_that_is_no_number_is_refused_in_one_line(value):
     def policy(obs, state):
         return np.full((len(obs), BODY.a_dim), value), state
 
-    with one_line("needs numbers"):
+    with one_line("of type .* one row for each row of obs, of numbers"):
         wm.rollout(BODY, policy, [0], max_steps=2)
 
 
