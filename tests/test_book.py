@@ -252,6 +252,19 @@ def test_what_changes_while_a_chapter_runs_is_not_kept(toy, capfd):
     assert not executor.fresh(path, "smoke")
 
 
+def test_a_chapter_that_shows_too_much_is_named_and_nothing_is_typeset(tmp_path, monkeypatch):
+    path = tmp_path / "chapters" / "01_toy.ipynb"
+    shown = b"x" * (book.LARGEST + 1)
+    monkeypatch.setattr(book, "chapters", lambda root: [path])
+    monkeypatch.setattr(executor, "execute", lambda paths, scale: 0)
+    monkeypatch.setattr(executor, "record", lambda path, scale: {"seconds": 1, "megabytes": 1})
+    monkeypatch.setattr(executor, "merged", lambda path, scale: shown)
+    with pytest.raises(book.BuildError, match=r"^chapters/01_toy.ipynb has 8 MB with its outputs"):
+        book.execute(tmp_path, "smoke")
+    shown = shown[1:]
+    assert book.execute(tmp_path, "smoke")["chapters/01_toy.ipynb"] == shown
+
+
 def test_a_missing_chapter_gets_one_line(toy):
     (toy / "chapters" / "01_toy.ipynb").unlink()
     with pytest.raises(

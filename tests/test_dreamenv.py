@@ -1,5 +1,8 @@
 """The dream as a VectorEnv does what Gymnasium's own SyncVectorEnv does with as many single dreams: resets, ends and rewards."""
 
+import copy
+import pickle
+
 import gymnasium
 import numpy as np
 import pytest
@@ -162,3 +165,16 @@ def test_seeds_are_what_gymnasium_names_them(dreams, real):
     fresh = DreamEnv(dreams, starts, 3)
     fresh.reset(seed=[None, 1, 2])
     assert np.isfinite(fresh.step(quiet)[0]).all()
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda env: pickle.loads(pickle.dumps(env))])
+def test_a_copy_and_a_pickle_go_on_as_the_original_does_and_leave_it_alone(copied, dreams, real):
+    env = DreamEnv(dreams, dreams.starts(real, 20), N)
+    env.reset(seed=3)
+    action = np.full((N, BODY.a_dim), 0.1, np.float32)
+    env.step(action)  # compiled by now
+    other = copied(env)
+    theirs, ours = ([one.step(action) for _ in range(12)] for one in (other, env))
+    for one, same in zip(theirs, ours, strict=True):
+        assert all(np.array_equal(a, b) for a, b in zip(one[:4], same[:4], strict=True))
+    assert np.array_equal(other.reset(seed=4)[0], env.reset(seed=4)[0])

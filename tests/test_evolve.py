@@ -316,7 +316,7 @@ COMMANDS = {
         ["--out", "new", "--budgets", "300"],
         r"new-300 exists already. Nothing was overwritten",
     ),
-    "a folder inside a file": (["--out", "file/new"], r"Cannot write in file/new.run"),
+    "a folder inside a file": (["--out", "file/new"], r"Cannot write in file: it is no folder"),
 }
 
 

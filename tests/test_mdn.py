@@ -194,3 +194,26 @@ def test_masked_steps_do_not_count(joint):
         mdn.nll(m, np.where(mask[..., None] > 0, z, np.float32(99)), mask)
     ) == pytest.approx(expected, rel=1e-4)
     assert float(mdn.nll(m, z, np.zeros_like(mask))) == 0.0
+
+
+@KINDS
+@pytest.mark.parametrize("odd", [np.nan, np.inf, -np.inf, 1e30])
+def test_what_is_behind_a_mask_may_be_anything_and_no_gradient_shows_it(joint, odd):
+    from wmlib.models import nets
+
+    mask = np.array([[1, 0, 1, 0]], dtype=np.float32)
+    m = mixture(np.random.default_rng(10), joint, 1, 4)._asdict()
+    m["values"] = np.array([[1, 2, 3, 4]], dtype=np.float32)
+
+    def loss(params, batch):
+        of = Mixture(*(params[name] for name in Mixture._fields))
+        values = mdn.masked_mean(batch["shift"] + params["values"], mask)
+        return mdn.nll(of, batch["z"], mask) + values, {"values": values}
+
+    batch = {"z": np.ones((1, 4, 2), np.float32), "shift": np.zeros((1, 4), np.float32)}
+    expected = nets.gradient(loss, m, batch)
+    batch["z"][0, 1::2] = batch["shift"][0, 1::2] = odd
+    found = nets.gradient(loss, m, batch)
+    assert float(found[1]["values"]) == 2.0 and float(found[0]) == float(expected[0])
+    for name, grad in found[2].items():
+        assert np.array_equal(np.asarray(grad), np.asarray(expected[2][name])), name

@@ -1,6 +1,7 @@
 """PPO's policy as stored numbers: it acts without PyTorch, is judged like every other policy, and damage is one line."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -88,3 +89,55 @@ def test_without_its_extra_training_names_it(tmp_path):
     except ImportError:
         with pytest.raises(InputError, match=r"pip install \"\.\[ppo\]\""):
             wm.ppo.train(BODY, tmp_path / "p", steps=1_024)
+
+
+class Learner:
+    """Stands for Stable-Baselines3, as far as seeds go: making a learner seeds its environment with the number that the learner got."""
+
+    def __init__(self, name, env, *, seed, **more):
+        assert type(seed) is int  # PyTorch's and Python's generators take no other
+        seen.append(seed)
+        env.seed(seed)
+
+    def learn(self, **more):
+        raise InterruptedError
+
+
+seen = []
+
+
+@pytest.fixture
+def libraries(monkeypatch):
+    seen.clear()
+    env = SimpleNamespace(seed=seen.append)
+    sb3 = SimpleNamespace(PPO=Learner, common=SimpleNamespace(callbacks=SimpleNamespace(BaseCallback=object)))  # fmt: skip
+    torch = SimpleNamespace(set_num_threads=abs, nn=SimpleNamespace(ReLU=0, Tanh=0))
+    monkeypatch.setattr(wm.ppo, "_libraries", lambda: (sb3, torch))
+    monkeypatch.setattr(wm.ppo, "_environment", lambda *given: env)
+
+
+@pytest.mark.parametrize("seed", [7, np.int64(7), np.uint8(7)])
+def test_its_environment_is_seeded_from_the_block_of_its_run_after_the_learner_is(
+    seed, libraries, tmp_path
+):
+    with pytest.raises(InterruptedError):
+        wm.ppo.train(BODY, tmp_path / "p", steps=np.int64(1_024), seed=seed)
+    assert seen == [7, 7, 700_000]
+    assert all(type(each) is int for each in seen)
+
+
+@pytest.mark.parametrize("seed", [True, np.True_, -1, 1_000, 2.0, float("nan"), "7", None])
+def test_a_seed_that_is_none_of_a_run_is_refused_before_anything_is_loaded(
+    seed, libraries, tmp_path
+):
+    with pytest.raises(InputError, match=r"seed of a run is .*; expected a whole number") as caught:
+        wm.ppo.train(BODY, tmp_path / "p", steps=1_024, seed=seed)
+    assert "\n" not in str(caught.value) and not seen and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("steps", [True, 1_024.5, float("nan"), -1, "1024"])
+def test_steps_that_are_no_whole_number_are_refused(steps, libraries, tmp_path):
+    for given in ({"steps": steps}, {"steps": 1_024, "budgets": [steps]}):
+        with pytest.raises(InputError, match=r"is .*; expected a whole number"):
+            wm.ppo.train(BODY, tmp_path / "p", **given)
+    assert not seen

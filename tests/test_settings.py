@@ -158,3 +158,27 @@ def test_m_is_trained_where_the_held_out_lives_are_too_short_to_be_measured():
         v, lives, config.MDNRNNConfig(h_dim=4, n_mix=1), how, length=8, say=None
     )
     assert math.isfinite(trained.log[0]["loss"]) and "ahead_10" not in trained.log[0]
+
+
+def test_with_one_episode_nothing_is_measured_on_what_was_trained_on_and_one_line_says_so():
+    from wmlib import stages
+
+    body = wm.body.get("humanoid")
+    one, how = (
+        wm.gather(body, "random", 1, 0),
+        config.TrainConfig(epochs=1, batch_size=4, jit=False),
+    )
+    assert len(one) == 1
+    said = []
+    small = config.VAEConfig(z_dim=2, hidden=(4,))
+    v, of_v = stages.fit_vae(one, small, how, say=said.append)
+    _, of_m = stages.fit_mdnrnn(
+        v, one, config.MDNRNNConfig(h_dim=4), how, length=8, say=said.append
+    )
+    _, of_e = stages.fit_ensemble(one, config.EnsembleConfig(1, 4), how, say=said.append)
+    for trained in (of_v, of_m, of_e):
+        assert math.isfinite(trained.log[0]["loss"])
+        assert not [key for key in trained.log[0] if key.startswith(("r2", "ahead", "held"))]
+    assert [line for line in said if "epoch" not in line.split()] == ["There is one episode: none is held out, and nothing is measured."] * 3  # fmt: skip
+    two = stages.fit_vae(wm.gather(body, "random", 60, 0), small, how, say=None)[1]
+    assert "r2_qpos" in two.log[0]

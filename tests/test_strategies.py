@@ -212,12 +212,38 @@ def test_nan_is_the_worst_fitness(name):
     assert np.array_equal(told[np.nan], told[-1e30]) and np.array_equal(told[np.nan], told[-np.inf])
 
 
+NO_NEWS = {
+    "all equal": np.full(12, 5.0),
+    "all zero, with a sign": np.array([0.0, -0.0] * 6),
+    "all NaN": np.full(12, np.nan),
+    "all minus infinity": np.full(12, -np.inf),
+    "none finite": np.array([np.nan, np.inf, -np.inf] * 4),
+}
+
+
+@pytest.mark.parametrize("news", NO_NEWS)
 @pytest.mark.parametrize("name", NAMES)
-def test_nothing_but_nan_moves_no_strategy_to_nan(name):
+def test_a_population_that_tells_nothing_moves_no_strategy(name, news):
+    """No mean walks off, no spread grows or shrinks, no momentum carries on; the next population is another one, and the search goes on from there."""
+    strategy, again = (make(name, np.ones(N), 3, popsize=12) for _ in range(2))
+    climb(strategy, sphere, 5)
+    mean, sigma, before = strategy.mean.copy(), strategy.sigma, strategy.ask()
+    for _ in range(30):
+        strategy.tell(NO_NEWS[news])
+    assert np.array_equal(strategy.mean, mean) and strategy.sigma == sigma
+    assert strategy.generation == 35 and np.isfinite(strategy.ask()).all()
+    assert not np.array_equal(strategy.ask()[1:], before[1:])
+    again.restore(strategy.state())
+    for one in (strategy, again):
+        climb(one, sphere, 5)
+    assert np.array_equal(strategy.mean, again.mean) and not np.array_equal(strategy.mean, mean)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_one_candidate_that_differs_is_news(name):
     strategy = make(name, np.ones(N), popsize=12)
-    for _ in range(3):
-        strategy.tell(np.full(12, np.nan))
-    assert np.isfinite(strategy.mean).all() and np.isfinite(strategy.ask()).all()
+    strategy.tell([*[1.0] * 11, 2.0])
+    assert not np.array_equal(strategy.mean, np.ones(N))
 
 
 @pytest.mark.parametrize("name", NAMES)

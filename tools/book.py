@@ -27,6 +27,8 @@ from wmlib.storage import write_atomic
 
 ROOT = Path(__file__).resolve().parent.parent
 SCALES = ("smoke", "small", "large")
+LARGEST = 8_000_000
+"""Bytes of a chapter with its outputs, at most: the largest of ours has a tenth of it, and a browser takes long to open more."""
 PAGES = ("_config.yml", "_toc.yml", "book", "LICENSE", "LICENSE-TEXT", "CITATION.cff")
 
 
@@ -81,7 +83,7 @@ def execute(root: Path, scale: str) -> dict[str, bytes]:
     """Every chapter with its outputs, executed now where it is not up to date, and what they took: {path in the book: content}.
 
     Raises:
-        BuildError: if a chapter fails.
+        BuildError: if a chapter fails, or shows too much.
     """
     paths = chapters(root)
     if executor.execute(paths, scale):
@@ -91,6 +93,11 @@ def execute(root: Path, scale: str) -> dict[str, bytes]:
         for path in paths
     }
     executed = {path.relative_to(root).as_posix(): executor.merged(path, scale) for path in paths}
+    for name, data in executed.items():
+        if len(data) > LARGEST:
+            raise BuildError(
+                f"{name} has {len(data) / 1e6:.0f} MB with its outputs; expected {LARGEST / 1e6:.0f} at most. Print less there, or draw smaller pictures."
+            )
     return {
         **executed,
         "book/_ext/took.json": json.dumps({"scale": scale, "chapters": took}, indent=1).encode(),

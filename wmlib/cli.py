@@ -47,7 +47,7 @@ from wmlib.real.body import Body
 from wmlib.real.policies import POLICIES, Policy
 from wmlib.real.rollout import Episode
 from wmlib.show import videos
-from wmlib.storage import versions
+from wmlib.storage import place, versions
 
 Kind = TypeVar("Kind")
 SETTINGS: dict[str, Callable[[str], Any]] = {
@@ -477,7 +477,7 @@ def walk(options: argparse.Namespace) -> None:
     from wmlib.show import progress
 
     how = _made(WalkConfig, options, model=_made(StructuredConfig, options))
-    page = Path(f"{options.out}.html")
+    page = place(options.out, ".html")
     print(
         f"Dreaming up a walk for {how.body} with {how.steps:,} real steps, run seed {how.seed}, into {options.out}; watch {page} grow",
         flush=True,
@@ -908,12 +908,10 @@ def _started(options: argparse.Namespace) -> None:
     """
     if getattr(options, "scale", None):
         os.environ["WM_SCALE"] = options.scale
-    out = Path(getattr(options, "out", "") or ".")
-    if (
-        not getattr(options, "resume", True)
-        and options.run is not whole_run
-        and out.with_name(f"{out.name}.run").exists()
-    ):
+    if out := getattr(options, "out", ""):
+        options.out = out = out.rstrip("/") or "/"
+    begun = not getattr(options, "resume", True) and options.run is not whole_run
+    if begun and place(out, ".run").exists():
         raise InputError(
             f"{out}.run holds what was begun. Leave out --no-resume to go on with it, or give another --out."
         )

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wmlib import storage
-from wmlib.errors import InputError
+from wmlib.errors import InputError, whole
 from wmlib.real import body as bodies
 from wmlib.real.body import Array, Body
 from wmlib.seeds import TRAINING_SEEDS, run_seeds
@@ -85,7 +85,7 @@ class Ppo(storage.Storable):
         body, (data, name) = bodies.get(artefact.body), artefact.read(FILE)
         arrays = storage.from_bytes(data, name)
         layers = range(sum(name.endswith("kernel") for name in arrays))
-        sizes = [len(arrays.get(key, ())) for key in ("mean", *(f"{at}.bias" for at in layers))]
+        sizes = [np.size(arrays.get(key, ())) for key in ("mean", *(f"{at}.bias" for at in layers))]
         wanted: dict[str, tuple[int, ...]] = {"mean": (sizes[0],), "std": (sizes[0],)}
         for at in layers:
             wanted |= {f"{at}.kernel": (sizes[at], sizes[at + 1]), f"{at}.bias": (sizes[at + 1],)}
@@ -108,7 +108,7 @@ def _libraries() -> tuple[Any, Any]:
     return stable_baselines3, torch
 
 
-def _environment(body: Body, sb3: Any, features: str, seed: int, gamma: float) -> Any:
+def _environment(body: Body, sb3: Any, features: str, gamma: float) -> Any:
     """One environment, its observations and rewards standardised as they come."""
     import gymnasium
 
@@ -120,7 +120,6 @@ def _environment(body: Body, sb3: Any, features: str, seed: int, gamma: float) -
             env, lambda obs: obs[: body.physics_dim], space
         )
     vectors = sb3.common.vec_env.DummyVecEnv([lambda: sb3.common.monitor.Monitor(env)])
-    vectors.seed(run_seeds(TRAINING_SEEDS, seed)[0])
     return sb3.common.vec_env.VecNormalize(vectors, gamma=gamma)
 
 
@@ -151,6 +150,9 @@ def train(
         raise InputError(
             f"There is no configuration '{configuration}'; there are: {', '.join(CONFIGURATIONS)}."
         )
+    first, seed = run_seeds(TRAINING_SEEDS, seed)[0], whole(seed, "The seed of a run")
+    steps = whole(steps, "The number of steps")
+    budgets = [whole(at, "A budget") for at in budgets]
     settings = dict(CONFIGURATIONS[configuration])
     every = sorted({*budgets, steps})
     per = settings.get("n_steps", 2048)
@@ -158,7 +160,7 @@ def train(
         raise InputError(
             f"{steps:,} real steps and budgets of {list(budgets)} were asked for; expected at least {per}, and no budget past the last step."
         )
-    places = {budget: Path(out) if budget == steps else Path(f"{out}-{budget}") for budget in every}
+    places = {at: storage.place(out, "" if at == steps else f"-{at}") for at in every}
     storage.refuse_taken(*places.values())
     sb3, torch = _libraries()
     torch.set_num_threads(1)  # these networks are too small to gain from more
@@ -171,8 +173,11 @@ def train(
         "activation_fn": getattr(torch.nn, {"relu": "ReLU", "tanh": "Tanh"}[activation]),
         "net_arch": {"pi": layers, "vf": layers},
     }
-    env = _environment(body, sb3, features, seed, settings.get("gamma", 0.99))
+    env = _environment(body, sb3, features, settings.get("gamma", 0.99))
     model = sb3.PPO("MlpPolicy", env, seed=seed, policy_kwargs=kwargs, device="cpu", **settings)
+    env.seed(
+        first
+    )  # to make the learner seeds it with the bare number, which is in the block of run 0
     clock = storage.Clock()
 
     def keep(upto: int) -> None:
@@ -181,13 +186,9 @@ def train(
             if not place.exists() and upto > budget:
                 spent = clock.read()
                 facts = {
-                    "configuration": configuration,
-                    "activation": activation,
-                    "seed": seed,
-                    "budget": budget,
-                    "real_steps": model.num_timesteps,
+                    "configuration": configuration, "activation": activation, "seed": seed, "budget": budget, "real_steps": model.num_timesteps,
                     "command": command,
-                }
+                }  # fmt: skip
                 Ppo(body, _arrays(model), facts).save(place, **spent, **facts)
                 recent = [episode["r"] for episode in model.ep_info_buffer or ()]
                 say(

@@ -145,7 +145,7 @@ def once(rows: Iterable[Row]) -> list[Row]:
     for row in rows:
         first = kept.setdefault(row.key, row)
         for name in ("fingerprint", "episodes", "mean_return", "mean_steps"):
-            if getattr(first, name) != getattr(row, name):
+            if first is not row and getattr(first, name) != getattr(row, name):
                 raise InputError(
                     f"There are two rows of {row.body} for '{row.method}', configuration '{row.configuration}', seed {row.seed}, budget {row.budget:,}, split {row.split}, with {name} {getattr(first, name)} and {getattr(row, name)}; expected one. Leave one out."
                 )

@@ -77,7 +77,7 @@ def fit_vae(
     say: Say | None = print,
 ) -> tuple[VAE, TrainState]:
     """Trains V on every state of these episodes, and measures R^2 (codes sampled) after each epoch on one in twenty of them, held out."""
-    model, x, validate = begin_vae(data, config, recipe)
+    model, x, validate = begin_vae(data, config, recipe, say)
     trained = training.fit(
         model.loss,
         model.params,
@@ -93,15 +93,17 @@ def fit_vae(
 
 
 def begin_vae(
-    data: Episodes, config: VAEConfig, recipe: TrainConfig
+    data: Episodes, config: VAEConfig, recipe: TrainConfig, say: Say | None = None
 ) -> tuple[VAE, Any, Callable[..., dict[str, float]]]:
     """A V with random weights, its standardised training data, and what measures it."""
     wide = view_slice(data.body, config.view).stop > data.body.physics_dim
-    train, held = _parts(data.replayed() if wide and data.obs is None else data)
+    train, held = _parts(data.replayed() if wide and data.obs is None else data, say)
     obs = train.obs if wide and train.obs is not None else train.physics
     model = VAE.create(data.body, obs, config, seed=recipe.seed)
 
     def validate(params: Any) -> dict[str, float]:
+        if held is None:
+            return {}
         found = metrics.reconstruction_r2(
             model.using(params), held, np.random.default_rng([recipe.seed, 3])
         )
@@ -110,11 +112,14 @@ def begin_vae(
     return model, model.standardize(obs), validate
 
 
-def _parts(data: Episodes) -> tuple[Episodes, Episodes]:
-    """What is trained on, and one episode in twenty (at most `VALIDATION_EPISODES`) that each epoch is measured on."""
+def _parts(data: Episodes, say: Say | None) -> tuple[Episodes, Episodes | None]:
+    """What is trained on, and one episode in twenty (at most `VALIDATION_EPISODES`) that each epoch is measured on; a single one is not measured on itself."""
     held = np.arange(0, len(data), 20)[:VALIDATION_EPISODES]
-    rest = np.setdiff1d(np.arange(len(data)), held)
-    return (data.select(rest) if len(rest) else data), data.select(held)
+    if len(data) == 1:
+        if say is not None:
+            say("There is one episode: none is held out, and nothing is measured.")
+        return data, None
+    return data.select(np.setdiff1d(np.arange(len(data)), held)), data.select(held)
 
 
 def fit_mdnrnn(
@@ -125,15 +130,13 @@ def fit_mdnrnn(
 
     After each epoch it is measured on held-out episodes: `ahead_10` is its error 10 steps ahead over that of 'nothing changes'.
     """
-    train, held = _parts(
-        data
-    )  # V may have seen `held`: this is how training goes, not what M is worth
+    train, held = _parts(data, say)  # V may have seen `held`: it tells how training goes, no more
     v = dataclasses.replace(v, training_seeds=())
     rows = mdnrnn.sequences(v, train, length, v.view(train))
     model = start or MDNRNN.create(data.body, rows, config, seed=recipe.seed)
 
     def validate(params: Any) -> dict[str, float]:
-        if held.lengths.max() <= metrics.WATCHED:  # nothing lives on to be foretold
+        if held is None or held.lengths.max() <= metrics.WATCHED:  # nothing lives on to be foretold
             return {}
         rng = np.random.default_rng([recipe.seed, 4])
         dreaming = WorldModel(data.body, v, model.using(params))
@@ -208,7 +211,7 @@ def train_mdnrnn(
     whole(length, "length", 1, MOST_LENGTH)
     if own:
         whole(own_steps, "own_steps", 1, length)
-    epochs_out = Path(out).with_name(f"{Path(out).name}-epochs")
+    epochs_out = storage.place(out, "-epochs")
     if snapshots:
         storage.refuse_taken(epochs_out)
     with run_folder(out) as folder:
@@ -257,16 +260,15 @@ def fit_ensemble(
     data: Episodes, config: EnsembleConfig, recipe: TrainConfig, *, folder: Path | None = None, say: Say | None = print
 ) -> tuple[Ensemble, TrainState]:  # fmt: skip
     """Trains an ensemble on every step of these episodes; after each epoch its nll is measured on one in twenty of them, held out."""
-    train, held = _parts(data)
+    train, held = _parts(data, say)
     model = Ensemble.create(data.body, train, config, seed=recipe.seed)
-    table = model.data(held)
     shared = {
         name: np.broadcast_to(array, (config.members, *array.shape))
-        for name, array in table.items()
+        for name, array in (model.data(held) if held else {}).items()
     }
 
     def validate(params: Any) -> dict[str, float]:
-        return {"held_nll": float(model.loss(params, shared)[1]["nll"])}
+        return {"held_nll": float(model.loss(params, shared)[1]["nll"])} if held else {}
 
     trained = training.fit(
         model.loss,

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from wmlib.errors import InputError
+from wmlib.errors import InputError, whole
 
 Array = NDArray[np.float64]
 Values = Sequence[float] | NDArray[Any]
@@ -78,7 +78,7 @@ def bootstrap(
     rows = np.asarray(values, dtype=np.float64)
     if len(rows) < 2:
         return math.nan, math.nan
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(whole(seed, "The seed"))
     drawn = [statistic(rows[rng.integers(len(rows), size=len(rows))]) for _ in range(resamples)]
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
@@ -111,7 +111,7 @@ def compare(ours: Values, theirs: Values, *, seed: int = 0) -> Comparison:
     if math.comb(len(every), n) <= EXACT:
         first = np.array(list(combinations(range(len(every)), n)))
     else:
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(whole(seed, "The seed"))
         first = rng.permuted(np.tile(np.arange(len(every)), (EXACT, 1)), axis=1)[:, :n]
         first[0] = np.arange(n)  # the way they were dealt is one of the ways
     sums = every[first].sum(axis=1)

@@ -19,6 +19,7 @@ import json
 import math
 import os
 import platform
+import re
 import shutil
 import tempfile
 import time
@@ -74,6 +75,7 @@ def _strict(value: Any) -> Any:
         return {key: _strict(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
         return [_strict(each) for each in value]
+    value = value.item() if isinstance(value, np.generic) else value
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -160,12 +162,28 @@ def write_atomic(path: Path, data: bytes) -> None:
     _fsync(path.parent)
 
 
-def refuse_taken(*places: Path) -> None:
-    """Raises InputError if something is at one of these places already."""
-    for place in places:
-        if place.exists() or place.is_symlink():
+def place(out: str | Path, ending: str = "") -> Path:
+    """Where something new goes: `out`, or a name beside it that goes on with `ending`. Every --out comes by here before anything is made.
+
+    Raises:
+        InputError: if `out` names nothing new, as `..` and `/` do, is no name for a file, or is inside one.
+    """
+    path, bad = Path(out), re.search(r"[\0\ud800-\udc7f\udd00-\udfff]", str(out))
+    if bad or path.name in ("", ".."):
+        raise InputError(f"{str(out)!r} names no new file or folder. Give another --out.")
+    if (above := next(filter(Path.exists, path.parents), path)).is_file():
+        raise InputError(
+            f"Cannot write in {above}: it is no folder. Give an --out in a folder that you may write."
+        )
+    return path.with_name(path.name + ending)
+
+
+def refuse_taken(*places: str | Path) -> None:
+    """Raises InputError if something is at one of these places already, or nothing can be."""
+    for new in map(place, places):
+        if new.exists() or new.is_symlink():
             raise InputError(
-                f"{place} exists already. Nothing was overwritten: remove it, or give another --out."
+                f"{new} exists already. Nothing was overwritten: remove it, or give another --out."
             )
 
 
@@ -232,9 +250,8 @@ def run_folder(out: str | Path) -> Iterator[Path]:
     Raises:
         InputError: if OUT exists already, cannot be made, or is being made by another process.
     """
-    out = Path(out)
     refuse_taken(out)
-    folder = out.with_name(f"{out.name}.run")
+    out, folder = place(out), place(out, ".run")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with locked(folder):

@@ -141,7 +141,7 @@ def begun(scale: str, body: str, seed: int, out: str | Path, resume: bool) -> It
         InputError: if it cannot be made, holds another run or something else, another process is at it, or it is there and was not to be.
     """
     run_seeds(TEST_SEEDS, seed)  # before anything is made
-    out = Path(out)
+    out, _ = Path(out), storage.place(Path(out).absolute())  # it may be the folder that we are in
     config = {"scale": scale, "body": body, "seed": seed, "plan": vars(PLANS[scale])}
     try:
         out.mkdir(parents=True, exist_ok=True)

@@ -19,7 +19,7 @@ import tempfile
 import time
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -347,10 +347,10 @@ def grade(
         student: Grade(student, {exercise.id: 0.0 for exercise in found}) for student in handed
     }
     with new_artefact(out) as made, tempfile.TemporaryDirectory() as temporary:
-        course, ids = (
-            Path(temporary),
-            {f"s{number}": student for number, student in enumerate(handed)},
-        )  # nbgrader takes no odd names
+        course = Path(temporary)
+        ids = {
+            f"s{number}": student for number, student in enumerate(handed)
+        }  # nbgrader takes no odd names
         blank = {exercise.id: Mark(0.0, exercise.points, []) for exercise in found}
         _write(
             course / "source" / name / f"{name}.ipynb",
@@ -380,9 +380,12 @@ def grade(
             grades[ids[key]].page = page
         (made / "feedback").mkdir()
         for student, grade in grades.items():
-            (made / "feedback" / f"{student}.html").write_text(
-                _page(grade, name, found), encoding="utf-8", errors="replace"
-            )
+            try:
+                page = _page(grade, name, found)
+            except Exception:  # the marks stand, and the plain page has them
+                page = _page(replace(grade, page=""), name, found)
+            at = made / "feedback" / f"{student}.html"
+            at.write_text(page, encoding="utf-8", errors="replace")
         (made / "grades.csv").write_text(
             _table(grades.values(), found), encoding="utf-8", errors="replace"
         )
@@ -438,15 +441,8 @@ def _table(grades: Iterable[Grade], found: list[Exercise]) -> str:
     rows.writerow(["student", *(exercise.id for exercise in found), "points", "of", "remark"])
     for grade in grades:
         points = [f"{grade.points[exercise.id]:g}" for exercise in found]
-        rows.writerow(
-            [
-                grade.student,
-                *points,
-                f"{grade.total:g}",
-                f"{sum(exercise.points for exercise in found):g}",
-                grade.remark,
-            ]
-        )
+        sums = f"{grade.total:g}", f"{sum(exercise.points for exercise in found):g}"
+        rows.writerow([grade.student, *points, *sums, grade.remark])
     return text.getvalue()
 
 

@@ -352,14 +352,13 @@ def train(
     Raises:
         InputError: in one line, whatever is wrong with what was given.
     """
-    out = Path(out)
     fitness = RealFitness(search, workers)
     fitness.begin()
     places = {
-        budget: out if budget == search.steps else out.with_name(f"{out.name}-{budget}")
+        budget: storage.place(out, "" if budget == search.steps else f"-{budget}")
         for budget in search.all_budgets
     }
-    if not (out.with_name(f"{out.name}.run") / CHECKPOINT).exists():
+    if not (storage.place(out, ".run") / CHECKPOINT).exists():
         storage.refuse_taken(*places.values())
     with storage.run_folder(out) as folder:
         run = evolve(fitness, folder=folder, say=say)

@@ -38,6 +38,11 @@ def checked(fitness: Any, popsize: int) -> Array:
     return values
 
 
+def tells_nothing(fitness: Array) -> bool:
+    """Whether all are equal, or none is finite: the order of a population is then no news, and to follow it is to walk off at random, with growing steps."""
+    return fitness.min() == fitness.max() or not np.isfinite(fitness).any()
+
+
 def best_first(fitness: Array) -> NDArray[np.int64]:
     """Who is best, second, ...; equals in the order of the population."""
     return np.argsort(-fitness, kind="stable")
@@ -100,7 +105,13 @@ class Strategy:
         return self.mean + self.sigma * self.draw(self.popsize)
 
     def tell(self, fitness: Any) -> None:
-        """Moves on, given the fitness (P,) of the population."""
+        """Moves on, given the fitness (P,) of the population; stays where it is, with its spread, if that tells nothing: all are equal, or none is finite."""
+        values = checked(fitness, self.popsize)
+        if not tells_nothing(values):
+            self._move(values)
+        self.generation += 1
+
+    def _move(self, fitness: Array) -> None:
         raise NotImplementedError
 
     def state(self) -> State:
@@ -150,14 +161,12 @@ class HillClimber(Strategy):
         """The parent and its children, (P, n)."""
         return np.vstack([self.mean, self.mean + self.sigma * self.draw(self.popsize - 1)])
 
-    def tell(self, fitness: Any) -> None:
+    def _move(self, fitness: Array) -> None:
         """Moves to the best child if it is better than the parent."""
-        values, population = checked(fitness, self.popsize), self.ask()
-        best = int(best_first(values)[0])
+        population, best = self.ask(), int(best_first(fitness)[0])
         if self.adapt:
             self.sigma *= math.exp(0.2 if best else -0.05)
         self.mean = population[best]
-        self.generation += 1
 
 
 def _mu(popsize: int, elite_rate: float) -> int:
@@ -194,14 +203,13 @@ class Elites(Strategy):
             np.zeros_like(self.mean),
         )
 
-    def tell(self, fitness: Any) -> None:
+    def _move(self, fitness: Array) -> None:
         """Averages the elites."""
-        steps = self.draw(self.popsize)[best_first(checked(fitness, self.popsize))[: self.mu]]
+        steps = self.draw(self.popsize)[best_first(fitness)[: self.mu]]
         weights = np.full(self.mu, 1 / self.mu) if self.as_reported else log_weights(self.mu)
         self.mean = self.mean + self.sigma * (weights @ steps)
         if not self.as_reported:
             self._adapt(weights @ steps, 1 / float(np.sum(weights**2)))
-        self.generation += 1
 
     def _adapt(self, step: Array, mueff: float) -> None:
         """Path and sigma after a step of the mean, (n,), in units of sigma: under no selection it is N(0, 1 / mueff)."""
@@ -249,13 +257,12 @@ class CEM(Strategy):
         """The population, (P, n)."""
         return self.mean + self.std * self.draw(self.popsize)
 
-    def tell(self, fitness: Any) -> None:
+    def _move(self, fitness: Array) -> None:
         """Mean and spread of the elites."""
-        elites = self.ask()[best_first(checked(fitness, self.popsize))[: self.mu]]
+        elites = self.ask()[best_first(fitness)[: self.mu]]
         self.mean = elites.mean(axis=0)
         self.std = np.sqrt(elites.var(axis=0) + (self.extra * self.fade**self.generation) ** 2)
         self.sigma = float(np.sqrt(np.mean(self.std**2)))
-        self.generation += 1
 
 
 class OpenAIES(Strategy):
@@ -297,17 +304,12 @@ class OpenAIES(Strategy):
             (ranks[:half] - ranks[half:]) @ self.draw(half) / (self.popsize * self.sigma)
         )
 
-    def tell(self, fitness: Any) -> None:
+    def _move(self, fitness: Array) -> None:
         """One step of Adam up the gradient, less the weight decay."""
-        up = self.gradient(fitness) - self.weight_decay * self.mean
-        self.generation += 1
+        up, n = self.gradient(fitness) - self.weight_decay * self.mean, self.generation + 1
         self.first = BETAS[0] * self.first + (1 - BETAS[0]) * up
         self.second = BETAS[1] * self.second + (1 - BETAS[1]) * up**2
-        rate = (
-            self.learning_rate
-            * math.sqrt(1 - BETAS[1] ** self.generation)
-            / (1 - BETAS[0] ** self.generation)
-        )
+        rate = self.learning_rate * math.sqrt(1 - BETAS[1] ** n) / (1 - BETAS[0] ** n)
         self.mean = self.mean + rate * self.first / (np.sqrt(self.second) + EPSILON)
 
 
@@ -357,9 +359,11 @@ class CMAES(Strategy):
         return self._asked.copy()
 
     def tell(self, fitness: Any) -> None:
-        """Mean, step size and covariance follow the ranks."""
-        ranks, population = centred_ranks(checked(fitness, self.popsize)), self.ask()
-        self._search.tell(list(population), (-ranks).tolist())  # it descends
+        """Mean, step size and covariance follow the ranks, where there are any."""
+        values, population = checked(fitness, self.popsize), self.ask()
+        ranks = np.zeros(self.popsize) if tells_nothing(values) else centred_ranks(values)
+        if ranks.any():
+            self._search.tell(list(population), (-ranks).tolist())  # it descends
         self.told, self._asked = np.vstack([self.told, ranks]), None
         self.generation += 1
         self._read()

@@ -19,7 +19,7 @@ from wmlib.control import controller
 from wmlib.control.controller import Linear
 from wmlib.dream import packing
 from wmlib.dream.packing import Rows
-from wmlib.errors import InputError
+from wmlib.errors import InputError, whole
 from wmlib.models import nets
 from wmlib.models.model import BEYOND, Model, Starts, State
 from wmlib.models.nets import Tensor, ops
@@ -196,7 +196,7 @@ class Dream:
         if steps < 1:
             raise InputError(f"A horizon of {steps} steps was asked for; expected at least 1.")
         blocks = [
-            self.model.noise(np.random.default_rng([seed, 6, block]), BLOCK, n)
+            self.model.noise(np.random.default_rng([whole(seed, "The seed"), 6, block]), BLOCK, n)
             for block in range(-(-steps // BLOCK))
         ]
         return tuple(np.concatenate(parts) for parts in zip(*blocks, strict=True))

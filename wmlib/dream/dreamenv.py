@@ -127,7 +127,8 @@ class DreamEnv(VectorEnv):  # type: ignore[misc]
         Raises:
             InputError: if `reset` was never called, or the actions have a wrong shape, or are NaN.
         """
-        actions = np.asarray(actions, dtype=np.float32)
+        with np.errstate(over="ignore"):
+            actions = np.asarray(actions, dtype=np.float32)
         if (
             not self._dreamers
             or actions.shape != self.action_space.shape

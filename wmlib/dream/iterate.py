@@ -370,9 +370,7 @@ def train(
         InputError: in one line, whatever is wrong with what was given.
     """
     checked(loop)
-    beside = {
-        name: Path(out).with_name(f"{Path(out).name}-{name}") for name in ("model", "experience")
-    }
+    beside = {name: storage.place(out, f"-{name}") for name in ("model", "experience")}
     with storage.run_folder(out) as folder:
         if not (folder / rounds.CHECKPOINT).exists():
             storage.refuse_taken(*beside.values())

@@ -430,7 +430,7 @@ def train(
     Raises:
         InputError: in one line, whatever is wrong with what was given.
     """
-    beside = Path(out).with_name(f"{Path(out).name}-model")
+    beside = storage.place(out, "-model")
     with storage.run_folder(out) as folder:
         if not (folder / rounds.CHECKPOINT).exists():
             storage.refuse_taken(beside)

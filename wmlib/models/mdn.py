@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from wmlib.errors import InputError
 from wmlib.models.nets import Tensor, ops
 
 LOG_SIGMA = 20.0
@@ -77,12 +78,14 @@ def log_prob(mixture: Mixture, z: Tensor) -> Tensor:
 
 def nll(mixture: Mixture, z_next: Tensor, mask: Tensor) -> Tensor:
     """Negative log-likelihood of z_next (B, T, Z), mean over the valid steps of mask (B, T), in nats a step. Built in chapter 4."""
+    counts = ops.expand_dims(mask, -1) > 0
+    z_next = ops.where(counts, z_next, 0.0)  # 0 times NaN is a gradient of NaN
     return masked_mean(-log_prob(mixture, z_next), mask)
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean of values (B, T) where mask (B, T) is 1; 0 where it is 1 nowhere."""
-    return ops.sum(values * mask) / ops.maximum(ops.sum(mask), 1.0)
+    """Mean of values (B, T) where mask (B, T) is 1, whatever they are elsewhere; 0 where it is 1 nowhere."""
+    return ops.sum(ops.where(mask > 0, values, 0.0)) / ops.maximum(ops.sum(mask), 1.0)
 
 
 def mean(mixture: Mixture) -> Tensor:
@@ -97,7 +100,12 @@ def sample(mixture: Mixture, tau: float | Tensor, noise: Noise) -> Tensor:
     The component is drawn from softmax(log_pi / tau), and the noise is scaled by sqrt(tau), as in the 2018 code: tau = 1 is the mixture
     itself, tau = 0 the mean of the likeliest component. The component is the largest log_pi + tau * gumbel, which is the same
     draw without a division, so that 0 is allowed. Equation (4.3); built in chapter 4.
+
+    Raises:
+        InputError: if tau is a number, and not finite or below 0.
     """
+    if isinstance(tau, int | float) and not 0 <= tau < math.inf:
+        raise InputError(f"tau is {tau}; expected a finite number of at least 0.")
     tau = ops.convert_to_tensor(tau, dtype="float32")
     scores = mixture.log_pi + tau * noise.gumbel
     if mixture.joint:

@@ -19,7 +19,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from wmlib.errors import InputError
+from wmlib.errors import InputError, whole
 from wmlib.models.vae import STD_FLOOR, VAE
 from wmlib.models.world import WorldModel
 from wmlib.real.body import Array, Body, Bools
@@ -193,7 +193,7 @@ def report(world: WorldModel, episodes: Episodes, *, seed: int = 0, horizon: int
     """The held-out table of a world as text: R^2 of each part through V, KL, and errors k steps ahead beside copy-last."""
     body, v = world.body, world.vae
     world.check_body(episodes)
-    rng = np.random.default_rng([seed, 3])
+    rng = np.random.default_rng([whole(seed, "The seed"), 3])
     lines = [vae_report(v, episodes, rng), ""]
     runs = {
         "M, sampled": open_loop_error(

@@ -91,7 +91,7 @@ class Starts:
 
     def draw(self, n: int, seed: int) -> Starts:
         """n of them, drawn at random: all different, if there are as many."""
-        rng = np.random.default_rng([seed, 5])
+        rng = np.random.default_rng([whole(seed, "The seed of starts"), 5])
         return self.take(rng.choice(len(self), n, replace=n > len(self)))
 
 

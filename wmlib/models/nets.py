@@ -26,7 +26,7 @@ from keras import ops as ops
 from numpy.typing import NDArray
 
 from wmlib import storage
-from wmlib.errors import InputError
+from wmlib.errors import InputError, whole
 
 logging.getLogger("tensorflow").setLevel(
     logging.ERROR
@@ -72,7 +72,7 @@ def mlp_shapes(name: str, sizes: Sequence[int]) -> dict[str, tuple[int, ...]]:
 
 def initial(shapes: Mapping[str, tuple[int, ...]], seed: int) -> Params:
     """Random float32 weights: kernels normal with variance 1 / n_in, biases 0. The same seed gives the same weights."""
-    rng = np.random.default_rng([seed, 0])
+    rng = np.random.default_rng([whole(seed, "The seed"), 0])
     params: Params = {}
     for name, shape in shapes.items():
         spread = 0.0 if name.endswith("bias") else 1 / np.sqrt(shape[-2])
@@ -194,12 +194,25 @@ def gradient(
     return total, pieces, tape.gradient(total, params)
 
 
-def compiled(function: Callable[..., Any], *, jit: bool = True) -> Callable[..., Any]:
-    """The function as one compiled call; with `jit` through XLA (JAX always). Same shapes, no new compilation."""
-    if keras.backend.backend() == "jax":
-        import jax
+class compiled:  # noqa: N801  # reads as a function
+    """The function as one compiled call; with `jit` through XLA (JAX always). Same shapes, no new compilation. A copy, or a pickle, compiles anew."""
 
-        return jax.jit(function)  # type: ignore[no-any-return,unused-ignore]
-    import tensorflow as tf
+    def __init__(self, function: Callable[..., Any], jit: bool = True) -> None:
+        """Compiles at the first call."""
+        self.function, self.jit = function, jit
+        if keras.backend.backend() == "jax":
+            import jax
 
-    return tf.function(function, jit_compile=jit, autograph=False)  # type: ignore[no-any-return,unused-ignore]
+            self._call: Any = jax.jit(function)
+        else:
+            import tensorflow as tf
+
+            self._call = tf.function(function, jit_compile=jit, autograph=False)
+
+    def __call__(self, *given: Any) -> Any:
+        """What the function gives."""
+        return self._call(*given)
+
+    def __reduce__(self) -> Any:
+        """Of the function alone."""
+        return compiled, (self.function, self.jit)

@@ -234,7 +234,7 @@ class Episodes(storage.Storable):
             raise InputError(
                 f"{len(self)} episodes cannot be split into {len(fractions)} parts of {fractions}: one would be empty. Gather more."
             )
-        order = np.random.default_rng(seed).permutation(len(self))
+        order = np.random.default_rng(whole(seed, "The seed")).permutation(len(self))
         return tuple(self.select(np.sort(order[a:b])) for a, b in itertools.pairwise(edges))
 
     def windows(

@@ -177,9 +177,9 @@ def _checked_seed(seed: int) -> int:
 
 def _checked(given: Any, body: Body, n: int) -> Actions:
     actions: NDArray[Any] = np.asarray(given)
-    if actions.shape != (n, body.a_dim):
+    if actions.shape != (n, body.a_dim) or actions.dtype.kind not in "fiub":
         raise InputError(
-            f"The policy gave actions of shape {actions.shape}; {body.name} needs ({n}, {body.a_dim}): one row for each row of obs."
+            f"The policy gave actions of type {actions.dtype} and shape {actions.shape}; {body.name} needs ({n}, {body.a_dim}): one row for each row of obs, of numbers."
         )
     with np.errstate(over="ignore"):
         actions = np.asarray(actions, dtype=np.float32)

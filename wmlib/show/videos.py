@@ -71,7 +71,7 @@ def write(
     Raises:
         InputError: in one line, if something given is not as it must be, or OpenGL or the encoder is missing.
     """
-    path, body = Path(path), bodies.get(body) if isinstance(body, str) else body
+    path, body = storage.place(path), bodies.get(body) if isinstance(body, str) else body
     named = dict(tracks) if isinstance(tracks, Mapping) else {"reality": tracks}
     poses = {
         viewer.checked_name(name): viewer.poses_of(body, name, track)
