@@ -121,7 +121,7 @@ def keras_fit(x, y, per_window, batch_size, n):
 
 
 def ours(data, model, batch_size, n, *, own=0, per_row=float(LENGTH), loss=None):
-    """`wmlib`'s step: codes drawn anew, episodes end to end."""
+    """`wmlib`'s step: codes drawn afresh, episodes end to end."""
     step = training.adam_step(loss or model.loss, TrainConfig(jit=False))
     zeros = {key: np.zeros_like(value) for key, value in model.params.items()}
     state = [nets.to_tensors(part) for part in (model.params, zeros, zeros)]

@@ -53,6 +53,26 @@ BANNED = {
     "obviously": "what is obvious needs no word, and what is not needs a reason",
 }
 
+# Half of the readers read English as a second language: the usual word.
+PLAIN = {
+    r"(?<!-)(?<!/)nights?": "a search",
+    r"bred|breeds?": "evolved",
+    r"deeds?": "the real return",
+    r"anew": "again",
+    r"dear(?:er|est|ly)?": "expensive",
+    r"by chance": "random",
+    r"ill": "badly, or wrong",
+    r"whom": "a shorter sentence",
+    r"(?-i:[Nn]obody|[Ss]omebody)": "we, the model, or C as the subject",
+    r"nought": "zero",
+    r"in the mean": "on average",
+    r"else nothing changes": "nothing else changes",
+}
+KEPT = "Nobody told the ellipse"  # it has said plainly what it means
+_BARE = re.compile(
+    r"(?<!quation)(?<!quations)(?<!and)(?<!,)(?<!to)(?<!eqs\.)\s\([A\d]+\.\d+\)(?=[\s.,;:]|$)"
+)
+
 # Fenced blocks that hold no prose. Every other directive (note, exercise, admonition, figure, table) is read.
 _NOT_PROSE = re.compile(
     r"^(math|code|code-block|code-cell|literalinclude|raw|mermaid|bibliography|toctree|tableofcontents|include|"
@@ -170,6 +190,18 @@ def banned_words(markdown: str) -> list[tuple[int, str]]:
         (markdown.count("\n", 0, match.start()) + 1, match.group())
         for match in pattern.finditer(markdown)
     ]
+
+
+def riddles(text: str) -> list[str]:
+    """Words that few readers know or that read as translated, and equations that are named by their number alone: one sentence each."""
+    text = text.replace(KEPT, "")
+    found = [
+        (match, f"'{match[0]}': say {better}")
+        for word, better in PLAIN.items()
+        for match in re.finditer(rf"\b{word}\b", text, re.I)
+    ]
+    found += [(match, f"{match[0].strip()} alone: say equation") for match in _BARE.finditer(text)]
+    return [f"line {text.count(chr(10), 0, match.start()) + 1}: {said}" for match, said in found]
 
 
 def problems(markdown: str) -> list[str]:

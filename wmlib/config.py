@@ -449,7 +449,7 @@ class LoopConfig:
         action_noise: spread of noise on actions, in halves of the action box.
         study: how the model learns in a round.
         evolve: how C is evolved in a round; its horizon is the shortest, its seed is not used.
-        fresh: whether C begins at zero again in every round, its features standardised anew, or goes on from the last one.
+        fresh: whether C begins at zero again in every round, its features standardised again, or goes on from the last one.
         seed: of the run; another seed shares no episode.
     """
 
@@ -527,7 +527,7 @@ class WalkConfig:
         grow: dreams may last so many times as long as the last ones did.
         param_noise: spreads of an episode's weights to draw from, in a real episode.
         action_noise: spreads of noise on actions to draw from, in halves of the action box.
-        scaled: rounds in which the model's scales are measured anew.
+        scaled: rounds in which the model's scales are measured again.
         threads: parts of a population that dream side by side.
         check_episodes: fresh real episodes of C after each round, to be told and never to choose by.
         seed: of the run; another seed shares no episode.

@@ -254,7 +254,7 @@ def survives(answer, rng):
             ),
             "Squares, not sizes.": 1
             - np.abs(drawn - truth).sum(0) / np.abs(truth - mean).sum(0),
-            "A drawing that is off in the mean is off: take no mean out of the error.": 1
+            "A drawing that is off on average is off: take no mean out of the error.": 1
             - (drawn - truth).var(0) / spread.mean(0),
         }
         if (off.sum(0) > spread.sum(0)).any():

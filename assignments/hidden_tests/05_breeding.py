@@ -256,7 +256,7 @@ def honest_return(answer, rng):
         )
 
 
-def what_it_bred(answer, rng):
+def what_it_found(answer, rng):
     """Four explanations."""
     yield from choices(answer, {
         "order": ("B", {

@@ -284,7 +284,7 @@ def mean_life(answer, rng):
             "The step of the end is a step, too.": (steps - ends) / ends,
             "The mean is asked for, not the middle one.": np.median(lengths),
             "That is the longest, and it was cut.": lengths.max(),
-            "A cut dream goes on, but nobody knows that it lasts just as long again.": (
+            "A cut dream goes on, but we do not know that it lasts just as long again.": (
                 steps + lengths[~ended].sum()
             )
             / n,

@@ -5,6 +5,7 @@
     $$ ... \\tag{3.2} $$                   a numbered equation
     Figure 3.2, equation (3.2)            links to them
     Graves (2013), (Graves, 2013)         links into the bibliography, for every entry of references.bib
+    a word of the glossary                a link to it, where the chapter uses it first
     > **You will**                        a box
 
 The numbers are those of the chapter: Sphinx's own would differ where a chapter has none. The notebook that a page offers for download
@@ -26,6 +27,15 @@ from sphinx.util.docutils import SphinxDirective
 NUMBER = r"[A\d]+\.\d+"
 CAPTION = re.compile(rf"\*\*Figure ({NUMBER})\.\*\* (.+)", re.S)
 EQUATION = re.compile(rf"^\$\$\n(.*?)\s*\\tag\{{({NUMBER})\}}\n\$\$$", re.M | re.S)
+# Where no word is linked: code, mathematics, roles, links, HTML, headings, rows of tables, fences and their options.
+UNREAD = r"```.*?```|:::[^\n]*|\$\$.*?\$\$|\{[\w:]+\}`[^`]*`|`[^`]*`|\$[^$\n]+\$|\[[^\]]*\]\([^)]*\)|<[^>\n]+>|^(?:#|\||:)[^\n]*"
+UNLINKED = (
+    "scale",
+    "state of the art",
+    "to state",
+    "goes round",
+    "way round",
+)  # said in other senses
 BOX = re.compile(r"^> \*\*You will\*\*\n((?:>.*(?:\n|\Z))+)", re.M)
 
 
@@ -57,9 +67,35 @@ def linked(text: str, known: dict[tuple[str, str], str]) -> str:
     return text
 
 
-def dressed(notebook: dict[str, Any], known: dict[tuple[str, str], str]) -> dict[str, Any]:
+def words(path: Path) -> list[str]:
+    """The terms of a glossary."""
+    inside = path.read_text(encoding="utf-8").split("```{glossary}\n")[1].split("\n```")[0]
+    return [line for line in inside.splitlines() if line[:1].strip()]
+
+
+def glossed(text: str, terms: list[str], seen: set[str]) -> str:
+    """Markdown with a link to the glossary where a term is used for the first time; adds it to what was seen."""
+    named = {term.lower(): term for term in terms if term not in UNLINKED}
+    longest_first = sorted([*named, *UNLINKED], key=len, reverse=True)
+    either = "|".join(re.escape(term).replace("\\ ", r"\s+") for term in longest_first)
+    pattern = re.compile(rf"({UNREAD})|(?<![\w-])({either})(s|es)?(?![\w-])", re.M | re.S | re.I)
+
+    def link(found: re.Match[str]) -> str:
+        term = named.get(" ".join((found[2] or "").lower().split()))
+        if term is None or term in seen:
+            return found[0]
+        seen.add(term)
+        return f"{{term}}`{' '.join(found[0].split())} <{term}>`"
+
+    return pattern.sub(link, text)
+
+
+def dressed(
+    notebook: dict[str, Any], known: dict[tuple[str, str], str], terms: list[str] | None = None
+) -> dict[str, Any]:
     """An executed chapter as MyST-NB is to read it."""
     cells: list[dict[str, Any]] = []
+    seen: set[str] = set()
     for cell in notebook["cells"]:
         source = "".join(cell["source"])
         if cell["cell_type"] == "code" and source.startswith("wm.say("):
@@ -71,6 +107,8 @@ def dressed(notebook: dict[str, Any], known: dict[tuple[str, str], str]) -> dict
             continue
         if cell["cell_type"] == "markdown":
             cell["source"] = linked("".join(cell["source"]), known)
+            if terms and 'class="quiz"' not in source:
+                cell["source"] = glossed(cell["source"], terms, seen)
         cells.append(cell)
     return {**notebook, "cells": cells}
 
@@ -100,8 +138,10 @@ class ChapterFigure(SphinxDirective):
 
 def _read(app: Any, docname: str, source: list[str]) -> None:
     if docname.startswith("chapters/"):
-        known = works(Path(app.srcdir) / "book" / "references.bib")
-        source[0] = json.dumps(dressed(json.loads(source[0]), known))
+        book = Path(app.srcdir) / "book"
+        known, glossary = works(book / "references.bib"), book / "glossary.md"
+        terms = words(glossary) if glossary.exists() else []
+        source[0] = json.dumps(dressed(json.loads(source[0]), known, terms))
 
 
 def _number(app: Any, env: Any) -> list[str]:

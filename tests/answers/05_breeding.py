@@ -6,7 +6,7 @@ SIGNATURES = {
     "recombine": "population, fitness",
     "shared_luck": "f_a, f_b",
     "honest_return": "checks, tests",
-    "what_it_bred": "",
+    "what_it_found": "",
 }
 
 NORMAL = "from statistics import NormalDist\nN = NormalDist()\nx = np.linspace(-8, 8, 1601)\nphi = np.array([N.pdf(v) for v in x])\nPhi = np.array([N.cdf(v) for v in x])\nluck = s / np.sqrt(n)\n"
@@ -49,7 +49,7 @@ RIGHT = {
         "order = np.argsort(-checks.sum(1))\ntest, check = tests[order[0]], checks[order[0]]\nreturn np.array([test.sum() / test.size, check.sum() / check.size - test.sum() / test.size])",
         "pairs = sorted(zip(checks.mean(1), tests.mean(1)))\ncheck, test = pairs[-1]\nreturn np.array([test, check - test])",
     ],
-    "what_it_bred": [
+    "what_it_found": [
         "return {'order': 'B', 'luck': 'D', 'switch': 'C', 'count': 'A'}",
         "return dict(order='b', luck='d', switch='c', count='a')",
         "return {'count': ' A', 'switch': 'C ', 'luck': 'D', 'order': 'B'}",
@@ -154,7 +154,7 @@ WRONG = {
         "the same generation in both": _honest(out="t[g], c.max() - t.max()"),
         "First what is reported": _honest(out="c[g] - t[g], t[g]"),
     },
-    "what_it_bred": {
+    "what_it_found": {
         say: f"return {{'order': 'B', 'luck': 'D', 'switch': 'C', 'count': 'A'}} | {{{name!r}: {letter!r}}}"
         for name, letter, say in [
             ("order", "A", "The step size is fed by"),

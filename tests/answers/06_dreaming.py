@@ -163,7 +163,7 @@ WRONG = {
         "The step of the end is a step, too.": "return (lengths - ended).sum() / ended.sum()",
         "The mean is asked for, not the middle one.": "return np.median(lengths)",
         "That is the longest": "return max(lengths)",
-        "nobody knows that it lasts just as long again": "return np.where(ended, lengths, 2 * lengths).mean()",
+        "we do not know that it lasts just as long again": "return np.where(ended, lengths, 2 * lengths).mean()",
         "weigh each dream by its steps": "return 1 / np.mean(1 / lengths)",
     },
     "why_it_woke": {

@@ -374,7 +374,7 @@ def grade(
                 _write(course / "submitted" / key / name / f"{name}.ipynb", _marked(steps, marks))
             except Exception:  # it has a plain page
                 ids.pop(key)
-            with contextlib.suppress(OSError, ValueError):  # nobody may be reading
+            with contextlib.suppress(OSError, ValueError):  # the reader may be gone
                 say(grade)
         for key, page in graded(course, name, list(ids)):
             grades[ids[key]].page = page

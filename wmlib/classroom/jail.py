@@ -154,7 +154,7 @@ def _walls() -> list[str]:
     ]
     if (
         os.getuid() == 0
-    ):  # a process of root's cannot be kept from forking: it becomes nobody as soon as the walls stand
+    ):  # a process of root's cannot be kept from forking: it gives up its rights as soon as the walls stand
         words += ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
     words += ["--ro-bind", "/usr", "/usr"]
     for path in ("/bin", "/sbin", "/lib", "/lib64", "/lib32"):

@@ -316,7 +316,7 @@ class OpenAIES(Strategy):
 class CMAES(Strategy):
     """CMA-ES as its inventor's `pycma` does it: full covariance, or its diagonal alone (`separable`) for thousands of parameters.
 
-    pycma is told ranks, so that nothing but the order of fitness can matter, and draws from a generator made anew for each generation. Its state
+    pycma is told ranks, so that nothing but the order of fitness can matter, and draws from a generator made afresh for each generation. Its state
     is what it was told: to restore one is to tell it all again, which gives the same bits and takes as long as asking and telling did.
     """
 

@@ -42,7 +42,7 @@ class Outcome(NamedTuple):
 
 
 class Held(NamedTuple):
-    """What a compiled dream is given at each call, so that it need not be compiled anew: a model's arrays, where it takes them, and C's normalisation."""
+    """What a compiled dream is given at each call, so that it need not be compiled again: a model's arrays, where it takes them, and C's normalisation."""
 
     model: dict[str, Tensor]
     mean: Tensor
@@ -133,7 +133,7 @@ class Dream:
         )
 
     def renewed(self, model: Model, linear: Linear) -> Dream:
-        """The same dreams in a model that has learned more, of a C with another normalisation; nothing is compiled anew."""
+        """The same dreams in a model that has learned more, of a C with another normalisation; nothing is compiled again."""
         other = copy.copy(self)
         other.linear, other.model, other.held = linear, model, self._held(model, linear)
         return other
@@ -380,7 +380,7 @@ def _check(config: DreamConfig, model: Model) -> None:
         config.disagreement_penalty > 0 or config.max_disagreement < float("inf")
     ) and not model.disagrees:
         raise InputError(
-            "disagreement_penalty and max_disagreement need an ensemble: a world is one model, and disagrees with nobody."
+            "disagreement_penalty and max_disagreement need an ensemble: a world is one model, and has none to disagree with."
         )
     if config.learned_heads and not model.learned_heads:
         raise InputError(

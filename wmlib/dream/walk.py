@@ -191,7 +191,7 @@ def begin(config: WalkConfig) -> Walk:
 
 
 def rescale(walk: Walk) -> None:
-    """Standardises C's features anew by the newest real states. C itself, its older selves and Adam's moments stay what they were, in the new scales."""
+    """Standardises C's features again, by the newest real states. C itself, its older selves and Adam's moments stay what they were, in the new scales."""
     old, states = walk.linear, walk.data.physics[-SCALED:]
     seen = old.select(states[:: -(-len(states) // ASKED)])
     new = old.normalised(seen.mean(axis=0), np.maximum(seen.std(axis=0), walk.floor))

@@ -304,11 +304,11 @@ class MDNRNN(nets.Network):
         return total, pieces
 
     def make_batch(self, own_steps: int = 0) -> Any:
-        """For `training.fit`: draws z and z_next anew from (mu, std) in each batch, and says where M feeds itself.
+        """For `training.fit`: draws z and z_next afresh from (mu, std) in each batch, and says where M feeds itself.
 
         Args:
             own_steps: length of M's own rollouts; 0 or 1 is teacher forcing. A true code is given every `own_steps` steps, at an offset that is
-                drawn anew for each row.
+                drawn afresh for each row.
         """
 
         def draw(

@@ -174,7 +174,7 @@ class Model(storage.Storable, ABC):
         return ()
 
     def weights(self) -> dict[str, Any]:
-        """Arrays that `holding` takes, so that a model that has learned more need not be compiled anew; none by default."""
+        """Arrays that `holding` takes, so that a model that has learned more need not be compiled again; none by default."""
         return {}
 
     def holding(self, weights: Mapping[str, Any]) -> Self:

@@ -291,7 +291,7 @@ class StructuredEnsemble(NetworkModel):
         true, action = batch["physics"], batch["action"]
         n_steps, before, change_std = action.shape[0], true[0], self.change_std[:, None]
 
-        # Not a compiled call of its own: XLA would take all that it is given for constants, and compile anew in every update.
+        # Not a compiled call of its own: XLA would take all that it is given for constants, and compile again in every update.
         def live(now: Rows, action: Rows) -> tuple[Rows, Rows, Rows]:
             return self.advance(params, now, self.kinematics.limbs(now), action)
 

@@ -2,7 +2,7 @@
 
 A *policy* is a callable `(obs (N, obs_dim), state) -> (actions (N, a_dim), state)`. The state is `None`, an array with
 leading axis N, or a tuple of such arrays; a policy that needs one has a method `reset(seeds (N,)) -> state`, and the
-row of an episode that begins is made anew from that episode's seed. Actions are rounded to float32, as Gymnasium's
+row of an episode that begins is made afresh from that episode's seed. Actions are rounded to float32, as Gymnasium's
 action space has them. N is always the batch size, so that a policy's own rounding never depends on the threads.
 """
 

@@ -86,7 +86,7 @@ class _Simulators:
         self._commands = [(self.data[i].ctrl, self.action[i]) for i in range(n)]
 
     def _each(self, work: Callable[[int], None], rows: Iterable[int]) -> None:
-        """Does the work for each row; a free thread takes the next row, so a slow one holds nobody up."""
+        """Does the work for each row; a free thread takes the next row, so a slow one holds no other up."""
         waiting = iter(rows)
 
         def worker(_: int) -> None:

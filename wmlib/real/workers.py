@@ -35,7 +35,7 @@ def _deaf() -> None:
 
 
 class Workers:
-    """Some workers, each of whom does one piece of work at a time on one thread.
+    """Some workers, each of which does one piece of work at a time on one thread.
 
     Attributes:
         kind: `processes` or `dask`.
@@ -126,7 +126,7 @@ def opened(
     scheduler: str = "",
     say: Callable[[str], None] = print,
 ) -> Iterator[Workers | None]:
-    """Workers for the time of a block; None for `threads`, who are in this process and whom `rollout` brings itself.
+    """Workers for the time of a block; None for `threads`, which are in this process and which `rollout` brings itself.
 
     Args:
         kind: one of `KINDS`.

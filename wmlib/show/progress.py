@@ -1,4 +1,4 @@
-"""A page that is drawn anew after each round of a long run, and can be open meanwhile: a curve, the newest dream and the newest walk, a table."""
+"""A page that is drawn again after each round of a long run, and can be open meanwhile: a curve, the newest dream and the newest walk, a table."""
 
 from __future__ import annotations
 

@@ -117,9 +117,9 @@
       this.draw(true);
     }
 
-    draw(anew = false) {
+    draw(fresh = false) {
       const { data } = this, measure = data.measures[Number(this.measure.value)];
-      if (anew) {
+      if (fresh) {
         const names = [...new Set(measure.effects.map((effect) => effect.factor))];
         this.factor.replaceChildren(...[["", "all"], ...names.map((name) => [name, name])].map(([value, text]) => make("option", { value }, text)));
       }
