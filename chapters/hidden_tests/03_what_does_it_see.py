@@ -9,37 +9,39 @@ def _nats(mu, logvar):
     return 0.5 * (np.exp(logvar) + mu**2 - 1 - logvar)
 
 
-def active_units(answer, rng):
-    """Codes in which numbers are active for three reasons: a mean that moves, a small sigma, or a few observations only."""
-    n, moving, sure, seldom, dead = 40, *rng.integers(1, 4, 4)
-    z_dim = moving + sure + seldom + dead
-    mu, logvar = 0.01 * rng.normal(size=(2, n, z_dim))
-    mu[:, :moving] += rng.choice([-2.0, 2.0], (n, moving))
-    logvar[:, moving : moving + sure] -= rng.uniform(5, 8, sure)
-    mu[0, moving + sure : moving + sure + seldom] = rng.uniform(3, 4)
-    order = rng.permutation(z_dim)
-    mu, logvar = mu[:, order], logvar[:, order]
-    cost = _nats(mu, logvar)
-    for least, expected in [(0.05, moving + sure + seldom), (0.5, moving + sure)]:
+def elbo(answer, rng):
+    """A decoder that is sure and one that is not, with codes that cost."""
+    for what, s in [("a sure decoder", 0.3), ("an unsure decoder", 2.0)]:
+        x, x_hat = rng.normal(size=(2, 6, 3))
+        mu, logvar = rng.normal(size=(2, 6, 4))
+        log_p = -0.5 * ((x - x_hat) / s) ** 2 - np.log(s * np.sqrt(2 * np.pi))
+        price = _nats(mu, logvar).sum(axis=-1)
+        right = log_p.sum(axis=-1) - price
+        constant = 3 * np.log(s * np.sqrt(2 * np.pi))
         slips = {
-            "Take the mean over the batch before you compare: not one observation, but the average, must cost more.": int(
-                (cost > least).any(axis=0).sum()
-            ),
-            "Numbers of the code are asked for, not their share.": expected / z_dim,
-            "That counts the numbers that are not active.": z_dim - expected,
-            "A number whose mean stands still may be active too: by a small sigma. Use the KL of eq. 3.2.": int(
-                ((0.5 * mu**2).mean(axis=0) > least).sum()
-            ),
-            "That counts single costs: one for each observation. Average over the batch first.": int(
-                (cost > least).sum()
-            ),
+            "The price of the code is subtracted, not added.": right + 2 * price,
+            "That is the negative of the bound: a log-density is asked for.": -right,
+            "The constant of the density is missing: the logarithm of s times the root of 2 pi, for each number.": right
+            + constant,
+            "The constant belongs to each of the numbers of x, not to the row.": right
+            + constant * 2 / 3,
+            "The error is divided by s before it is squared.": -0.5
+            * ((x - x_hat) ** 2).sum(axis=-1)
+            - constant
+            - price,
+            "Sum over the numbers of x, do not average.": log_p.mean(axis=-1) - price,
+            "Sum the price over the numbers of the code, do not average.": log_p.sum(
+                axis=-1
+            )
+            - price / 4,
         }
-        call = lambda least=least: answer(mu.copy(), logvar.copy(), least)
         yield Case(
-            f"{z_dim} numbers, least {least}",
-            expected,
-            call,
-            "Average eq. 3.2 over the batch, compare, count.",
+            what,
+            right,
+            lambda x=x, x_hat=x_hat, mu=mu, logvar=logvar, s=s: answer(
+                x.copy(), x_hat.copy(), mu.copy(), logvar.copy(), s
+            ),
+            "Sum the log-density of a normal over the numbers of x, then subtract eq. 3.2, summed over the code.",
             slips,
         )
 

@@ -40,43 +40,54 @@ def mirrored_gradient(answer, rng):
         )
 
 
-def elite_mean(answer, rng):
-    """A population without and with a NaN, and a share that is less than one candidate."""
-    for what, popsize, rate, lost in [
-        ("a fifth of a population", 15, 0.2, 0),
-        ("a population with a NaN", 10, 0.3, 2),
-        ("a share of less than one", 6, 0.1, 0),
+def diagonal_update(answer, rng):
+    """A population without and with a NaN, and a single best step."""
+    for what, popsize, count, lost in [
+        ("half of a population", 12, 6, 0),
+        ("a population with two NaN", 10, 4, 2),
+        ("the best alone", 7, 1, 0),
     ]:
-        population, fitness = rng.normal(size=(popsize, 4)), rng.normal(size=popsize)
+        steps, fitness = rng.normal(size=(popsize, 4)), rng.normal(size=popsize)
         fitness[rng.permutation(popsize)[:lost]] = np.nan
-        count = max(1, int(rate * popsize))
+        w = np.log(count + 0.5) - np.log(np.arange(1, count + 1))
+        w, c, old = w / w.sum(), rng.uniform(0.2, 0.6), rng.uniform(0.5, 2, 4)
         order = np.argsort(-np.where(np.isnan(fitness), -np.inf, fitness))
-        best = population[order[:count]]
+        best = steps[order[:count]]
+
+        def update(squares, c=c, old=old):
+            """Old and new, mixed."""
+            return (1 - c) * old + c * squares
+
+        right = update(w @ best**2)
         slips = {
-            "These are the worst: the higher a fitness, the better.": population[
-                order[::-1][:count]
-            ].mean(axis=0),
-            "That is the mean of all of them: only the best share counts.": population.mean(
-                axis=0
+            "These are the worst: the higher a fitness, the better.": update(
+                w @ steps[order[::-1][:count]] ** 2
             ),
-            "The mean of candidates has one number for each parameter: axis=0.": best.mean(),
-            "One more than asked for: int(rate * P) of them.": population[
-                order[: count + 1]
-            ].mean(axis=0),
+            "The steps are squared one by one, before they are weighted and summed.": update(
+                (w @ best) ** 2 if count > 1 else np.abs(best[0])
+            ),
+            "The old variances are kept, too, with the weight 1 - c.": c
+            * (w @ best**2),
+            "c is the weight of the new, 1 - c of the old.": c * old
+            + (1 - c) * (w @ best**2),
+            "Only as many steps count as there are weights.": update(
+                np.mean(steps**2, axis=0)
+            ),
         }
         if count > 1:
-            slips["That is the best alone: average the whole share."] = best[0]
+            slips["The best step has the first weight: sort before you weigh."] = (
+                update(w @ np.sort(best**2, axis=0))
+            )
         if lost:
-            slips["A NaN is the worst fitness, not the best."] = population[
-                np.argsort(fitness)[::-1][:count]
-            ].mean(axis=0)
-        call = lambda population=population, fitness=fitness, rate=rate: answer(
-            population.copy(), fitness.copy(), rate
-        )
+            slips["A NaN is the worst fitness, not the best."] = update(
+                w @ steps[np.argsort(fitness)[::-1][:count]] ** 2
+            )
         yield Case(
             what,
-            best.mean(axis=0),
-            call,
-            "Sort by fitness, best first, with NaN at the end, and average the first rows.",
+            right,
+            lambda args=(old, steps, fitness, w), c=c: answer(
+                *(part.copy() for part in args), c
+            ),
+            "Sort by fitness, best first, with NaN at the end; weigh the squares of the first rows; mix with the old.",
             slips,
         )

@@ -42,39 +42,42 @@ def trusted_steps(answer, rng):
         )
 
 
-def doubtful_returns(answer, rng):
-    """Members that disagree early, late, more than once, and never."""
-    for what, n, steps in [("five dreams", 5, 8), ("many long dreams", 30, 25)]:
-        reward, doubt, limit = (
-            rng.normal(4, 2, (n, steps)),
-            rng.uniform(0, 1, (n, steps)),
-            0.8,
-        )
-        doubt[0] *= 0.5  # never
-        doubt[1, 0] = 0.95  # at once
-        doubt[2, [1, 4]] = 0.95  # twice
-        above = doubt > limit
-        before = np.cumsum(above, axis=1) - above
-        expected = np.where(before == 0, reward, 0).sum(axis=1)
+def two_errors(answer, rng):
+    """A dream that drifts, and one that is right but for one step."""
+    for what, drift in [("a dream that drifts", 0.3), ("one wrong step", 0.0)]:
+        steps, wide = 8, 3
+        W, a = 0.6 * rng.normal(size=(wide, wide)), rng.normal(size=(steps, wide))
+        truth = lambda s, a, W=W: np.tanh(s @ W) + a
+        s = [rng.normal(size=wide)]
+        for t in range(steps):
+            wrong = drift * rng.normal(size=wide) + (t == 3) * rng.uniform(0.5, 1)
+            s.append(truth(s[-1][None], a[t : t + 1])[0] + wrong)
+        s, real = np.array(s), [s[0]]
+        for t in range(steps):
+            real.append(truth(real[-1][None], a[t : t + 1])[0])
+        real = np.array(real)
+        size = lambda off: np.sqrt(np.mean(off**2, axis=-1))
+        local, total = size(s[1:] - truth(s[:-1], a)), size(s[1:] - real[1:])
+        right = np.stack([local, total])
         slips = {
-            "The step in which they disagree still counts.": np.where(
-                np.cumsum(above, axis=1) == 0, reward, 0
-            ).sum(axis=1),
-            "After that step the dream is over: later steps do not count, whatever the members say.": np.where(
-                above, 0, reward
-            ).sum(axis=1),
-            "That is the return of the whole dream.": reward.sum(axis=1),
-            "One dream is one row: sum over its steps.": np.where(
-                before == 0, reward, 0
-            ).sum(axis=0),
+            "The two are the other way round: local first.": right[::-1],
+            "The total error does not start again: truth goes on from its own last state, not from the dream's.": np.stack(
+                [local, local]
+            ),
+            "The local error starts anew in each step, at the dream's own state.": np.stack(
+                [total, total]
+            ),
+            "Each step is compared with the dreamed state after it, not before it.": np.stack(
+                [size(s[:-1] - truth(s[:-1], a)), size(s[:-1] - real[1:])]
+            ),
+            "Root mean squares: the root is missing.": right**2,
+            "The mean over the numbers of a state is asked for, not the sum.": right
+            * np.sqrt(wide),
         }
-        call = lambda reward=reward, doubt=doubt, limit=limit: answer(
-            reward.copy(), doubt.copy(), limit
-        )
         yield Case(
             what,
-            expected,
-            call,
-            "Count the alarms before each step; a step counts where there are none.",
+            right,
+            lambda truth=truth, s=s, a=a: np.stack(answer(truth, s.copy(), a.copy())),
+            "Local: truth from every dreamed state at once. Total: one state that truth alone moves on.",
             slips,
         )

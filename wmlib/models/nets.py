@@ -195,7 +195,7 @@ def gradient(
 
 
 class compiled:  # noqa: N801  # reads as a function
-    """The function as one compiled call; with `jit` through XLA (JAX always). Same shapes, no new compilation. A copy, or a pickle, compiles anew."""
+    """The function as one compiled call; with `jit` through XLA (JAX always). Same shapes, no new compilation. A copy, or a pickle, is compiled again."""
 
     def __init__(self, function: Callable[..., Any], jit: bool = True) -> None:
         """Compiles at the first call."""
