@@ -63,7 +63,9 @@ def lstm_row(answer, rng):
                 if empty == "before":
                     h, c = (1 - new) * h, c if keep_c else (1 - new) * c
                 gates = dict(zip(order, np.split(now @ W + h @ R + b, 4), strict=True))
-                c = logistic(gates["f"]) * c + logistic(gates["i"]) * np.tanh(gates["g"])
+                c = logistic(gates["f"]) * c + logistic(gates["i"]) * np.tanh(
+                    gates["g"]
+                )
                 h = logistic(gates["o"]) * np.tanh(c)
                 rows.append(h if shown == "h" else c)
                 if empty == "after":

@@ -84,3 +84,49 @@ def dream_step(answer, rng):
             "Act, step, look who has fallen, and pay those who are up before and after.",
             slips,
         )
+
+
+def awake_actions(answer, rng):
+    """A short episode from an empty memory, and a long one from a full one."""
+    act = lambda z, h: z - 0.5 * h
+    remember = lambda z, a, h: np.tanh(0.3 * z + 0.4 * a + 0.8 * h)
+    for what, steps, full in [("a short episode", 4, 0.0), ("a long episode", 12, 1.0)]:
+        obs, start = rng.normal(size=(steps, 3)), full * rng.normal(size=3)
+        W = 0.5 * rng.normal(size=(3, 3))
+        see = lambda o, W=W: np.tanh(o @ W)
+
+        def played(frozen=False, early=False, late=False, zero=False, see=see, obs=obs, start=start):  # fmt: skip
+            """The actions, rightly or with one slip."""
+            h, actions = 0 * start if zero else start, []
+            before = see(obs[0])
+            for o in obs:
+                z, now = see(o), see(o)
+                z = before if late else z
+                if early:
+                    h = remember(z, act(z, h), h)
+                a = act(z, h)
+                if not (frozen or early):
+                    h = remember(z, a, h)
+                actions.append(a)
+                before = now
+            return np.array(actions)
+
+        slips = {
+            "The memory stands still: let M remember each step.": played(frozen=True),
+            "C acts on what M knew before this step: act first, remember then.": played(
+                early=True
+            ),
+            "The code is of this moment, not of the one before.": played(late=True),
+            "C acts on the code, not on what is observed.": played(see=lambda o: o),
+        }
+        if full:
+            slips["The memory begins at h, which need not be zero."] = played(zero=True)
+        yield Case(
+            what,
+            played(),
+            lambda obs=obs, start=start, see=see: answer(
+                see, act, remember, obs.copy(), start.copy()
+            ),
+            "For each observation: see, act, remember, in this order.",
+            slips,
+        )
