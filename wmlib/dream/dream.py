@@ -29,8 +29,8 @@ from wmlib.real.episodes import Episodes
 Floats = NDArray[np.float32]
 BLOCK = 64
 """Noise is drawn for so many steps at once; a longer dream begins as a shorter one."""
-ROWS, STEPS = 512, 8
-"""So many dreams go through a compiled call at once, for so many steps; see `packing`."""
+ROWS, STEPS = 512, (8, 32)
+"""So many dreams go through a compiled call at once, for a fifth of the last dreams' mean length, within these; see `packing`. It changes no bit."""
 
 
 class Outcome(NamedTuple):
@@ -112,7 +112,7 @@ class Dream:
                 f"C looks at {linear.n_features} numbers of '{linear.features}'; this model shows {shown[linear.features]}. They belong to different models."
             )
         _check(self.config, model)
-        self.held = self._held(model, linear)
+        self.held, self.pace = self._held(model, linear), STEPS[0]
         low, high = self.body.action_low, self.body.action_high
         self.center, self.half = (high + low) / 2, (high - low) / 2
         if linear.targets:
@@ -166,20 +166,11 @@ class Dream:
         weights = tuple(
             ops.convert_to_tensor(part, "float32") for part in self.linear.unpack(population)
         )
-        tau = np.float32(self.config.tau)
+        tau, n = np.float32(self.config.tau), len(memory[0])
+        sizes = [np.int32(size) for size in (horizon, n, self.pace)]
 
         def advance(rows: Rows) -> Rows:
-            return Rows(
-                *self._run(
-                    self.held,
-                    weights,
-                    noise,
-                    tau,
-                    np.int32(horizon),
-                    np.int32(len(memory[0])),
-                    tuple(rows),
-                )
-            )
+            return Rows(*self._run(self.held, weights, noise, tau, *sizes, tuple(rows)))
 
         returns, lengths = packing.run(
             advance,
@@ -189,6 +180,7 @@ class Dream:
             rows=ROWS,
             few=ROWS // 2 if self.model.jit else packing.FEW,
         )
+        self.pace = int(np.clip(lengths.mean() / 5, *STEPS))
         return Dreamed(returns[:, : len(starts)], lengths[:, : len(starts)])
 
     def noise(self, steps: int, n: int, seed: int) -> tuple[Floats, ...]:
@@ -337,14 +329,15 @@ class Dream:
         tau: Tensor,
         horizon: Tensor,
         n: Tensor,
+        pace: Tensor,
         rows: tuple[Any, ...],
     ) -> Any:
-        """A few steps of R dreams: the parts of the parameters (P, ...), noise (T * n, ...), `rows` as in `packing.Rows`."""
+        """`pace` steps of R dreams: the parts of the parameters (P, ...), noise (T * n, ...), `rows` as in `packing.Rows`."""
         candidate, episode, t, alive, total, memory = rows
         weights = tuple(ops.take(part, candidate, axis=0) for part in weights)
 
         def going(step: Tensor, t: Tensor, alive: Tensor, *_: Tensor) -> Tensor:
-            return ops.logical_and(step < STEPS, ops.any(alive))
+            return ops.logical_and(step < pace, ops.any(alive))
 
         def live(step: Tensor, t: Tensor, alive: Tensor, total: Tensor, *memory: Tensor) -> Any:
             at = ops.minimum(t, horizon - 1) * n + episode
