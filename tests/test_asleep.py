@@ -173,7 +173,7 @@ def test_awake_without_noise_is_the_controller_and_with_noise_each_episode_explo
         ),
         (
             lambda w, r: evolve(w, linear_for(w, "z", r), r, EvolveConfig(generations=0)),
-            "0 generations",
+            "generations is 0",
         ),
         (
             lambda w, r: evolve(w, linear_for(w, "z", r), r, EvolveConfig(strategy="luck")),
@@ -238,7 +238,7 @@ def test_on_the_command_line_a_controller_comes_out_that_names_its_world(
         (["--features", "obs"], "no features 'obs'"),
         (["--tau", "-1"], "tau -1"),
         (["--horizon", "0"], "horizon is 0"),
-        (["--generations", "0"], "0 generations"),
+        (["--generations", "0"], "generations is 0"),
         (["--strategy", "openai"], "Did you mean 'openai-es'"),
         (["--popsize", "3"], "population of 3"),
         (["--penalty", "1"], "need an ensemble"),

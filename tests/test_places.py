@@ -14,7 +14,7 @@ DATA = "--data humanoid-mixed"
 COMMANDS = {
     "gather": "--steps 1", "video": "--policy zero --steps 2", "train-vae": f"{DATA} --epochs 1", "train-ensemble": f"{DATA} --epochs 1",
     "train-mdnrnn": f"--vae humanoid {DATA} --epochs 1 --snapshots 1", "dream": f"--world humanoid {DATA} --generations 1",
-    "iterate": "--steps 100", "walk": "--steps 100", "train-controller": "--steps 10 --budgets 5", "train-ppo": "--steps 512",
+    "iterate": "--steps 100 --first 100", "walk": "--steps 100 --first-steps 100", "train-controller": "--steps 10 --budgets 5", "train-ppo": "--steps 512",
     "smoke": "", "small": "", "large": "", "classroom grade": f"handed --chapter {CHAPTER} --unsafe", "classroom release": f"{CHAPTER}",
 }  # fmt: skip
 NAMES_NOTHING = (

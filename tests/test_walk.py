@@ -110,9 +110,9 @@ def test_an_explorer_without_noise_is_c_and_its_noise_is_its_episodes_own():
     ("change", "message"),
     [
         ({"first_steps": 2_000}, "2000 first of 1400 real steps"),
-        ({"updates": 0}, "updates is 0; expected at least 1"),
+        ({"updates": 0}, "updates is 0; expected a whole number of at least 1"),
         ({"longest": 5}, "dreams of 10 to 5 steps"),
-        ({"param_noise": ()}, "some noise to draw from"),
+        ({"param_noise": ()}, "expected some to draw from"),
         ({"seed": 1_000}, "The seed of a run is 1000"),
         ({"body": "hopper"}, "expected a free joint"),
     ],

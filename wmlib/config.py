@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import json
 import math
 import os
 from collections.abc import Mapping
@@ -17,21 +16,22 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from wmlib.errors import InputError, whole
+from wmlib.errors import LARGEST, InputError, whole
 from wmlib.seeds import TRAINING_SEEDS, run_seeds
+from wmlib.storage import dumps, loads
 
 MODELS = ("ensemble", "world")
 """What a loop of dreaming and acting can learn."""
 
 
-LARGEST = 65_536
-"""No size of a model is larger: a damaged one is refused before anything of its size is allocated."""
 LEAST = {
     **dict.fromkeys(
         "seed epochs latest check_episodes own_steps first_own_updates own_updates scaled".split(),
         0,
     ),
     "WalkConfig.hidden": 0,
+    "WalkConfig.own_steps": 1,
+    "WalkConfig.episodes": 2,
     "StudyConfig.recent": 0,
 }
 """The least that a whole number may be, where that is not 1."""
@@ -66,18 +66,20 @@ def checked(config: Any) -> None:
                     )
 
 
-def _plain(config: Any, **more: Any) -> dict[str, Any]:
-    """A configuration as JSON has it; the number that may be infinite is None there."""
-    text = json.dumps({**dataclasses.asdict(config), **more})
-    return dict(json.loads(text, parse_constant=lambda name: None))
-
-
 class Checked:
     """A configuration that cannot be made with a number that is not as it must be."""
 
     def __post_init__(self) -> None:
-        """Raises InputError at the first such number."""
+        """Raises InputError at the first such number, alone or beside another."""
         checked(self)
+        self.related()
+
+    def related(self) -> None:
+        """Raises InputError where numbers or names do not belong together."""
+
+    def about(self) -> dict[str, Any]:
+        """As plain values; the number that may be infinite is None."""
+        return dict(loads(dumps(dataclasses.asdict(self))))  # type: ignore[call-overload]
 
 
 SIZES = ("VAEConfig", "MDNRNNConfig", "EnsembleConfig", "StructuredConfig")
@@ -277,7 +279,7 @@ class TrainConfig(Checked):
 
 
 @dataclass(frozen=True)
-class SearchConfig:
+class SearchConfig(Checked):
     """A search on the real body.
 
     Attributes:
@@ -311,34 +313,21 @@ class SearchConfig:
     check_episodes: int = 24
 
     def about(self) -> dict[str, Any]:
-        """As plain values."""
-        return _plain(self, settings=dict(self.settings), budgets=self.all_budgets)
+        """As plain values, with all budgets."""
+        return {**super().about(), "budgets": self.all_budgets}
 
     @property
     def all_budgets(self) -> list[int]:
         """The budgets, the last of which is `steps`."""
         return sorted({*self.budgets, self.steps})
 
-    def check(self) -> None:
-        """Looks at the numbers.
-
-        Raises:
-            InputError: if one is not as it must be.
-        """
+    def related(self) -> None:
+        """Raises InputError for a seed that no run has, or a budget past the last step."""
         run_seeds(TRAINING_SEEDS, self.seed)
-        if min(self.all_budgets) < 1 or self.all_budgets[-1] > self.steps:
+        if self.all_budgets[-1] > self.steps:
             raise InputError(
-                f"{self.steps} real steps and budgets of {list(self.budgets)} were asked for; expected at least 1, and no budget past the last step."
+                f"{self.steps} real steps and budgets of {list(self.budgets)} were asked for; expected no budget past the last step."
             )
-        if (
-            min(self.episodes, self.check_every) < 1
-            or self.check_episodes < 0
-            or (self.max_steps is not None and self.max_steps < 1)
-        ):
-            raise InputError(
-                f"{self.episodes} episodes of {self.max_steps} steps, and {self.check_episodes} to check every {self.check_every} generations, were asked for; expected at least 1 of each, and no checks or some."
-            )
-        checked(self)
 
 
 @dataclass(frozen=True)
@@ -361,7 +350,7 @@ class DreamConfig(Checked):
 
 
 @dataclass(frozen=True)
-class EvolveConfig:
+class EvolveConfig(Checked):
     """How C is evolved in a dream.
 
     Attributes:
@@ -384,21 +373,9 @@ class EvolveConfig:
     seed: int = 0
     searches: int = 1
 
-    def about(self) -> dict[str, Any]:
-        """As plain values."""
-        return _plain(self, settings=dict(self.settings))
-
-    def check(self) -> None:
-        """Raises InputError if a number is not as it must be."""
-        if min(self.generations, self.episodes, self.searches) < 1 or self.seed < 0:
-            raise InputError(
-                f"{self.searches} searches of {self.generations} generations of {self.episodes} episodes with seed {self.seed} were asked for; expected at least 1 of each, and a seed of at least 0."
-            )
-        checked(self)
-
 
 @dataclass(frozen=True)
-class StudyConfig:
+class StudyConfig(Checked):
     """How a model learns in a round of the loop: half of each batch is from the newest steps, the other half from all.
 
     Attributes:
@@ -419,21 +396,9 @@ class StudyConfig:
     recent: int = 0
     reward: str = "rest"
 
-    def check(self) -> None:
-        """Raises InputError if a number is not as it must be."""
-        if (
-            min(self.first, self.updates, self.batch_size) < 1
-            or not self.learning_rate > 0
-            or min(self.own_steps, self.recent) < 0
-        ):
-            raise InputError(
-                f"{self.first} and {self.updates} updates with batches of {self.batch_size}, a learning rate of {self.learning_rate}, own_steps {self.own_steps} and {self.recent} recent steps were asked for; expected positive numbers."
-            )
-        checked(self)
-
 
 @dataclass(frozen=True)
-class LoopConfig:
+class LoopConfig(Checked):
     """What to do.
 
     Attributes:
@@ -472,30 +437,19 @@ class LoopConfig:
     fresh: bool = False
     seed: int = 0
 
-    def about(self) -> dict[str, Any]:
-        """As plain values."""
-        return _plain(self, evolve=self.evolve.about())
-
-    def check(self) -> None:
-        """Raises InputError if a number or a name is not as it must be."""
-        self.study.check()
-        self.evolve.check()
+    def related(self) -> None:
+        """Raises InputError for a seed or a model that there is not, or more first steps than all."""
         run_seeds(TRAINING_SEEDS, self.seed)
         if self.model not in MODELS:
             raise InputError(f"There is no model '{self.model}'; there are: {', '.join(MODELS)}.")
-        if (
-            not 1 <= self.first <= self.steps
-            or min(self.episodes, self.size) < 1
-            or min(self.param_noise, self.action_noise) < 0
-        ):
+        if self.first > self.steps:
             raise InputError(
-                f"{self.first} first of {self.steps} real steps, {self.episodes} episodes a round, size {self.size}, noise {self.param_noise} and {self.action_noise} were asked for; expected positive numbers, the first steps within all."
+                f"{self.first} first of {self.steps} real steps were asked for; expected the first steps within all."
             )
-        checked(self)
 
 
 @dataclass(frozen=True)
-class WalkConfig:
+class WalkConfig(Checked):
     """How a walk is dreamed up.
 
     Attributes:
@@ -566,29 +520,14 @@ class WalkConfig:
     check_episodes: int = 16
     seed: int = 0
 
-    def about(self) -> dict[str, Any]:
-        """As plain values."""
-        return _plain(self)
-
-    def check(self) -> None:
-        """Raises InputError if a number is not as it must be."""
+    def related(self) -> None:
+        """Raises InputError for a seed that no run has, no noise to draw from, or lengths that do not fit into each other."""
         run_seeds(TRAINING_SEEDS, self.seed)
-        counts = {
-            name: getattr(self, name)
-            for name in (
-                "steps first_steps round_steps batch_size first_updates updates own_steps recent generations shortest threads"
-            ).split()
-        }
-        if low := [name for name, count in counts.items() if count < 1]:
-            raise InputError(f"{low[0]} is {counts[low[0]]}; expected at least 1.")
-        if self.first_steps > self.steps or self.longest < self.shortest or self.episodes < 2:
+        if self.first_steps > self.steps or self.longest < self.shortest:
             raise InputError(
-                f"{self.first_steps} first of {self.steps} real steps, dreams of {self.shortest} to {self.longest} steps and {self.episodes} dreams of each candidate were asked for; expected the first steps within all, the longest dream no shorter than the first, and at least 2 dreams."
+                f"{self.first_steps} first of {self.steps} real steps and dreams of {self.shortest} to {self.longest} steps were asked for; expected the first steps within all, and the longest dream no shorter than the first."
             )
-        if min(self.hidden, self.first_own_updates, self.own_updates, self.check_episodes) < 0 or (
-            not self.model_rate > 0 or self.tau < 0 or not (self.param_noise and self.action_noise)
-        ):
+        if not (self.param_noise and self.action_noise):
             raise InputError(
-                f"{self.hidden} hidden units, {self.first_own_updates} and {self.own_updates} updates on the model's own rollouts, {self.check_episodes} episodes of a check, a learning rate of {self.model_rate}, tau {self.tau} and noise {self.param_noise} and {self.action_noise} were asked for; expected none negative, a rate above 0, and some noise to draw from, which may be 0."
+                f"Noise {self.param_noise} on weights and {self.action_noise} on actions was asked for; expected some to draw from, which may be 0."
             )
-        checked(self)

@@ -4,6 +4,9 @@ import math
 import operator
 from typing import Any
 
+LARGEST = 65_536
+"""No size of a model is larger: a damaged one is refused before anything of its size is allocated."""
+
 
 class InputError(ValueError):
     """Something the reader gave or has is not as it must be. The message says what, what was expected, and what to do."""

@@ -22,9 +22,9 @@ from wmlib.control.controller import REAL, Controller
 from wmlib.errors import InputError
 from wmlib.loading import load
 from wmlib.ppo import Ppo
-from wmlib.real import evaluate
+from wmlib.real import evaluate, policies
 from wmlib.real.body import Body
-from wmlib.real.policies import POLICIES, Policy
+from wmlib.real.policies import Policy
 from wmlib.statistics import FEWEST, Runs, aligned, html_table
 
 
@@ -264,10 +264,8 @@ def judge_baseline(
     Raises:
         InputError: if there is no such policy, or a number is wrong.
     """
-    if name not in POLICIES:
-        raise InputError(f"There is no policy '{name}'; there are: {', '.join(POLICIES)}.")
     played = evaluate.evaluate_policy(
-        body, POLICIES[name](body), name=name, run=seed, split=split, episodes=episodes
+        body, policies.named(name, body), name=name, run=seed, split=split, episodes=episodes
     )
     row = Row(
         body.name, name, "", seed, 0, 0, split, len(played.returns), round(float(played.returns.mean()), 3), round(float(played.lengths.mean()), 3), 0.0,

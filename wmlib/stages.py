@@ -333,7 +333,6 @@ def train_dreamed(
     Raises:
         InputError: in one line, whatever is wrong with what was given.
     """
-    config.check()
     with run_folder(out) as folder:
         kinds = (WorldModel.kind, Ensemble.kind)
         dreamt_in, stored = load(model, *kinds), load(data, Episodes.kind)

@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from wmlib.config import LARGEST as LARGEST
+from wmlib.errors import LARGEST as LARGEST
 from wmlib.errors import InputError
 
 LIBRARY = Path(__file__).resolve().parent  # in a clone of the book, the folder above it is the book

@@ -268,7 +268,6 @@ class RealFitness(Fitness):
         Raises:
             InputError: if a number or a name is not as it must be.
         """
-        search.check()
         self.config: SearchConfig = search
         self.workers = workers
         self.linear = Linear(bodies.get(search.body), search.features)

@@ -70,7 +70,6 @@ class DreamFitness(Fitness):
             InputError: if a number is not as it must be.
         """
         self.config: EvolveConfig = config or EvolveConfig()
-        self.config.check()
         self.dreams, self.linear, self.data = dreams, dreams.linear, data
         self.params = np.zeros(self.linear.n_params) if params is None else params
         self.pool = data if isinstance(data, Starts) else self._pool(data)
@@ -85,7 +84,6 @@ class DreamFitness(Fitness):
         params: Array | None = None,
     ) -> DreamFitness:
         """In a model's dreams, dreamed as the configuration says."""
-        config.check()
         return cls(Dream(model, linear, config.dream), data, config, params)
 
     def _pool(self, data: Episodes) -> Starts:

@@ -41,9 +41,10 @@ from wmlib.models.nets import Loss, Params
 from wmlib.models.vae import VAE
 from wmlib.models.world import WorldModel
 from wmlib.real import body as bodies
+from wmlib.real import policies
 from wmlib.real.body import Array
 from wmlib.real.episodes import Episodes
-from wmlib.real.policies import POLICIES, Policy
+from wmlib.real.policies import Policy
 from wmlib.real.rollout import rollout
 from wmlib.seeds import TRAINING_SEEDS, run_seeds, spans
 
@@ -55,13 +56,6 @@ LONG, FEW = 100, 50
 """Room that an episode of the first round gets at least, in steps; and a rest of real steps that is not worth an episode."""
 ROOM = 1.2
 """Another round begins only if this many times its usual real steps are left."""
-
-
-def checked(loop: LoopConfig) -> None:
-    """Raises InputError if a number or a name is not as it must be."""
-    loop.check()
-    if loop.policy not in POLICIES:
-        raise InputError(f"There is no policy '{loop.policy}'; there are: {', '.join(POLICIES)}.")
 
 
 @dataclass
@@ -112,7 +106,6 @@ def resume(folder: Path, loop: LoopConfig) -> Run | None:
     Raises:
         InputError: if it is damaged, or another one.
     """
-    checked(loop)
     body = bodies.get(loop.body)
     if (there := rounds.read(folder, body, "loop", loop.about())) is None:
         return None
@@ -258,8 +251,7 @@ def begin(loop: LoopConfig) -> Run:
     Raises:
         InputError: if a number or a name is not as it must be.
     """
-    checked(loop)
-    act, left, begun = POLICIES[loop.policy](bodies.get(loop.body)), loop.first, 0
+    act, left, begun = policies.named(loop.policy, bodies.get(loop.body)), loop.first, 0
     parts: list[Episodes] = []
     while (
         not parts or left >= FEW
@@ -369,7 +361,6 @@ def train(
     Raises:
         InputError: in one line, whatever is wrong with what was given.
     """
-    checked(loop)
     beside = {name: storage.place(out, f"-{name}") for name in ("model", "experience")}
     with storage.run_folder(out) as folder:
         if not (folder / rounds.CHECKPOINT).exists():

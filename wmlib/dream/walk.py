@@ -167,7 +167,6 @@ def begin(config: WalkConfig) -> Walk:
     Raises:
         InputError: if a number or a name is not as it must be.
     """
-    config.check()
     body = bodies.get(config.body)
     linear = Linear(body, "frame", hidden=config.hidden, targets=config.targets)
     params = np.zeros(linear.n_params)
@@ -403,7 +402,6 @@ def resume(folder: Path, config: WalkConfig) -> Walk | None:
     Raises:
         InputError: if it is damaged, or another one.
     """
-    config.check()
     body = bodies.get(config.body)
     if (there := rounds.read(folder, body, "walk", config.about())) is None:
         return None

@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 from wmlib import storage
 from wmlib.errors import InputError, whole
 from wmlib.real import body as bodies
+from wmlib.real import policies
 from wmlib.real import rollout as real
 from wmlib.real.body import Actions, Array, Body, Bools
-from wmlib.real.policies import POLICIES, Replay
+from wmlib.real.policies import Replay
 from wmlib.real.rollout import Episode
 from wmlib.real.workers import Workers
 from wmlib.seeds import TRAINING_SEEDS, run_seeds
@@ -374,8 +375,7 @@ def gather(
     Raises:
         InputError: if a size or a name is wrong, or `out` cannot be written.
     """
-    if policy not in POLICIES:
-        raise InputError(f"There is no policy '{policy}'; there are: {', '.join(POLICIES)}.")
+    act = policies.named(policy, body)
     if not steps >= 1:
         raise InputError(f"{steps} steps were asked for; expected a whole number of at least 1.")
     seeds = run_seeds(TRAINING_SEEDS, seed)
@@ -385,7 +385,6 @@ def gather(
             return Episodes.of(
                 body, _play_apart(workers, body, policy, steps, seeds, out is None, progress)
             )
-        act = POLICIES[policy](body)
         return Episodes.of(
             body,
             real.rollout(
@@ -417,7 +416,7 @@ def gather(
 
 def _play(body: Body, policy: str, seeds: range, keep_obs: bool) -> list[Episode]:
     """What a worker does."""
-    return real.rollout(body, POLICIES[policy](body), seeds, threads=1, keep_obs=keep_obs)
+    return real.rollout(body, policies.named(policy, body), seeds, threads=1, keep_obs=keep_obs)
 
 
 def _play_apart(

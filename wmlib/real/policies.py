@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from wmlib.errors import InputError
 from wmlib.real.body import Array, Body
 
 Policy = Callable[[Array, Any], tuple[NDArray[Any], Any]]
@@ -137,3 +138,14 @@ def hold_pose(body: Body, stiffness: float = 4.0, damping: float = 0.02) -> Poli
 POLICIES: dict[str, Callable[[Body], Policy]] = {
     "random": RandomActions, "weights": RandomWeights, "mixed": Mixed, "zero": zero_action, "hold": hold_pose,
 }  # fmt: skip
+
+
+def named(name: str, body: Body) -> Policy:
+    """The policy of that name, on that body.
+
+    Raises:
+        InputError: if there is none.
+    """
+    if name not in POLICIES:
+        raise InputError(f"There is no policy '{name}'; there are: {', '.join(POLICIES)}.")
+    return POLICIES[name](body)
