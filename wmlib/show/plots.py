@@ -226,3 +226,11 @@ def plot_map(here: str = "") -> Figure:
         style="--" if "D" not in here else "-",
     )
     return drawing
+
+
+def plot_intervals(axes: Axes, rows: Mapping[str, tuple[float, float, str]]) -> None:
+    """A dot and its interval a row, from the top down: name -> middle, half width (NaN draws the dot alone), colour."""
+    for place, (middle, half, shade) in enumerate(rows.values()):
+        axes.errorbar(middle, place, xerr=half, fmt="o", color=shade, capsize=3)
+    axes.set_yticks(range(len(rows)), list(rows))
+    axes.invert_yaxis()
