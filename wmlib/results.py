@@ -373,6 +373,15 @@ WAYS = {
 }
 """A line of the box, and the methods and configurations whose rows stand in it: at most one at each budget. `wmlib report` shows every other one."""
 
+METHODS = {
+    "evolution, 16": [("openai-es", "physics")],
+    "evolution, 64": WAYS["evolution on the body"],
+    "PPO": WAYS["PPO on the body"],
+    "faithful": WAYS["in dreams of V and M"],
+    "best": WAYS["in dreams of an ensemble"],
+}
+"""The methods that chapters 11 and 12 draw, by the names they have there; again at most one configuration at each budget."""
+
 PUBLISHED = (
     ("PPO, CleanRL", 1_000_000, 716, "real"),
     ("SAC", 1_000_000, 5_195, "real"),
@@ -397,6 +406,13 @@ def walks(path: str | Path) -> list[Row]:
         )
         for row in storage.read_csv(Path(path))
     ]  # fmt: skip
+
+
+def humanoid_rows(folder: Path | None = None) -> list[Row]:
+    """The humanoid's rows on test episodes, in a folder or in the book's own; those of the walk are apart (`walks`)."""
+    folder = folder or storage.data_folder() / "results"
+    every = [row for name in ("baselines", "real", "dream") for row in read(folder / f"{name}.csv")]
+    return [row for row in every if row.split == "test" and row.body == "humanoid"]
 
 
 @dataclass(frozen=True)
@@ -444,8 +460,7 @@ class Box:
 def box(folder: str | Path | None = None) -> Box:
     """The box, from the rows in a folder; those of the book by default."""
     folder = Path(folder) if folder is not None else storage.data_folder() / "results"
-    rows = [row for name in ("baselines", "real", "dream") for row in read(folder / f"{name}.csv")]
-    found = table([row for row in (*rows, *walks(folder / "walk.csv")) if row.body == "humanoid"])
+    found = table([*humanoid_rows(folder), *walks(folder / "walk.csv")])
     lines = {(line.method, line.configuration, line.budget): line for line in found.lines}
     return Box(
         {

@@ -16,7 +16,8 @@ from matplotlib.figure import Figure
 
 from wmlib.real.body import Array
 from wmlib.real.evaluate import Score, Scorecard, survival
-from wmlib.show.palette import DREAM, HOLD, MODEL, REALITY, colour
+from wmlib.show.palette import COLOURS, DREAM, HOLD, MODEL, REALITY, colour
+from wmlib.statistics import Runs
 
 STYLES = {"reality": "-", "model": "--", "dream": "-.", "random": ":", "zero": "--", "hold": "-"}
 TERMS = {"alive": "#9a9a9a", "forward": "#0a6fc2", "control": "#b34700", "contact": "#d9b300"}
@@ -226,3 +227,45 @@ def plot_map(here: str = "") -> Figure:
         style="--" if "D" not in here else "-",
     )
     return drawing
+
+
+def plot_intervals(axes: Axes, rows: Mapping[str, tuple[float, float, str]]) -> None:
+    """A dot and its interval a row, from the top down: name -> middle, half width (NaN draws the dot alone), colour."""
+    for place, (middle, half, shade) in enumerate(rows.values()):
+        axes.errorbar(middle, place, xerr=half, fmt="o", color=shade, capsize=3)
+    axes.set_yticks(range(len(rows)), list(rows))
+    axes.invert_yaxis()
+
+
+METHODS: dict[str, dict[str, Any]] = {
+    "evolution, 16": {"color": MODEL, "marker": "o"},
+    "evolution, 64": {"color": "#5aa9e6", "marker": "s"},
+    "PPO": {"color": "black", "marker": "D"},
+    "faithful": {"color": DREAM, "marker": "^"},
+    "best": {"color": "#a0326a", "marker": "v"},
+}
+
+
+def plot_runs(axes: Axes, at: Sequence[float], runs: Sequence[Runs], name: str) -> None:
+    """A method's mean over its training seeds, at each cost: with an interval, or with every seed, hollow, where there are too few for one.
+
+    Args:
+        axes: what to draw on.
+        at: costs (N,), such as real steps.
+        runs: N results, as a row of a scorecard or a line of a table has them.
+        name: one of `METHODS`.
+    """
+    style = METHODS[name]
+    axes.plot(at, [one.middle for one in runs], lw=0.9, ms=5, label=name, **style)
+    for x, one in zip(at, runs, strict=True):
+        axes.plot([x, x], [one.low, one.high], lw=4, alpha=0.3, color=style["color"])
+        if np.isnan(one.low):
+            axes.plot([x] * len(one.values), one.values, ls="", mfc="white", ms=4, **style)
+
+
+def plot_levels(axes: Axes, levels: Mapping[str, float], at: float | None = None) -> None:
+    """Dotted lines across, at the values of some names; each name is written above its line from x = `at` on."""
+    for name, value in levels.items():
+        axes.axhline(value, color=COLOURS.get(name, "black"), ls=":", lw=0.8)
+        if at is not None:
+            axes.annotate(name, (at, value), (0, 2), textcoords="offset points", color=COLOURS.get(name, "black"), fontsize=8)  # fmt: skip
