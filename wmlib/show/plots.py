@@ -91,7 +91,8 @@ def plot_lines(
         ink = shade if shade.startswith("#") else colour(shade)
         if isinstance(curve, tuple) or np.ndim(curve) > 0:
             x, y = curve if isinstance(curve, tuple) else (range(1, len(curve) + 1), curve)
-            axes.plot(x, y, style, color=ink, markersize=4, label=name)
+            size = 4 if len(style) > 1 else 7  # marks without a line
+            axes.plot(x, y, style, color=ink, markersize=size, label=name)
         else:
             axes.axhline(curve, linestyle=style, color=ink, linewidth=1.2, label=name)
     axes.set(**labels)
