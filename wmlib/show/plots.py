@@ -75,7 +75,11 @@ def table(headings: Sequence[str], rows: Iterable[Iterable[Any]]) -> None:
 
 
 def plot_lines(
-    axes: Axes, curves: Mapping[str, Any], looks: Mapping[str, str] | None = None, **labels: Any
+    axes: Axes,
+    curves: Mapping[str, Any],
+    looks: Mapping[str, str] | None = None,
+    legend: bool = True,
+    **labels: Any,
 ) -> None:
     """Named curves in one panel: each y (over 1, 2, ...), or a pair (x, y), or one number, which is a level across.
 
@@ -83,6 +87,7 @@ def plot_lines(
         axes: the panel.
         curves: what to draw, by name.
         looks: colour and style by name, as `"model o-"`; by default those of the name itself.
+        legend: whether the panel has one.
         labels: of the axes, as `axes.set` takes them.
     """
     for name, curve in curves.items():
@@ -91,12 +96,13 @@ def plot_lines(
         ink = shade if shade.startswith("#") else colour(shade)
         if isinstance(curve, tuple) or np.ndim(curve) > 0:
             x, y = curve if isinstance(curve, tuple) else (range(1, len(curve) + 1), curve)
-            size = 4 if len(style) > 1 else 7  # marks without a line
+            size = 4 if len(style) > 1 else 6  # marks without a line
             axes.plot(x, y, style, color=ink, markersize=size, label=name)
         else:
-            axes.axhline(curve, linestyle=style, color=ink, linewidth=1.2, label=name)
+            axes.axhline(curve, linestyle=style, color=ink, linewidth=1.5, label=name)
     axes.set(**labels)
-    axes.legend(fontsize=8)
+    if legend:
+        axes.legend(fontsize=9)
 
 
 def plot_bars(
