@@ -91,7 +91,7 @@ def plot_lines(
         labels: of the axes, as `axes.set` takes them.
     """
     for name, curve in curves.items():
-        usual = f"{name} {STYLES.get(name, ':' if np.ndim(curve) == 0 else '-')}"
+        usual = f"{name} {':' if np.ndim(curve) == 0 else STYLES.get(name, '-')}"
         shade, style = (looks or {}).get(name, usual).rsplit(" ", 1)
         ink = shade if shade.startswith("#") else colour(shade)
         if isinstance(curve, tuple) or np.ndim(curve) > 0:
