@@ -182,6 +182,44 @@ def test_every_plot_draws_something():
         plots.plt.close(each)
 
 
+def test_a_number_among_named_curves_is_a_level_and_a_pair_brings_its_own_x():
+    drawing, axes = plots.figure()
+    curves = {"dream": [3, 1, 2], "reality": ([0, 10], [5, 6]), "zero": 4.0}
+    plots.plot_lines(axes, curves, {"dream": "model s--"}, xlabel="step")
+    dream, reality, level = axes.get_lines()
+    assert list(dream.get_xdata()) == [1, 2, 3] and list(reality.get_xdata()) == [0, 10]
+    assert list(level.get_ydata()) == [4.0, 4.0] and level.get_linestyle() == ":"
+    looks = dream.get_color(), dream.get_linestyle(), dream.get_marker()
+    assert looks == (palette.MODEL, "--", "s") and reality.get_color() == palette.REALITY
+    assert axes.get_xlabel() == "step"
+    plots.plt.close(drawing)
+
+
+def test_bars_of_one_place_stand_side_by_side_around_it():
+    drawing, axes = plots.figure()
+    plots.plot_bars(axes, {"a": [1, 2], "b": [3, 4]}, ("#000000", "#ffffff"))
+    middles = [[bar.get_x() + bar.get_width() / 2 for bar in bars] for bars in axes.containers]
+    assert np.allclose(middles, [[-0.2, 0.8], [0.2, 1.2]])
+    plots.plt.close(drawing)
+
+
+def test_result_lines_of_one_method_and_configuration_are_joined_and_show_every_seed():
+    drawing, axes = plots.figure()
+    row = wm.results.read(wm.storage.data_folder() / "results" / "real.csv")[0]
+    rows = [
+        dataclasses.replace(row, budget=budget, seed=seed, mean_return=seed * 1.0, split="test")
+        for budget in (1000, 2000)
+        for seed in range(3)
+    ]
+    plots.plot_results(axes, wm.results.table(rows).lines, {row.method: "#123456"}, aside=1)
+    joined = axes.get_lines()[-1]
+    assert np.allclose(joined.get_xdata(), [1000, 2000]) and np.allclose(joined.get_ydata(), 1)
+    seeds = [line for line in axes.get_lines() if line.get_marker() == "."]
+    assert [len(line.get_ydata()) for line in seeds] == [3, 3]
+    assert {line.get_color() for line in axes.get_lines()} == {"#123456"}
+    plots.plt.close(drawing)
+
+
 def test_names_that_the_palette_lacks_get_colours_of_their_own_in_one_picture():
     assert palette.colours(["reality", "z[1]"]) == {
         "reality": palette.REALITY,

@@ -20,7 +20,7 @@ def cells():
 def asleep(cells, seed):
     """C as the reader's own model and search leave it, from 3,000 real steps of this seed."""
     names = {"np": np, "wm": wm, "scale": wm.scale(), "seed": seed}
-    for name in ("pole-gather", "pole-ensemble", "pole-dream", "pole-evolve"):
+    for name in ("pole-gather", "pole-ensemble", "pole-ensemble-step", "pole-dream", "pole-evolve"):
         exec(cells[name], names)
     model = names["Five"](names["s"], names["a"], names["s_next"], seed=seed)
     C, _ = names["asleep"](model, seed)

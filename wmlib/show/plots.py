@@ -75,6 +75,77 @@ def table(headings: Sequence[str], rows: Iterable[Iterable[Any]]) -> None:
     )
 
 
+def plot_lines(
+    axes: Axes,
+    curves: Mapping[str, Any],
+    looks: Mapping[str, str] | None = None,
+    legend: bool = True,
+    **labels: Any,
+) -> None:
+    """Named curves in one panel: each y (over 1, 2, ...), or a pair (x, y), or one number, which is a level across.
+
+    Args:
+        axes: the panel.
+        curves: what to draw, by name.
+        looks: colour and style by name, as `"model o-"`; by default those of the name itself.
+        legend: whether the panel has one.
+        labels: of the axes, as `axes.set` takes them.
+    """
+    for name, curve in curves.items():
+        usual = f"{name} {':' if np.ndim(curve) == 0 else STYLES.get(name, '-')}"
+        shade, style = (looks or {}).get(name, usual).rsplit(" ", 1)
+        ink = shade if shade.startswith("#") else colour(shade)
+        if isinstance(curve, tuple) or np.ndim(curve) > 0:
+            x, y = curve if isinstance(curve, tuple) else (range(1, len(curve) + 1), curve)
+            size = 4 if len(style) > 1 else 6  # marks without a line
+            axes.plot(x, y, style, color=ink, markersize=size, label=name)
+        else:
+            axes.axhline(curve, linestyle=style, color=ink, linewidth=1.5, label=name)
+    axes.set(**labels)
+    if legend:
+        axes.legend(fontsize=9)
+
+
+def plot_bars(
+    axes: Axes, groups: Mapping[str, Sequence[float]], inks: Sequence[str], **labels: Any
+) -> None:
+    """Bars side by side: one of each name at each place, in the colours given. Labels as `axes.set` takes them."""
+    for at, ((name, values), ink) in enumerate(zip(groups.items(), inks, strict=True)):
+        places = np.arange(len(values)) + 0.8 / len(groups) * (at - (len(groups) - 1) / 2)
+        axes.bar(places, values, 0.75 / len(groups), color=ink, label=name)
+    axes.axhline(0, color="black", linewidth=0.8)
+    axes.set(**labels)
+    axes.legend(ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0), fontsize=9)
+
+
+def plot_results(
+    axes: Axes, lines: Iterable[Any], inks: Mapping[str, str], aside: float = 1.08
+) -> None:
+    """Lines of a results table against real steps: means joined by method and configuration, intervals, and every seed.
+
+    Args:
+        axes: the panel; its x axis becomes logarithmic.
+        lines: of `wm.results.table`.
+        inks: a colour by method.
+        aside: factor from one series to the next, so that none hides another on one budget.
+    """
+    series: dict[tuple[str, str], list[Any]] = {}
+    for line in lines:
+        series.setdefault((line.method, line.configuration), []).append(line)
+    for place, ((method, configuration), its) in enumerate(series.items()):
+        ink, middles = inks.get(method, "black"), []
+        for line in its:
+            middle, low, high, every = line.episode_return
+            x = line.budget * aside ** (place - (len(series) - 1) / 2)
+            axes.plot([x, x], [low, high], color=ink, lw=4, alpha=0.3)  # none for few seeds
+            axes.plot([x] * len(every), every, ".", color=ink, ms=3, alpha=0.5)
+            middles.append((x, middle))
+        look: dict[str, Any] = {"color": ink, "markerfacecolor": ("white", ink)[place % 2]}
+        look |= {"marker": "Dos^vP*X<>"[place % 10], "linestyle": ("-", "--", "-.", ":")[place % 4]}
+        axes.plot(*np.array(middles).T, lw=1, label=f"{method}, {configuration}", **look)
+    axes.set_xscale("log")
+
+
 def plot_survival(axes: Axes, scores: Sequence[Score], steps: int | None = None) -> None:
     """The share of episodes still going after each step, one line a name (its runs together)."""
     names = list(dict.fromkeys(score.name for score in scores))
