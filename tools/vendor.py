@@ -108,11 +108,13 @@ def bundle(name: str) -> None:
         folder = Path(made)
         for path in (ROOT / "tools" / name).iterdir():
             shutil.copy(path, folder)
-        failed = subprocess.run([npm(), "ci", "--silent", "--ignore-scripts"], cwd=folder).returncode
+        failed = subprocess.run(
+            [npm(), "ci", "--silent", "--ignore-scripts"], cwd=folder
+        ).returncode
         if (folder / MUJOCO).is_file():
             packed = gzip.compress((folder / MUJOCO).read_bytes(), 9, mtime=0)
             (folder / "mujoco.wasm.gz").write_bytes(packed)
-        esbuild = [folder / "node_modules" / ".bin" / "esbuild", *ESBUILD.split()]
+        esbuild = [str(folder / "node_modules" / ".bin" / "esbuild"), *ESBUILD.split()]
         if (
             failed
             or subprocess.run(

@@ -155,11 +155,6 @@ class Linear:
             CLIP,
         )
 
-    @property
-    def gains(self) -> tuple[float, float]:
-        """Stiffness and damping of that reflex."""
-        return STIFFNESS, DAMPING
-
     def reflex(self, physics: Any) -> Any:
         """What joint targets add inside the tanh, (..., a_dim), of physics or observations (..., D): the pull of each joint towards its rest."""
         q, v, rest = self._joints

@@ -5,7 +5,7 @@
   "use strict";
   if (window.wmDream) return;
   const JOINTS = 5; // physics begins with height and quaternion
-  const NEAR_FLOOR = [0.01, 0.03], NEAR_LIMIT = [0.03, 0.1], INPUT_CLIP = 8, LOG_SIGMA = [-5, 1], CLIP = 10, CONSTANT = 1e-6;
+  const NEAR_FLOOR = [0.01, 0.03], NEAR_LIMIT = [0.03, 0.1], INPUT_CLIP = 8, LOG_SIGMA = [-5, 1], CLIP = 10, CONSTANT = 1e-6, STIFFNESS = 10, DAMPING = 0.05;
   const within = (value, low, high) => Math.min(Math.max(value, low), high);
 
   // ---------------------------------------------------------------- vectors, and matrices as nine numbers, row by row
@@ -79,7 +79,7 @@
       Object.assign(this, data);
       for (const key of Object.keys(data.stats)) this[key] = numbers(data.stats[key]);
       this.weights = {};
-      for (const [name, text] of Object.entries(data.weights)) this.weights[name] = numbers(text, data.half);
+      for (const [name, text] of Object.entries(data.weights)) this.weights[name] = numbers(text, true);
       this.controllers = data.controllers.map((C) => {
         const [W, b, mean, std] = ["W", "b", "mean", "std"].map((key) => numbers(C[key]));
         return { ...C, W, b, mean, std };
@@ -232,7 +232,7 @@
       x.forEach((value, i) => { x[i] = C.std[i] < CONSTANT ? 0 : within((value - C.mean[i]) / C.std[i], -CLIP, CLIP); });
       return this.action.map(([low, high], a) => {
         const [q, v, rest] = this.driven[a];
-        let push = C.b[a] + this.stiffness * (rest - physics[q]) - this.damping * physics[v] + (shift ? shift[a] : 0);
+        let push = C.b[a] + STIFFNESS * (rest - physics[q]) - DAMPING * physics[v] + (shift ? shift[a] : 0);
         for (let i = 0; i < x.length; i++) push += C.W[a * x.length + i] * x[i];
         return (high + low) / 2 + (high - low) / 2 * Math.tanh(push);
       });
@@ -258,5 +258,5 @@
     return q.map((value) => value / length);
   }
 
-  window.wmDream = { Dream, numbers, uniform, normal };
+  window.wmDream = { Dream, STIFFNESS, numbers, uniform, normal };
 })();

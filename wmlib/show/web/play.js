@@ -16,7 +16,7 @@
     .wm-play label { display: inline-flex; gap: 0.35rem; align-items: center; max-width: 100%; }
     .wm-play label select { min-width: 0; flex: 0 1 auto; }
     .wm-play label input[type=range] { flex: 0 1 8rem; width: 8rem; min-width: 4rem; }
-    .wm-play label output { min-width: 2.4em; }
+    .wm-play .wm-value { min-width: 2.6em; font-variant-numeric: tabular-nums; }
     .wm-play .wm-said { margin: 0; padding: 0.35rem 0.6rem; min-height: 1.4em; border-top: 1px solid var(--line); }
     .wm-play .wm-side { min-width: 2.1rem; }
     .wm-play button:disabled { opacity: 0.5; cursor: default; }`;
@@ -97,7 +97,7 @@
         if (at > frame) break;
         if (kind === "c") now.c = this.walkers[value[0]] || value[0] === RANDOM ? value[0] : 0;
         if (kind === "t") now.tau = Math.min(Math.max(value[0] || 0, 0), 2);
-        if (kind === "j" && value[0] in this.dream.driven) (now.shift ??= new Array(this.dream.aDim).fill(0))[value[0]] = this.dream.stiffness * value[1];
+        if (kind === "j" && value[0] in this.dream.driven) (now.shift ??= new Array(this.dream.aDim).fill(0))[value[0]] = window.wmDream.STIFFNESS * value[1];
         if (kind === "m") now.beside = at;
         if (kind === "w") Object.assign(now, { awake: value[0] === 1 && at, beside: false });
         if (kind === "p" && at === frame) now.push = [value[0], value[1]];
@@ -213,9 +213,9 @@
 
     build() {
       const { dream } = this.play, options = (list) => list.map(([value, text]) => make("option", { value }, text));
-      const choose = (name, list, onchange) => { const select = make("select", { onchange }, ...options(list)); return [select, make("label", {}, name, select)]; };
+      const choose = (name, list, onchange) => { const select = make("select", { "aria-label": name, onchange }, ...options(list)); return [select, make("label", {}, name, select)]; };
       const range = (name, min, max, step, onchange) => {
-        const input = make("input", { type: "range", min, max, step, onchange, oninput: () => { shown.textContent = Number(input.value).toFixed(2); } }), shown = make("output", {});
+        const input = make("input", { type: "range", "aria-label": name, min, max, step, onchange, oninput: () => { shown.textContent = Number(input.value).toFixed(2); } }), shown = make("span", { class: "wm-value" });
         return [input, make("label", {}, name, input, shown), shown];
       };
       const button = (text, onclick, attributes = {}) => make("button", { type: "button", onclick, ...attributes }, text);
@@ -324,7 +324,7 @@
       set(this.c, now.c);
       set(this.tau, now.tau);
       set(this.member, this.play.member);
-      set(this.angle, (now.shift?.[Number(this.joint.value)] ?? 0) / this.play.dream.stiffness);
+      set(this.angle, (now.shift?.[Number(this.joint.value)] ?? 0) / window.wmDream.STIFFNESS);
       this.tauShown.textContent = Number(this.tau.value).toFixed(2);
       this.angleShown.textContent = Number(this.angle.value).toFixed(2);
       this.wakeButton.textContent = now.awake !== false ? "Dream on" : "Wake up";
