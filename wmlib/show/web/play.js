@@ -19,6 +19,10 @@
     .wm-play .wm-value { min-width: 2.6em; font-variant-numeric: tabular-nums; }
     .wm-play .wm-said { margin: 0; padding: 0.35rem 0.6rem; min-height: 1.4em; border-top: 1px solid var(--line); }
     .wm-play .wm-side { min-width: 2.1rem; }
+    @media (max-width: 480px) { /* the body stays in sight of its controls */
+      .wm-play .wm-viewer figure { overflow: visible; }
+      .wm-play .wm-viewer canvas.wm-scene { position: sticky; top: 3rem; z-index: 1; background: var(--ground); aspect-ratio: 16 / 10; }
+    }
     .wm-play button:disabled { opacity: 0.5; cursor: default; }`;
 
   function make(tag, attributes = {}, ...children) {
@@ -219,7 +223,7 @@
         return [input, make("label", {}, name, input, shown), shown];
       };
       const button = (text, onclick, attributes = {}) => make("button", { type: "button", onclick, ...attributes }, text);
-      const [c, cs] = choose("C", [...dream.controllers.map(({ name }, i) => [i, name]), [REFLEX, "no command (the reflex alone)"], [RANDOM, "random actions"]], () => this.event("c", Number(this.c.value)));
+      const [c, cs] = choose("C", [...dream.controllers.map(({ name }, i) => [i, name]), [REFLEX, "the reflex alone"], [RANDOM, "random actions"]], () => this.event("c", Number(this.c.value)));
       const [tau, taus, tauShown] = range("temperature", 0, 2, 0.05, () => this.event("t", Number(this.tau.value)));
       const [member, members] = choose("member of M", Array.from({ length: dream.members }, (_, i) => [i, i + 1]), () => this.again({ member: Number(this.member.value) }));
       const [strength, strengths] = choose("push", [0.4, 0.8, 1.2, 1.6].map((v) => [v, `${v} m/s`]));
@@ -312,7 +316,7 @@
         : over && now.ended ? `${now.awake ? "Awake, it" : "In the dream it"} fell after ${(frame * this.play.dream.dt).toFixed(2)} s. Go back on the timeline, or start again.`
           : over ? "This is as long as a play can be. Go back on the timeline, or start again."
             : now.awake ? "Awake: C acts in MuJoCo, and nothing is dreamed." : real && !(now.real.qpos[2] > play.dream.healthy[1]) ? "The dream still stands; in MuJoCo the same actions fell."
-              : real ? "Violet is dreamed; orange is MuJoCo with the same actions." : this.fan ? this.fan.text : "Asleep: every frame is made by this page as you watch. Nothing asks a simulator.");
+              : real ? "Violet is dreamed; orange is MuJoCo with the same actions." : this.fan ? this.fan.text : "Asleep: every frame is made by this page as you watch. No simulator is asked.");
       if (!viewer.playing) this.keep();
     }
 

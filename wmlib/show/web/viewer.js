@@ -597,7 +597,7 @@
         const viewer = new Viewer(root, read(root.querySelector("script[type='application/json']").textContent));
         root.viewer = viewer;
         root.querySelector(".wm-still").hidden = true;
-        sight.observe(viewer.canvas);
+        sight.observe(viewer.scene.live ? root : viewer.canvas); // a live scene goes on while its controls are in sight
         new ResizeObserver(() => { viewer.dirty = true; wake(); }).observe(viewer.canvas);
       } catch (error) {
         root.querySelector("figure")?.remove();
