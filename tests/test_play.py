@@ -252,7 +252,9 @@ def test_an_earlier_frame_is_kept_and_a_push_there_begins_another_future(look):
     assert shown(page) == early
     page.keyboard.press(".")
     pushed = shown(page)
-    page.evaluate(f"{PLAY}.again({{}})")
+    page.get_by_role("button", name="Undo").click()
+    assert page.evaluate(f"{PLAY}.play.events") == []
+    assert shown(page) == early
     to(page, 21)
     assert pushed[1 + 22] - shown(page)[1 + 22] == pytest.approx(0.8, abs=0.3), (
         "it is faster by then"

@@ -241,7 +241,7 @@
       const figure = this.viewer.root.querySelector("figure"), step = button("One step", () => { this.viewer.play(false); this.viewer.forward(); });
       figure.querySelector(".wm-bar").before(this.said);
       figure.append(bar("Who acts, and in which dream", cs, taus, members), bar("Push the torso", strengths, ...sides, step), bar("Move a joint", joints, angles),
-        bar("What else", button("Start again", () => this.again({})), button("Other noise", () => this.again({ seed: this.play.seed + 1 })),
+        bar("What else", button("Undo", () => this.undo(), { title: "Take back what was done last" }), button("Start again", () => this.again({})), button("Another start", () => this.again({ seed: this.play.seed + 1, start: (this.play.start + 1) % dream.starts.length }), { title: "Another real start, and other noise" }),
           this.fanButton, this.askButton, this.wakeButton, ...(SOURCE ? [link] : [])));
       this.viewer.canvas.setAttribute("aria-label", "The walker as this page dreams it. Drag or use the arrow keys to turn, Shift and an arrow key to push, plus and minus to zoom, space to play, comma and full stop to step.");
       this.dragging();
@@ -345,6 +345,17 @@
       this.cleared(frame);
       if (kind === "m") this.run(last);
       else if (!viewer.playing && !still.matches && kind !== "t" && kind !== "c") viewer.play(true);
+    }
+
+    /** Takes back what was done last, and goes to the frame where it was done. */
+    undo() {
+      const done = this.play.events.pop();
+      if (!done) return;
+      this.viewer.play(false);
+      this.fan = null;
+      const frame = Math.min(done[0], this.play.last);
+      this.play.cut(frame);
+      this.cleared(frame);
     }
 
     cleared(frame) {
