@@ -422,7 +422,8 @@
 
     keep() {
       clearTimeout(this.later);
-      if (SOURCE && !this.restoring) this.later = setTimeout(() => { if (!this.viewer.playing) history.replaceState(null, "", `#dream=${this.play.toText(this.viewer.frame)}`); }, 300);
+      const untouched = !this.viewer.frame && !this.play.events.length && !location.hash;
+      if (SOURCE && !this.restoring && !untouched) this.later = setTimeout(() => { if (!this.viewer.playing) history.replaceState(null, "", `#dream=${this.play.toText(this.viewer.frame)}`); }, 300);
     }
 
     async copy() {
