@@ -9,6 +9,7 @@ import pytest
 
 import wmlib as wm
 from tools import notebooks, prose
+from tools.vendor import BUNDLES, WEB
 
 ROOT = Path(__file__).resolve().parent.parent
 spec = importlib.util.spec_from_file_location("plain", ROOT / "book" / "_ext" / "plain.py")
@@ -72,7 +73,10 @@ TEXTS = [
     *sorted((ROOT / "assignments").glob("*.ipynb")),
     *sorted((ROOT / "book").glob("**/*.md")),
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md")),
-    *sorted(path for end in ("py", "js") for path in (ROOT / "wmlib").glob(f"**/*.{end}")),
+    *sorted((ROOT / "wmlib").glob("**/*.py")),
+    *(
+        path for path in sorted(WEB.glob("*.js")) if path.stem not in BUNDLES
+    ),  # those are others' text
     *sorted((ROOT / "book" / "_ext").glob("*.py")),
 ]
 

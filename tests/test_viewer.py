@@ -362,7 +362,7 @@ def test_readers_who_want_less_motion_find_it_paused(look):
     look.context = context
     page = context.new_page()
     scene = wm.viewer.show(fall())
-    shared = "".join(f"<script>{wm.viewer._script(name)}</script>" for name in wm.viewer.SCRIPTS)
+    shared = "".join(f"<script>{wm.viewer.script(name)}</script>" for name in wm.viewer.SCRIPTS)
     page.set_content(f"<!DOCTYPE html><body>{scene.html()}{shared}</body>")
     page.wait_for_function("document.querySelector('.wm-viewer').viewer?.draws > 0")
     assert page.get_by_role("button", name="Play").is_visible()

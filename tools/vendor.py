@@ -1,11 +1,12 @@
 """`python -m tools vendor`: makes the vendored browser files again from npm packages, and checks them against pinned hashes.
 
 MathJax and axe-core (the judge of accessibility; tests use it, no page has it) are copied; of three.js, what the viewer uses is bundled into one classic script by esbuild, both at the versions
-of `tools/three/package-lock.json`. The files are committed, so that building and reading the book need no network. `--check` only compares what is committed.
+of `tools/three/package-lock.json`; MuJoCo for the browser becomes one script with its WebAssembly inside (`tools/mujoco`). The files are committed, so that building and reading the book need no network. `--check` only compares what is committed.
 """
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import shutil
 import subprocess
@@ -16,9 +17,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-THREE, BUNDLE = ROOT / "tools" / "three", ROOT / "wmlib" / "show" / "web" / "three.js"
-BUNDLE_SHA256 = "cda85d7f688dda5c597cb1e3b4e44b70ca23eb909aa91810ffa170452d38019f"
-ESBUILD = "entry.js --bundle --minify --format=iife --global-name=WMThree --legal-comments=inline --target=es2022 --log-level=warning --outfile=three.js"
+WEB, MUJOCO = ROOT / "wmlib" / "show" / "web", "node_modules/@mujoco/mujoco/mujoco.wasm"
+# Folder of tools = name of the script: (its sha256, what esbuild is told besides).
+BUNDLES = {
+    "three": (
+        "cda85d7f688dda5c597cb1e3b4e44b70ca23eb909aa91810ffa170452d38019f",
+        "--global-name=WMThree",
+    ),
+    "mujoco": (
+        "389435262c7d78adf99684676cb1894f166808f297a3fab7fa0519175fdc17ad",
+        "--loader:.gz=base64 --define:import.meta.url=self.location.href --external:module",
+    ),
+}
+ESBUILD = "entry.js --bundle --minify --format=iife --legal-comments=inline --target=es2022 --log-level=warning"
 
 
 @dataclass(frozen=True)
@@ -72,7 +83,7 @@ def altered() -> list[str]:
     """The vendored files that are missing or differ from what was pinned."""
     pinned = [
         (ROOT / name, sha256) for package in PACKAGES for name, sha256 in package.files.values()
-    ] + [(BUNDLE, BUNDLE_SHA256)]
+    ] + [(WEB / f"{name}.js", sha256) for name, (sha256, _) in BUNDLES.items()]
     return [
         path.relative_to(ROOT).as_posix()
         for path, sha256 in pinned
@@ -90,25 +101,34 @@ def npm() -> str:
     return found
 
 
-def bundle() -> None:
-    """Makes the one script of three.js again from its locked packages."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        for path in THREE.iterdir():
+def bundle(name: str) -> None:
+    """Makes one script again from its locked packages."""
+    sha256, options = BUNDLES[name]
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        for path in (ROOT / "tools" / name).iterdir():
             shutil.copy(path, folder)
-        esbuild = folder / "node_modules" / ".bin" / "esbuild"
+        failed = subprocess.run(
+            [npm(), "ci", "--silent", "--ignore-scripts"], cwd=folder
+        ).returncode
+        if (folder / MUJOCO).is_file():
+            packed = gzip.compress((folder / MUJOCO).read_bytes(), 9, mtime=0)
+            (folder / "mujoco.wasm.gz").write_bytes(packed)
+        esbuild = [str(folder / "node_modules" / ".bin" / "esbuild"), *ESBUILD.split()]
         if (
-            subprocess.run([npm(), "ci", "--silent", "--ignore-scripts"], cwd=folder).returncode
-            or subprocess.run([esbuild, *ESBUILD.split()], cwd=folder).returncode
+            failed
+            or subprocess.run(
+                [*esbuild, *options.split(), f"--outfile={name}.js"], cwd=folder
+            ).returncode
         ):
-            sys.exit("three.js could not be fetched and bundled. Nothing was changed.")
-        data = (folder / "three.js").read_bytes()
-    if digest(data) != BUNDLE_SHA256:
+            sys.exit(f"{name} could not be fetched and bundled. Nothing was changed.")
+        data = (folder / f"{name}.js").read_bytes()
+    if digest(data) != sha256:
         sys.exit(
-            f"The bundle of three.js has sha256 {digest(data)}, not the pinned one. Nothing was changed."
+            f"The bundle of {name} has sha256 {digest(data)}, not the pinned one. Nothing was changed."
         )
-    BUNDLE.write_bytes(data)
-    print(f"{BUNDLE.relative_to(ROOT).as_posix()}: {len(data):,} bytes of three.js")
+    (WEB / f"{name}.js").write_bytes(data)
+    print(f"wmlib/show/web/{name}.js: {len(data):,} bytes")
 
 
 def fetch(package: Package) -> None:
@@ -144,7 +164,8 @@ def main(argv: list[str]) -> int:
     if "--check" not in argv:
         for package in PACKAGES:
             fetch(package)
-        bundle()
+        for name in BUNDLES:
+            bundle(name)
     for name in altered():
         print(
             f"{name} is missing or is not the pinned file: run python -m tools vendor",

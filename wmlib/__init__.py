@@ -4,7 +4,7 @@
     models/     V, M and M's rival                nets, mdn, vae, mdnrnn, ensemble, structured, model, world, training, metrics
     control/    C                                 controller, agent, population, strategies, evolve
     dream/      V, M and C together               dream, dreamenv, packing, fitness, rounds, iterate, walk
-    show/       what a reader sees                palette, plots, viewer, videos, explorer, progress, say
+    show/       what a reader sees                palette, plots, viewer, play, videos, explorer, progress, say
     classroom/  exercises and grading             classroom, marking, jail, nbgrading, grading
 
 Beside them: `config` (sizes), `seeds`, `statistics`, `storage` (artefacts on disk), `errors`, `loading` (`wm.load(name)` opens any artefact); `stages` and `whole` (runs from end to end), `results`, `cli`;
@@ -46,6 +46,7 @@ _CLASSES = {
     "control.population": "evaluate_population",
     "control.evolve": "evolve Evolution Fitness RealFitness",
     "show.say": "say",
+    "show.play": "play",
 }
 _OWNER = {name: f"wmlib.{module}" for module, names in _CLASSES.items() for name in names.split()}
 _HOME = {

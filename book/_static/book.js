@@ -7,7 +7,8 @@ if (location.protocol === "file:" && typeof DOCUMENTATION_OPTIONS !== "undefined
 document.addEventListener("DOMContentLoaded", () => {
   if (!document.querySelector(".wm-viewer")) return;
   const here = document.querySelector("script[src*='_static/book.js']").src;
-  for (const name of ["three.js", "viewer.js"]) {
+  const names = ["three.js", "viewer.js", ...(document.querySelector(".wm-play") ? ["dream.js", "play.js"] : [])];
+  for (const name of names) {
     const script = document.createElement("script");
     script.src = new URL(name, here).href;
     script.async = false; // in this order

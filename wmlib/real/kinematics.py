@@ -173,6 +173,13 @@ class Kinematics:
         """A worker gets the body, and reads the tree itself."""
         return Kinematics, (self.body,)
 
+    def constants(self) -> dict[str, Any]:
+        """The tree as JSON-ready numbers, for a program that computes the same elsewhere: `root`, `limbsOf`, `limits` (as float32, which models use), `radius`."""
+        limbs = [
+            {**limb._asdict(), "matrix": [*itertools.chain(*limb.matrix)]} for limb in self._tree
+        ]
+        return {"root": self._root, "limbsOf": limbs, "limits": np.float32(self.limits).tolist(), "radius": self.radius.tolist()}  # fmt: skip
+
     def limbs(self, physics: Rows) -> Rows:
         """Of physics (S, R), in the torso's own frame, which stands still: centre of mass, its velocity, each foot, each foot's velocity; (n_limbs, R)."""
         xp, first = self.xp, GROUPS["joints"]

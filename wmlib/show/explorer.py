@@ -8,7 +8,6 @@ Built in chapter 14.
 from __future__ import annotations
 
 import html
-import json
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import numpy as np
 from wmlib import statistics
 from wmlib.errors import InputError
 from wmlib.show.palette import MODEL, RANDOM, REALITY
+from wmlib.show.viewer import harmless
 
 LEVEL = 0.95
 MAX_EFFECTS, MAX_SEEDS, MAX_LETTERS = 200, 100, 60
@@ -81,10 +81,7 @@ class Explorer:
 
     def html(self) -> str:
         """Data, table and script."""
-        # JSON in which no character can end the script element or begin another.
-        data = json.dumps(self.data, allow_nan=False, separators=(",", ":")).translate(
-            {60: "\\u003c", 62: "\\u003e", 38: "\\u0026"}
-        )
+        data = harmless(self.data)
         script = SCRIPT.read_text(encoding="utf-8").replace("</script", "<\\/script")
         return f'<div class="wm-explorer"><script type="application/json">{data}</script><div class="wm-effects">{self.table}</div></div><script>{script}</script>'
 

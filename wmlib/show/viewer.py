@@ -47,13 +47,10 @@ class Viewer:
 
     def html(self, shared: bool = False) -> str:
         """The scene as HTML; with `shared`, preceded by the script that every viewer of a page uses."""
-        # JSON in which no character can end the script element or begin another.
-        data = json.dumps(self.scene, allow_nan=False, separators=(",", ":")).translate(
-            {60: "\\u003c", 62: "\\u003e", 38: "\\u0026"}
-        )
+        data = harmless(self.scene)
         picture = base64.b64encode(self.still.encode()).decode()
         carried = (
-            "".join(f'<script class="wm-shared">{_script(name)}</script>' for name in SCRIPTS)
+            "".join(f'<script class="wm-shared">{script(name)}</script>' for name in SCRIPTS)
             if shared
             else ""
         )
@@ -121,6 +118,12 @@ def show(
     }
     text = f"{label + ': ' if label else ''}{body.name}, {', '.join(poses)}, {frames} frames of {body.dt:g} s"
     return Viewer(scene, _picture(body, scene, poses, at), text)
+
+
+def harmless(data: Mapping[str, Any]) -> str:
+    """JSON in which no character can end a script element or begin another."""
+    text = json.dumps(data, allow_nan=False, separators=(",", ":"))
+    return text.translate({60: "\\u003c", 62: "\\u003e", 38: "\\u0026"})
 
 
 def checked_name(name: Any, what: str = "The name of a trajectory", most: int = MAX_LETTERS) -> str:
@@ -352,7 +355,7 @@ def _segment(model: Any, geom: int, centre: Array, axes: Array) -> tuple[Array, 
 
 
 @functools.cache
-def _script(name: str) -> str:
+def script(name: str) -> str:
     """One of the scripts that every viewer of a page shares, as it may stand in a page."""
     return (WEB / name).read_text(encoding="utf-8").replace("</script", "<\\/script")
 

@@ -3,6 +3,9 @@
 // Three parts: the pose of a body from its qpos (as MuJoCo's mj_kinematics has it), two painters (three.js through one
 // WebGL context for the whole page; lines on a canvas where there is no fast WebGL), and the controls. The camera, the
 // floor and the shadows are the same for both painters. `?draw=3d` and `?draw=2d` in the page's address choose a painter.
+//
+// A live scene grows while it is watched: whoever makes its frames sets `grow`, which appends one with `put` and `reach`, or says
+// that there are no more. Slider, keys, curves and speed are then a timeline of what was made.
 (() => {
   "use strict";
   if (window.wmViewer) return window.wmViewer.mount();
@@ -287,11 +290,11 @@
 
   class Viewer {
     constructor(root, scene) {
-      Object.assign(this, { root, scene, frame: 0, clock: 0, playing: !still.matches, dirty: true, draws: 0, sheet: document.createElement("canvas") });
+      Object.assign(this, { root, scene, frame: 0, clock: 0, playing: !still.matches, dirty: true, grow: null, changed: null, keys: {}, draws: 0, sheet: document.createElement("canvas") });
       this.last = Math.max(...scene.tracks.map((track) => track.n)) - 1;
       this.hidden = new Set();
       const length = this.last * scene.dt;
-      this.speed = SPEEDS.slice(1).find((speed) => length / speed >= 2) ?? 0.1;
+      this.speed = scene.live ? 1 : SPEEDS.slice(1).find((speed) => length / speed >= 2) ?? 0.1;
       this.camera = new T.PerspectiveCamera(30, 16 / 9, 0.05, 100);
       this.camera.up.set(0, 0, 1);
       this.build();
@@ -316,7 +319,7 @@
       this.followButton = make("button", { type: "button", "aria-pressed": "true", title: "The camera follows", onclick: () => { this.follow = !this.follow; this.followButton.setAttribute("aria-pressed", this.follow); this.show(this.frame); } }, "follow");
       const reset = make("button", { type: "button", title: "Back to the first view", onclick: () => { this.home(); this.show(this.frame); } }, "reset view");
       const figure = make("figure", { role: "group", "aria-label": scene.label || `Trajectory of ${names}` },
-        make("div", { class: "wm-names" }, ...this.chips), this.canvas);
+        make("div", { class: "wm-names" }, ...this.chips.filter((_, t) => scene.tracks[t].chip !== false)), this.canvas);
       if (scene.strip.length) {
         this.strip = make("canvas", { class: "wm-strip", "aria-hidden": "true" });
         this.strip.style.height = `${56 * scene.strip.length + 4}px`;
@@ -324,7 +327,7 @@
           if (!event.buttons) return;
           const box = this.strip.getBoundingClientRect();
           this.play(false);
-          this.show(Math.round((event.clientX - box.left - 8) / Math.max(box.width - 16, 1) * this.last));
+          this.show(Math.round((event.clientX - box.left - 8) / Math.max(box.width - 16, 1) * this.end));
         };
         this.strip.addEventListener("pointerdown", scrub);
         this.strip.addEventListener("pointermove", scrub);
@@ -353,10 +356,11 @@
     }
 
     play(on) {
-      if (on && this.frame >= this.last) this.show(0);
+      if (on && this.frame >= this.last && !this.grow) this.show(0);
       this.playing = on;
       this.button.textContent = on ? "\u275a\u275a" : "\u25b6";
       this.button.setAttribute("aria-label", on ? "Pause" : "Play");
+      this.changed?.();
       wake();
     }
 
@@ -369,12 +373,13 @@
     key(event) {
       const turn = 0.12, offset = this.camera.position.clone().sub(this.controls.target), ball = new T.Vector3();
       const act = {
-        " ": () => this.play(!this.playing), ",": () => { this.play(false); this.show(this.frame - 1); }, ".": () => { this.play(false); this.show(this.frame + 1); },
+        " ": () => this.play(!this.playing), ",": () => { this.play(false); this.show(this.frame - 1); }, ".": () => { this.play(false); this.forward(); },
         ArrowLeft: () => offset.applyAxisAngle(this.camera.up, -turn), ArrowRight: () => offset.applyAxisAngle(this.camera.up, turn),
         ArrowUp: () => offset.applyAxisAngle(ball.crossVectors(offset, this.camera.up).normalize(), turn),
         ArrowDown: () => offset.applyAxisAngle(ball.crossVectors(offset, this.camera.up).normalize(), -turn),
         "+": () => offset.multiplyScalar(0.9), "=": () => offset.multiplyScalar(0.9), "-": () => offset.multiplyScalar(1 / 0.9),
-      }[event.key];
+        ...this.keys,
+      }[(event.shiftKey && event.key.startsWith("Arrow") ? "Shift" : "") + event.key];
       if (!act || event.ctrlKey || event.metaKey || event.altKey) return;
       event.preventDefault();
       event.stopPropagation(); // JupyterLab has keys of its own
@@ -384,6 +389,36 @@
       this.dirty = true;
       wake();
     }
+
+    /** One frame on, which a live scene makes if there is none yet. */
+    forward() {
+      if (this.grow && this.frame >= this.last) this.grow();
+      this.show(this.frame + 1);
+    }
+
+    /** Of a live scene: the pose of a track at a frame. */
+    put(t, frame, qpos) {
+      const { nq, tracks } = this.scene, track = tracks[t], end = (frame + 1) * nq;
+      if (end > track.qpos.length) {
+        const room = new Float32Array(2 * end);
+        room.set(track.qpos);
+        track.qpos = room;
+      }
+      track.qpos.set(qpos, frame * nq);
+      track.n = frame + 1;
+    }
+
+    /** Of a live scene: the last frame that there is. */
+    reach(last) {
+      this.last = last;
+      this.slider.max = last;
+    }
+
+    /** The tracks that can be seen at this frame. A track may say of itself whether it is there. */
+    shown() { return this.scene.tracks.map((_, t) => t).filter((t) => !this.hidden.has(t) && (this.scene.tracks[t].seen?.(this.frame) ?? true)); }
+
+    /** Where a link is drawn, in pixels of the page. */
+    spot(t, link) { return project(this.poses[t].bodies[link].p, this.camera, this.canvas.clientWidth, this.canvas.clientHeight); }
 
     /** Goes to a frame. A track that is over keeps its last pose. */
     show(frame) {
@@ -397,7 +432,7 @@
         return posed;
       });
       if (this.follow) {
-        const bodies = this.poses.filter((_, t) => !this.hidden.has(t)).map((posed) => posed.bodies[1].p);
+        const bodies = this.shown().slice(0, this.scene.live ? 1 : undefined).map((t) => this.poses[t].bodies[1].p);
         const middle = bodies.reduce((sum, p) => sum.add(p), new T.Vector3()).multiplyScalar(1 / Math.max(bodies.length, 1));
         const move = bodies.length ? new T.Vector3(middle.x, middle.y, 0).sub(vector(this.scene.view.centre)).sub(this.moved) : new T.Vector3();
         this.moved.add(move);
@@ -408,6 +443,7 @@
       this.time.textContent = text;
       this.slider.value = this.frame;
       this.slider.setAttribute("aria-valuetext", text);
+      this.changed?.();
       this.dirty = true;
       wake();
     }
@@ -426,7 +462,7 @@
       camera.aspect = width / height;
       camera.updateProjectionMatrix();
       camera.updateMatrixWorld();
-      const shown = scene.tracks.map((_, t) => t).filter((t) => !this.hidden.has(t));
+      const shown = this.shown();
       pen.clearRect(0, 0, width, height);
       if (scene.model.floor) {
         drawFloor(pen, camera, this.controls.target, width, height, dark);
@@ -434,7 +470,7 @@
       }
       const layers = scene.ghost ? shown.map((t) => [t]) : [shown];
       layers.forEach((layer) => {
-        pen.globalAlpha = scene.ghost && layer[0] > 0 ? 0.55 : 1;
+        pen.globalAlpha = scene.ghost && layer[0] !== shown[0] ? scene.tracks[layer[0]].alpha ?? 0.55 : 1;
         const [source, x, y, w, h] = this.painter.layer(camera, poses, layer, width, height, dark);
         pen.drawImage(source, x, y, w, h, 0, 0, w, h);
       });
@@ -462,22 +498,23 @@
       const ratio = devicePixelRatio, width = Math.round(this.strip.clientWidth * ratio), panels = this.scene.strip, each = 56 * ratio;
       Object.assign(this.strip, { width, height: Math.round(this.strip.clientHeight * ratio) });
       const pen = this.strip.getContext("2d"), ink = dark ? "#e6e6e3" : "#24292f";
-      const x = (frame) => (8 * ratio) + frame / Math.max(this.last, 1) * (width - 16 * ratio);
+      this.end = Math.max(1, this.last, ...panels.flatMap((panel) => panel.lines.map((line) => (line.from ?? 0) + line.values.length - 1)));
+      const x = (frame) => (8 * ratio) + frame / this.end * (width - 16 * ratio);
       panels.forEach((panel, i) => {
-        const all = panel.lines.flatMap((line) => [...line.values]), low = Math.min(...all), high = Math.max(...all), top = i * each;
+        const all = panel.lines.flatMap((line) => [...line.values]).filter(Number.isFinite), low = Math.min(...all), high = Math.max(...all), top = i * each;
         const y = (value) => top + each - 8 * ratio - (value - low) / (high - low || 1) * (each - 26 * ratio);
         pen.lineWidth = 1.5 * ratio;
         for (const line of panel.lines) {
           pen.strokeStyle = line.colour || ink;
           pen.setLineDash(line.dash.map((d) => d * ratio));
           pen.beginPath();
-          line.values.forEach((value, f) => pen.lineTo(x(f), y(value)));
+          line.values.forEach((value, f) => { if (Number.isFinite(value)) pen.lineTo(x((line.from ?? 0) + f), y(value)); });
           pen.stroke();
         }
         pen.setLineDash([]);
         pen.font = `${11.5 * ratio}px system-ui, sans-serif`;
         pen.fillStyle = ink;
-        const values = panel.lines.map((line) => line.values[Math.min(this.frame, line.values.length - 1)]);
+        const values = panel.lines.filter((line) => !line.from).map((line) => line.values[Math.min(this.frame, line.values.length - 1)]).filter(Number.isFinite);
         pen.fillText(`${panel.name}   ${values.map((value) => value.toPrecision(3)).join("   ")}`, 8 * ratio, top + 13 * ratio);
       });
       pen.fillStyle = ink;
@@ -486,8 +523,13 @@
 
     /** Moves time on by some seconds. */
     advance(seconds) {
-      const end = this.last * this.scene.dt;
       this.clock += seconds * this.speed;
+      while (this.grow && this.clock / this.scene.dt >= this.last + 1) {
+        if (this.grow()) continue;
+        this.show(this.last);
+        return this.play(false);
+      }
+      const end = this.last * this.scene.dt;
       if (this.clock > end + HOLD * this.speed) this.clock = 0;
       const frame = Math.min(Math.floor(this.clock / this.scene.dt + 1e-9), this.last), clock = this.clock;
       if (frame !== this.frame) this.show(frame);
@@ -555,7 +597,7 @@
         const viewer = new Viewer(root, read(root.querySelector("script[type='application/json']").textContent));
         root.viewer = viewer;
         root.querySelector(".wm-still").hidden = true;
-        sight.observe(viewer.canvas);
+        sight.observe(viewer.scene.live ? root : viewer.canvas); // a live scene goes on while its controls are in sight
         new ResizeObserver(() => { viewer.dirty = true; wake(); }).observe(viewer.canvas);
       } catch (error) {
         root.querySelector("figure")?.remove();

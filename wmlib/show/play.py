@@ -1,0 +1,98 @@
+"""Play in the dream: the reader's browser runs a walker's dream itself, step by step, and the real simulator beside it if asked.
+
+A page gets numbers only: the tree of the body, the model's weights, C, real starts. `web/dream.js` is the dream in plain JavaScript (a test
+holds it to `wmlib.dream`), `web/play.js` the controls, `web/mujoco.js` MuJoCo itself. The scene is the viewer's. Used by the page *Play in the dream*.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import gymnasium
+import numpy as np
+
+from wmlib.errors import InputError
+from wmlib.show import viewer
+from wmlib.show.palette import DREAM
+
+SCRIPTS = ("dream.js", "play.js")
+FUTURES, STARTS = 5, (900_000, 900_001, 900_002)
+"""Ghosts of sampled futures; seeds of the real starts."""
+
+
+class Play(viewer.Viewer):
+    """What `play` returns: a notebook draws it; `html()` is the same as text."""
+
+    def __init__(self, scene: viewer.Viewer, data: Mapping[str, Any], simulator: bool) -> None:
+        """Keeps the scene, what the dream is made of (JSON-ready), and whether MuJoCo comes with it."""
+        super().__init__(scene.scene, scene.still, scene.text)
+        self.data, self.simulator = data, simulator
+
+    def html(self, shared: bool = False) -> str:
+        """The scene, its data and a place for controls; with `shared`, all scripts too, and MuJoCo if it was asked for."""
+        data, carried = viewer.harmless(self.data), SCRIPTS if shared else ()
+        scripts = "".join(f"<script>{viewer.script(name)}</script>" for name in carried)
+        if carried and self.simulator:
+            scripts += f'<script type="text/plain" class="wm-mujoco">{viewer.script("mujoco.js")}</script>'  # fmt: skip
+        return f'<div class="wm-play"><script type="application/json" class="wm-dream">{data}</script>{super().html(shared)}</div>{scripts}'
+
+    def _repr_html_(self) -> str:
+        return self.html(shared=True)
+
+
+def play(C: Any, model: Any, *, simulator: bool = False) -> Play:
+    """The dream of a walker that the reader plays with; the last line of a cell draws it.
+
+    Args:
+        C: a `Controller` on the features `frame` with joint targets, or name -> controller for several.
+        model: a `StructuredEnsemble` of the same body. Its weights are rounded to float16.
+        simulator: whether a notebook's output carries MuJoCo (3.5 MB); the page of the book has it beside it.
+
+    Raises:
+        InputError: if C or the model is of another kind, or they belong to different bodies.
+    """
+    named, body = dict(C) if isinstance(C, Mapping) else {"the walker": C}, model.body
+    for name, linear in ((viewer.checked_name(name), one.linear) for name, one in named.items()):
+        shape = linear.body, linear.features, linear.hidden, linear.targets, model.kind
+        if shape != (body, "frame", 0, True, "structured"):
+            raise InputError(
+                f"'{name}' cannot be played with in this model; expected a linear C on the features 'frame' with joint targets, and a structured ensemble of the same body."
+            )
+    rest = body.model.qpos0, np.zeros(body.model.nv)
+    starts = [body.start(np.random.default_rng(seed), *rest) for seed in STARTS]
+    label = "Play in the dream: a walker that the browser dreams"
+    curves = {"height of the torso (m)": [0.0], "distance between dream and MuJoCo (m)": [0.0]}
+    names = ["dream", "reality", *(f"future {k + 1}" for k in range(FUTURES))]
+    tracks = dict.fromkeys(names, starts[0][0][None])
+    scene = viewer.show(tracks, body, label=label, mode="ghost", strip=curves)
+    for k, track in enumerate(scene.scene["tracks"]):
+        track |= {"offset": [0.0, 0.0, 0.0]} | ({"colour": DREAM, "chip": False} if k > 1 else {})
+    scene.scene["live"] = True
+    return Play(scene, _numbers(named, model, starts), simulator)
+
+
+def _packed(values: Any, kind: str = "<f4") -> str:
+    return base64.b64encode(np.ascontiguousarray(values, dtype=kind).tobytes()).decode()
+
+
+def _numbers(named: Mapping[str, Any], model: Any, starts: Any) -> dict[str, Any]:
+    """What the dream is made of, JSON-ready."""
+    body, env = model.body, cast(Any, gymnasium.make(model.body.env_id).unwrapped)
+    read, low, high = body.healthy[0]
+    controllers = []
+    for name, one in named.items():
+        parts = zip(("W", "b", "mean", "std"), (*one.linear.unpack(one.params), one.linear.mean, one.linear.std), strict=True)  # fmt: skip
+        controllers.append({"name": name, **{key: _packed(part) for key, part in parts}})
+    return {
+        "dt": body.dt, "skip": body.frame_skip, "xml": Path(env.fullpath).read_text(encoding="utf-8"), **model.kinematics.constants(),
+        "action": np.stack([body.action_low, body.action_high], axis=1).tolist(), "healthy": [int(read(np.arange(body.physics_dim))), low, high],
+        "forward": body.forward_weight, "bonus": body.alive_bonus, "cost": body.control_cost, "driven": list(zip(*(part.tolist() for part in body.driven_joints()), strict=True)),
+        "joints": [body.model.joint(int(j)).name for j in body.model.actuator_trnid[:, 0]],
+        "members": model.members, "layers": model.config.layers, "hidden": model.config.hidden,
+        "stats": {name: _packed(getattr(model, name)) for name in model.STATS},
+        "weights": {name: _packed(part, "<f2") for name, part in model.params.items()},
+        "controllers": controllers, "starts": [[_packed(part) for part in start] for start in starts],
+    }  # fmt: skip
