@@ -123,8 +123,8 @@ def test_the_copy_holds_only_what_the_exercises_need(copy):
     assert "falling = " in setup and "body = " in setup
     assert "say" not in setup and "baselines" not in setup and "plot" not in setup
     assert [cell.metadata.nbgrader.grade_id for cell in cells if cell.metadata.editable] == [
-        "alive-share",
         "fall-chance",
+        "alive-share",
     ]
 
 

@@ -6,6 +6,25 @@ import wmlib as wm
 from wmlib.classroom.marking import Case
 
 
+def fall_chance(answer, rng):
+    """Two players, drawn."""
+    for cost, wanted in zip(rng.uniform(0, 4, 2), rng.uniform(20, 500, 2), strict=True):
+        slips = {
+            "That leaves out the cost: a step pays 5 - c.": 5 / wanted,
+            "That is the expected number of steps: p is one over it.": wanted
+            / (5 - cost),
+            "The cost lowers what a step pays: 5 - c.": (5 + cost) / wanted,
+        }
+        call = lambda cost=cost, wanted=wanted: answer(cost, wanted)
+        yield Case(
+            f"cost {cost:.3f}, mean return {wanted:.2f}",
+            (5 - cost) / wanted,
+            call,
+            "Solve the middle of eq. 1.1 for p.",
+            slips,
+        )
+
+
 def alive_share(answer, rng):
     """An episode that ends in a fall, and one that is cut off while the body still stands."""
     body = wm.body.get("humanoid")
@@ -36,24 +55,5 @@ def alive_share(answer, rng):
             share,
             lambda episode=episode: answer(episode),
             "Sum both over the steps, then divide.",
-            slips,
-        )
-
-
-def fall_chance(answer, rng):
-    """Two players, drawn."""
-    for cost, wanted in zip(rng.uniform(0, 4, 2), rng.uniform(20, 500, 2), strict=True):
-        slips = {
-            "That leaves out the cost: a step pays 5 - c.": 5 / wanted,
-            "That is the expected number of steps: p is one over it.": wanted
-            / (5 - cost),
-            "The cost lowers what a step pays: 5 - c.": (5 + cost) / wanted,
-        }
-        call = lambda cost=cost, wanted=wanted: answer(cost, wanted)
-        yield Case(
-            f"cost {cost:.3f}, mean return {wanted:.2f}",
-            (5 - cost) / wanted,
-            call,
-            "Solve the middle of eq. 1.1 for p.",
             slips,
         )

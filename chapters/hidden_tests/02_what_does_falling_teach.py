@@ -5,34 +5,6 @@ import numpy as np
 from wmlib.classroom.marking import Case
 
 
-def crossing_share(answer, rng):
-    """Lives that are all longer than the window, and lives of which some are shorter."""
-    for what, low in [
-        ("lives longer than the window", 20),
-        ("lives of which some are shorter than the window", 2),
-    ]:
-        lengths, length = rng.integers(low, 60, 12), int(rng.integers(8, 18))
-        lengths[0] = low
-        inside, total = lengths - length + 1, lengths.sum()
-        share = 1 - np.maximum(0, inside).sum() / total
-        slips = {
-            "That is the share of windows that lie inside one episode: the others are asked for.": 1
-            - share,
-            "A short episode has no place for a window: 0, not less.": 1
-            - inside.sum() / total,
-            "An episode of T steps has T - L + 1 places for a window of L: one more.": 1
-            - np.maximum(0, inside - 1).sum() / total,
-        }
-        call = lambda lengths=lengths, length=length: answer(lengths.copy(), length)
-        yield Case(
-            what,
-            share,
-            call,
-            "Count the places inside each episode, and sum before you divide.",
-            slips,
-        )
-
-
 def standardise(answer, rng):
     """Columns far from 0 in single precision, and a column that is constant."""
     columns = (rng.normal(size=(50, 3)) * [0.1, 3.0, 50.0] + [1000.0, 0.0, 7.0]).astype(
@@ -75,3 +47,31 @@ def standardise(answer, rng):
             / still.std(),
         },
     )
+
+
+def crossing_share(answer, rng):
+    """Lives that are all longer than the window, and lives of which some are shorter."""
+    for what, low in [
+        ("lives longer than the window", 20),
+        ("lives of which some are shorter than the window", 2),
+    ]:
+        lengths, length = rng.integers(low, 60, 12), int(rng.integers(8, 18))
+        lengths[0] = low
+        inside, total = lengths - length + 1, lengths.sum()
+        share = 1 - np.maximum(0, inside).sum() / total
+        slips = {
+            "That is the share of windows that lie inside one episode: the others are asked for.": 1
+            - share,
+            "A short episode has no place for a window: 0, not less.": 1
+            - inside.sum() / total,
+            "An episode of T steps has T - L + 1 places for a window of L: one more.": 1
+            - np.maximum(0, inside - 1).sum() / total,
+        }
+        call = lambda lengths=lengths, length=length: answer(lengths.copy(), length)
+        yield Case(
+            what,
+            share,
+            call,
+            "Count the places inside each episode, and sum before you divide.",
+            slips,
+        )

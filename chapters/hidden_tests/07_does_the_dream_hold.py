@@ -5,43 +5,6 @@ import numpy as np
 from wmlib.classroom.marking import Case
 
 
-def trusted_steps(answer, rng):
-    """Dreams of different lengths, some of which never go wrong, and some of which go wrong twice."""
-    for what, n, steps in [("six dreams", 6, 9), ("many long dreams", 40, 30)]:
-        error, limit = rng.uniform(0, 1, (n, steps)), 0.85
-        error[0] *= 0.5  # never wrong
-        error[1, 0] = 0.99  # wrong at once
-        error[2, 2:4] = 0.99  # and again
-        ends = rng.integers(4, steps + 1, n)
-        error[np.arange(steps) >= ends[:, None]] = np.nan
-        above = error > limit
-        lived = np.isfinite(error).sum(axis=1)
-        expected = np.where(above.any(axis=1), above.argmax(axis=1), lived)
-        slips = {
-            "A dream that never goes wrong holds for all its steps, not for none.": above.argmax(
-                axis=1
-            ),
-            "Past its end a dream has no steps: count only those that it lived.": np.where(
-                above.any(axis=1), above.argmax(axis=1), steps
-            ),
-            "Steps before the first wrong one: that one itself is not among them.": np.where(
-                above.any(axis=1), above.argmax(axis=1) + 1, lived
-            ),
-            "That counts all steps that are right, also those after a wrong one.": (
-                error <= limit
-            ).sum(axis=1),
-            "That is how long each dream lived.": lived,
-        }
-        call = lambda error=error, limit=limit: answer(error.copy(), limit)
-        yield Case(
-            what,
-            expected,
-            call,
-            "Find the first step above the limit in each row; where there is none, count the steps that are not NaN.",
-            slips,
-        )
-
-
 def two_errors(answer, rng):
     """A dream that drifts, and one that is right but for one step."""
     for what, drift in [("a dream that drifts", 0.3), ("one wrong step", 0.0)]:
@@ -79,5 +42,42 @@ def two_errors(answer, rng):
             right,
             lambda truth=truth, s=s, a=a: np.stack(answer(truth, s.copy(), a.copy())),
             "Local: truth from every dreamed state at once. Total: one state that truth alone moves on.",
+            slips,
+        )
+
+
+def trusted_steps(answer, rng):
+    """Dreams of different lengths, some of which never go wrong, and some of which go wrong twice."""
+    for what, n, steps in [("six dreams", 6, 9), ("many long dreams", 40, 30)]:
+        error, limit = rng.uniform(0, 1, (n, steps)), 0.85
+        error[0] *= 0.5  # never wrong
+        error[1, 0] = 0.99  # wrong at once
+        error[2, 2:4] = 0.99  # and again
+        ends = rng.integers(4, steps + 1, n)
+        error[np.arange(steps) >= ends[:, None]] = np.nan
+        above = error > limit
+        lived = np.isfinite(error).sum(axis=1)
+        expected = np.where(above.any(axis=1), above.argmax(axis=1), lived)
+        slips = {
+            "A dream that never goes wrong holds for all its steps, not for none.": above.argmax(
+                axis=1
+            ),
+            "Past its end a dream has no steps: count only those that it lived.": np.where(
+                above.any(axis=1), above.argmax(axis=1), steps
+            ),
+            "Steps before the first wrong one: that one itself is not among them.": np.where(
+                above.any(axis=1), above.argmax(axis=1) + 1, lived
+            ),
+            "That counts all steps that are right, also those after a wrong one.": (
+                error <= limit
+            ).sum(axis=1),
+            "That is how long each dream lived.": lived,
+        }
+        call = lambda error=error, limit=limit: answer(error.copy(), limit)
+        yield Case(
+            what,
+            expected,
+            call,
+            "Find the first step above the limit in each row; where there is none, count the steps that are not NaN.",
             slips,
         )
