@@ -81,6 +81,7 @@ def play(C: Any, model: Any, *, simulator: bool = False) -> Play:
     for k, track in enumerate(scene.scene["tracks"]):
         track |= {"offset": [0.0, 0.0, 0.0]} | ({"colour": DREAM, "chip": False} if k > 1 else {})
     scene.scene["live"] = True
+    scene.still = viewer.show({"dream": tracks["dream"]}, body).still  # one body, not seven
     return Play(scene, _numbers(named, model, starts), simulator)
 
 

@@ -18,7 +18,7 @@
     .wm-play label select { min-width: 0; flex: 0 1 auto; }
     .wm-play label input[type=range] { flex: 0 1 8rem; width: 8rem; min-width: 4rem; }
     .wm-play .wm-value { min-width: 2.6em; font-variant-numeric: tabular-nums; }
-    .wm-play .wm-said { margin: 0; padding: 0.35rem 0.6rem; min-height: 1.4em; border-top: 1px solid var(--line); }
+    .wm-play .wm-said { margin: 0; padding: 0.35rem 0.6rem; min-height: 1.4em; text-align: left; border-top: 1px solid var(--line); }
     .wm-play .wm-side { min-width: 2.1rem; }
     .wm-play canvas.wm-mixture { display: block; width: 100%; height: 90px; }
     @media (max-width: 480px) { /* the body stays in sight of its controls */
@@ -516,6 +516,7 @@
         return;
       }
       this.restoring = true;
+      this.root.scrollIntoView({ block: "nearest" });
       this.viewer.play(false);
       this.play.begin(given);
       this.cleared(0);
