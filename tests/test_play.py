@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,7 +11,8 @@ import pytest
 
 import wmlib as wm
 from wmlib.errors import InputError
-from wmlib.models import structured
+from wmlib.models import mdn, mdnrnn, nets, structured, vae, world
+from wmlib.models import model as models
 from wmlib.models.model import Starts
 from wmlib.show.play import STARTS
 
@@ -28,13 +30,21 @@ def shipped():
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory, shipped):
+def shipped_world():
+    """Likewise, of V and M."""
+    C, model = wm.load("humanoid-dreamed"), wm.load("humanoid-world")
+    return C, model, wm.play(C, model)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, shipped, shipped_world):
     """A page on the disk with its scripts beside it, as in the built book."""
     folder = tmp_path_factory.mktemp("play")
     (folder / "_static").mkdir()
     for path in (*wm.viewer.WEB.iterdir(), ROOT / "book" / "_static" / "book.js"):
         (folder / "_static" / path.name).write_bytes(path.read_bytes())
     write(folder / "page.html", shipped[2].html())
+    write(folder / "world.html", shipped_world[2].html())
     return folder
 
 
@@ -89,11 +99,20 @@ def test_the_page_weighs_less_than_a_megabyte_without_mujoco_and_a_notebook_may_
     assert 'class="wm-mujoco"' in wm.play(C, model, simulator=True)._repr_html_()
 
 
-def test_only_a_walker_and_its_structured_model_can_be_played_with(shipped):
+def test_v_and_m_weigh_less_than_two_megabytes(shipped_world):
+    assert len(shipped_world[2].html()) < 2_000_000
+
+
+def test_only_a_c_and_the_model_it_belongs_to_can_be_played_with(shipped, shipped_world):
     C, model, _ = shipped
+    asleep, vm, _ = shipped_world
     plain = wm.Controller(wm.Linear(model.body, "frame"))
+    changed = replace(vm, mdnrnn=vm.mdnrnn.using({**vm.mdnrnn.params, "lstm.bias": np.zeros(1024, np.float32)}))  # fmt: skip
     for wrong, of in [
         (plain, model),
+        (asleep, model),
+        (C, vm),
+        (asleep, changed),
         ({"x" * 99: C}, model),
         ({"mine": plain}, model),
     ]:
@@ -115,9 +134,14 @@ def test_no_name_can_leave_the_data(shipped):
 
 def exact():
     """NumPy in float64 in the place of keras.ops: the library's own equations without float32's rounding."""
-    names = "stack concatenate tanh sin cos clip reshape transpose matmul mean square sqrt exp sum zeros_like"
+    names = "stack concatenate tanh sin cos clip reshape transpose matmul mean square sqrt exp sum zeros_like split expand_dims shape where abs max minimum maximum"
     made = {name: getattr(np, name) for name in names.split()}
-    return SimpleNamespace(**made, rsqrt=lambda x: 1 / np.sqrt(x))
+    return SimpleNamespace(
+        **made,
+        rsqrt=lambda x: 1 / np.sqrt(x),
+        sigmoid=lambda x: 1 / (1 + np.exp(-x)),
+        convert_to_tensor=lambda x, dtype=None: x,
+    )
 
 
 @pytest.mark.browser
@@ -149,6 +173,102 @@ def test_the_page_dreams_what_the_library_dreams(look, shipped, monkeypatch):
             assert np.abs(np.array(acted) - action[member]).max() < 1e-5
             assert reward == pytest.approx(said.reward[member], abs=1e-5)
             assert not ended
+    assert page.wrong == []
+
+
+@pytest.mark.browser
+def test_v_and_m_in_the_page_dream_what_they_dream_in_the_library(look, shipped_world, monkeypatch):
+    C, model, _ = shipped_world
+    v, m, body = model.vae, model.mdnrnn, model.body
+    physics = np.float32([body.physics(*start) for start in starts(body)])
+    noise = model.noise(np.random.default_rng(0), STEPS, 3)
+    page = look(name="world.html", reduced_motion="reduce")
+    found = page.evaluate(
+        """([physics, gumbel, eps, tau]) => { const { dream } = document.querySelector('.wm-play').play.play;
+        return physics.map((row, i) => { let state = dream.state(row); return gumbel.map((part, t) => {
+            const z = [...state.z], action = dream.act(dream.controllers[0], state), after = dream.step(state, action, [part[i].flat(), eps[t][i]], tau);
+            state = after.state; return [z, action, [...state.z], [...state.h], [...state.physics], after.reward, after.ended]; }); }); }""",
+        [physics.tolist(), *(part.tolist() for part in noise), TAU],
+    )
+    for module in (nets, vae, mdn, mdnrnn, world, models):
+        monkeypatch.setattr(module, "ops", exact())
+    as_shown = {name: np.float16(part).astype(float) for name, part in (v.params | m.params).items()}  # fmt: skip
+    v, m = (replace(one, params={name: as_shown[name] for name in one.params}) for one in (v, m))
+    model = replace(model, vae=v, mdnrnn=m)
+    x = np.clip((physics.astype(float) - np.float32(v.mean)) / np.float32(v.std), -10, 10)
+    state = (physics, np.float32(v.encoder(x)[0]), *m.start(3))
+    for t in range(STEPS):
+        state = tuple(part.astype(float) for part in state)
+        action = C.linear.act(C.params[None], state[1][None])[0]
+        seen = np.array([found[i][t][0] for i in range(3)])
+        assert np.abs(seen - state[1]).max() < 1e-5, t
+        after, said = model.step(state, action, tuple(part[t].astype(float) for part in noise), TAU)
+        state = tuple(np.float32(part) for part in after)
+        fell = body.terminated(state[0])
+        beyond = ~(said.outlier <= models.BEYOND)
+        reward = np.where(beyond, 0, said.reward - body.alive_bonus * fell)
+        for i, (_, *rest, ended) in enumerate(row[t] for row in found):
+            true = action[i], state[1][i], state[2][i], state[0][i], reward[i]
+            for got, expected in zip(rest, true, strict=True):
+                assert np.abs(np.array(got) - expected).max() < 1e-5, (t, i)
+            assert ended == (fell | beyond)[i]
+    assert page.wrong == []
+
+
+@pytest.mark.browser
+def test_a_slider_of_z_shows_v_s_body_at_once_and_a_link_keeps_it(look):
+    page = look(name="world.html", reduced_motion="reduce")
+    to(page, 10)
+    slider = page.get_by_role("group", name="V: numbers of the code").get_by_role("slider").first
+    number = int(slider.get_attribute("aria-label").removeprefix("z "))
+    before = page.evaluate(f"{PLAY}.viewer.links()")
+    slider.fill("2")
+    assert np.abs(np.array(page.evaluate(f"{PLAY}.viewer.links()")) - before).max() > 0.03
+    assert page.evaluate(f"{PLAY}.play.events") == [[10, "z", number, 2]]
+    assert f"z {number} is 2.00 now" in page.locator("canvas.wm-mixture + p").inner_text()
+    to(page, 20)
+    text = page.evaluate(f"{PLAY}.play.toText(20)")
+    kept = look(f"#vm={text}", name="world.html")
+    kept.wait_for_function(f"{PLAY}.viewer.frame === 20")
+    assert shown(kept) == shown(page)
+    page.get_by_role("button", name="Encode this pose").click()
+    z, seen = page.evaluate(f"(() => {{ const {{ play }} = {PLAY}; return [play.given(20).z, play.dream.encode(play.frames[20].state.physics)]; }})()")  # fmt: skip
+    assert z == seen
+    assert page.wrong == kept.wrong == []
+
+
+@pytest.mark.browser
+def test_the_curve_of_m_is_a_density_and_narrows_with_the_temperature(look):
+    page = look(name="world.html", reduced_motion="reduce")
+    to(page, 5)
+    widths = []
+    for tau in ("1", "0.25", "0"):
+        page.get_by_label("temperature").fill(tau)
+        page.get_by_label("temperature").dispatch_event("change")
+        hills, drawn = page.evaluate(
+            f"(() => {{ const {{ play }} = {PLAY}, {{ dream }} = play, now = play.settings(5), {{ state, action }} = play.begun(5, now), said = dream.predict(state, action); return [dream.hills(said, 3, now.tau), dream.sample(said, dream.noise(play.seed, 5), now.tau)[3]]; }})()"
+        )
+        weight, mu, width = np.array(hills).T
+        assert weight.sum() == pytest.approx(1)
+        widths.append(width.max())
+        to(page, 6)
+        assert page.evaluate(f"{PLAY}.play.frames[6].state.z[3]") == pytest.approx(drawn)
+        page.evaluate(f"{PLAY}.viewer.show(5)")
+    assert widths == pytest.approx([widths[0], widths[0] / 2, 0])
+    assert drawn == pytest.approx(mu[weight.argmax()]), "at 0 the middle of the likeliest hill"
+    assert page.wrong == []
+
+
+@pytest.mark.browser
+def test_v_and_m_wake_up_and_remember(look):
+    page = look(name="world.html", reduced_motion="reduce")
+    to(page, 5)
+    page.get_by_role("button", name="Wake up").click()
+    page.wait_for_function(f"{PLAY}.play.real")
+    to(page, 15)
+    h, z, seen = page.evaluate(f"(() => {{ const {{ play }} = {PLAY}, {{ state }} = play.frames[15]; return [[...state.h], [...state.z], [...play.dream.encode(state.physics)]]; }})()")  # fmt: skip
+    assert z == seen
+    assert np.abs(h).max() > 0.1
     assert page.wrong == []
 
 
@@ -374,9 +494,12 @@ def test_a_notebook_s_output_brings_its_scripts_and_says_where_mujoco_is(look, f
 
 
 @pytest.mark.browser
+@pytest.mark.parametrize("name", ["page.html", "world.html"])
 @pytest.mark.parametrize("dark", [False, True])
-def test_axe_finds_nothing_and_a_narrow_screen_holds_it(look, dark):
-    page = look(width=320, color_scheme="dark" if dark else "light", reduced_motion="reduce")
+def test_axe_finds_nothing_and_a_narrow_screen_holds_it(look, dark, name):
+    page = look(
+        name=name, width=320, color_scheme="dark" if dark else "light", reduced_motion="reduce"
+    )
     if dark:
         page.add_style_tag(content="body { background: #121212; color: #eee; }")
     assert page.evaluate("document.scrollingElement.scrollWidth") <= 320

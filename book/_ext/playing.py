@@ -1,4 +1,4 @@
-"""Sphinx: `{play-in-the-dream}`, the widget of `wm.play` with the walker and the model that the book ships."""
+"""Sphinx: `{play-in-the-dream} walk` and `{play-in-the-dream} world`, the widget of `wm.play` with what the book ships."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ import wmlib as wm
 class PlayInTheDream(SphinxDirective):
     """The widget, where the directive stands; its scripts come with the page (`_static/book.js`)."""
 
+    required_arguments = 1
+
     def run(self) -> list[nodes.Node]:
         """Its HTML."""
-        shown = wm.play(wm.load("humanoid-walk"), wm.load("humanoid-walk-model"))
-        return [nodes.raw("", shown.html(), format="html")]
+        C, model = {"walk": ("humanoid-walk", "humanoid-walk-model"), "world": ("humanoid-dreamed", "humanoid-world")}[self.arguments[0]]  # fmt: skip
+        return [nodes.raw("", wm.play(wm.load(C), wm.load(model)).html(), format="html")]
 
 
 def setup(app: Any) -> dict[str, Any]:

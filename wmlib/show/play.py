@@ -1,7 +1,7 @@
-"""Play in the dream: the reader's browser runs a walker's dream itself, step by step, and the real simulator beside it if asked.
+"""Play in the dream: the reader's browser runs a dream itself, step by step, and the real simulator beside it if asked.
 
-A page gets numbers only: the tree of the body, the model's weights, C, real starts. `web/dream.js` is the dream in plain JavaScript (a test
-holds it to `wmlib.dream`), `web/play.js` the controls, `web/mujoco.js` MuJoCo itself. The scene is the viewer's. Used by the page *Play in the dream*.
+A page gets numbers only: the tree of the body, the model's weights, C, real starts. `web/dream.js` is the dream in plain JavaScript, of the walker's
+model and of V and M (tests hold it to `wmlib.dream`), `web/play.js` the controls, `web/mujoco.js` MuJoCo itself. The scene is the viewer's. Used by the page *Play in the dream*.
 """
 
 from __future__ import annotations
@@ -21,6 +21,10 @@ from wmlib.show.palette import DREAM
 SCRIPTS = ("dream.js", "play.js")
 FUTURES, STARTS = 5, (900_000, 900_001, 900_002)
 """Ghosts of sampled futures; seeds of the real starts."""
+KINDS = {"structured": ("frame", 0, True), "world": ("z", 0, False)}
+"""Of each kind of model: features, hidden units and joint targets of a C that is played with."""
+TAU = {"structured": 0.3, "world": 0.5}
+"""The temperature that a play begins with; 0.5 is that of the dreams that the C of V and M was evolved in."""
 
 
 class Play(viewer.Viewer):
@@ -34,7 +38,9 @@ class Play(viewer.Viewer):
     def html(self, shared: bool = False) -> str:
         """The scene, its data and a place for controls; with `shared`, all scripts too, and MuJoCo if it was asked for."""
         data, carried = viewer.harmless(self.data), SCRIPTS if shared else ()
-        scripts = "".join(f"<script>{viewer.script(name)}</script>" for name in carried)
+        scripts = "".join(
+            f'<script class="wm-shared">{viewer.script(name)}</script>' for name in carried
+        )
         if carried and self.simulator:
             scripts += f'<script type="text/plain" class="wm-mujoco">{viewer.script("mujoco.js")}</script>'  # fmt: skip
         return f'<div class="wm-play"><script type="application/json" class="wm-dream">{data}</script>{super().html(shared)}</div>{scripts}'
@@ -44,26 +50,30 @@ class Play(viewer.Viewer):
 
 
 def play(C: Any, model: Any, *, simulator: bool = False) -> Play:
-    """The dream of a walker that the reader plays with; the last line of a cell draws it.
+    """A dream that the reader plays with; the last line of a cell draws it.
 
     Args:
-        C: a `Controller` on the features `frame` with joint targets, or name -> controller for several.
-        model: a `StructuredEnsemble` of the same body. Its weights are rounded to float16.
+        C: a `Controller`, or name -> controller for several: on the features `frame` with joint targets, or on `z` of this world.
+        model: a `StructuredEnsemble` of the same body, or a `WorldModel` that sees its physics. The weights are rounded to float16.
         simulator: whether a notebook's output carries MuJoCo (3.5 MB); the page of the book has it beside it.
 
     Raises:
         InputError: if C or the model is of another kind, or they belong to different bodies.
     """
-    named, body = dict(C) if isinstance(C, Mapping) else {"the walker": C}, model.body
-    for name, linear in ((viewer.checked_name(name), one.linear) for name, one in named.items()):
-        shape = linear.body, linear.features, linear.hidden, linear.targets, model.kind
-        if shape != (body, "frame", 0, True, "structured"):
+    world, body = model.kind == "world", model.body
+    named = dict(C) if isinstance(C, Mapping) else {"evolved" if world else "the walker": C}
+    plain = not world or (model.vae.config.view, model.mdnrnn.config.joint, model.mdnrnn.config.predict_change) == ("physics", False, True)  # fmt: skip
+    for name, one in ((viewer.checked_name(name), one) for name, one in named.items()):
+        linear, of = one.linear, one.facts.get("world")
+        shape = linear.body, linear.features, linear.hidden, linear.targets
+        belongs = not (world and of) or of == model.fingerprint
+        if not (plain and belongs and shape == (body, *KINDS.get(model.kind, ()))):
             raise InputError(
-                f"'{name}' cannot be played with in this model; expected a linear C on the features 'frame' with joint targets, and a structured ensemble of the same body."
+                f"'{name}' cannot be played with in this model; expected a linear C on the features 'frame' with joint targets and a structured ensemble, or a linear C on 'z' and its own world on physics, of the same body."
             )
     rest = body.model.qpos0, np.zeros(body.model.nv)
     starts = [body.start(np.random.default_rng(seed), *rest) for seed in STARTS]
-    label = "Play in the dream: a walker that the browser dreams"
+    label = f"Play in the dream: a {'body' if world else 'walker'} that the browser dreams"
     curves = {"height of the torso (m)": [0.0], "distance between dream and MuJoCo (m)": [0.0]}
     names = ["dream", "reality", *(f"future {k + 1}" for k in range(FUTURES))]
     tracks = dict.fromkeys(names, starts[0][0][None])
@@ -71,6 +81,7 @@ def play(C: Any, model: Any, *, simulator: bool = False) -> Play:
     for k, track in enumerate(scene.scene["tracks"]):
         track |= {"offset": [0.0, 0.0, 0.0]} | ({"colour": DREAM, "chip": False} if k > 1 else {})
     scene.scene["live"] = True
+    scene.still = viewer.show({"dream": tracks["dream"]}, body).still  # one body, not seven
     return Play(scene, _numbers(named, model, starts), simulator)
 
 
@@ -86,13 +97,19 @@ def _numbers(named: Mapping[str, Any], model: Any, starts: Any) -> dict[str, Any
     for name, one in named.items():
         parts = zip(("W", "b", "mean", "std"), (*one.linear.unpack(one.params), one.linear.mean, one.linear.std), strict=True)  # fmt: skip
         controllers.append({"name": name, **{key: _packed(part) for key, part in parts}})
+    if model.kind == "world":
+        v, m = model.vae, model.mdnrnn
+        stats, params = {"mean": v.mean, "std": v.std, **{name: getattr(m, name) for name in m.STATS}}, {**v.params, **m.params}  # fmt: skip
+        own = {"zDim": v.z_dim, "hDim": m.config.h_dim, "nMix": m.config.n_mix, "clip": v.config.clip, "learned": m.config.reward}  # fmt: skip
+    else:
+        stats, params = {name: getattr(model, name) for name in model.STATS}, model.params
+        own = {"layers": model.config.layers, "hidden": model.config.hidden, "forward": body.forward_weight, **model.kinematics.constants()}  # fmt: skip
     return {
-        "dt": body.dt, "skip": body.frame_skip, "xml": Path(env.fullpath).read_text(encoding="utf-8"), **model.kinematics.constants(),
-        "action": np.stack([body.action_low, body.action_high], axis=1).tolist(), "healthy": [int(read(np.arange(body.physics_dim))), low, high],
-        "forward": body.forward_weight, "bonus": body.alive_bonus, "cost": body.control_cost, "driven": list(zip(*(part.tolist() for part in body.driven_joints()), strict=True)),
-        "joints": [body.model.joint(int(j)).name for j in body.model.actuator_trnid[:, 0]],
-        "members": model.members, "layers": model.config.layers, "hidden": model.config.hidden,
-        "stats": {name: _packed(getattr(model, name)) for name in model.STATS},
-        "weights": {name: _packed(part, "<f2") for name, part in model.params.items()},
+        "kind": model.kind, "tau": TAU[model.kind], "dt": body.dt, "skip": body.frame_skip, "xml": Path(env.fullpath).read_text(encoding="utf-8"),
+        "nSpeeds": int(body.model.nv), "action": np.stack([body.action_low, body.action_high], axis=1).tolist(), "healthy": [int(read(np.arange(body.physics_dim))), low, high],
+        "bonus": body.alive_bonus, "cost": body.control_cost, "driven": list(zip(*(part.tolist() for part in body.driven_joints()), strict=True)),
+        "joints": [body.model.joint(int(j)).name for j in body.model.actuator_trnid[:, 0]], "targets": KINDS[model.kind][2], "members": model.members, **own,
+        "stats": {name: _packed(part) for name, part in stats.items()},
+        "weights": {name: _packed(part, "<f2") for name, part in params.items()},
         "controllers": controllers, "starts": [[_packed(part) for part in start] for start in starts],
     }  # fmt: skip

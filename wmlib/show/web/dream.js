@@ -1,11 +1,13 @@
-// The dream of the walker in plain JavaScript: wmlib's structured ensemble (models/structured.py with real/kinematics.py), C (control/controller.py)
-// and one step of a dream (dream/dream.py). No page, no picture: numbers only, so that a test can hold it to the library.
+// Dreams in plain JavaScript. The walker's: wmlib's structured ensemble (models/structured.py with real/kinematics.py). V and M's: models/vae.py,
+// mdnrnn.py, mdn.py and world.py. Both with C (control/controller.py) and one step of a dream (dream/dream.py).
+// No page, no picture: numbers only, so that a test can hold it to the library.
 // Names and order of the numbers are the library's. Sums are made in float64, and a state is kept as float32, as the library keeps it.
 (() => {
   "use strict";
   if (window.wmDream) return;
   const JOINTS = 5; // physics begins with height and quaternion
   const NEAR_FLOOR = [0.01, 0.03], NEAR_LIMIT = [0.03, 0.1], INPUT_CLIP = 8, LOG_SIGMA = [-5, 1], CLIP = 10, CONSTANT = 1e-6, STIFFNESS = 10, DAMPING = 0.05;
+  const M_LOG_SIGMA = [-6, 3], BEYOND = 15, REWARD_CAP = 3; // of V and M
   const within = (value, low, high) => Math.min(Math.max(value, low), high);
 
   // ---------------------------------------------------------------- vectors, and matrices as nine numbers, row by row
@@ -73,7 +75,8 @@
     return drawn;
   }
 
-  class Dream {
+  /** What both kinds of model share: numbers, the sizes of the body, and C. */
+  class Model {
     /** Of the JSON that wmlib.show.play writes. */
     constructor(data) {
       Object.assign(this, data);
@@ -84,14 +87,42 @@
         const [W, b, mean, std] = ["W", "b", "mean", "std"].map((key) => numbers(C[key]));
         return { ...C, W, b, mean, std };
       });
-      this.nJoints = this.limits.length;
-      this.nFeet = this.radius.length;
-      this.nSpeeds = 6 + this.nJoints;
+      this.nJoints = this.nSpeeds - 6;
       this.first = JOINTS + this.nJoints; // of the speeds
       this.size = this.first + this.nSpeeds;
       this.aDim = this.action.length;
-      if (this.low.length !== this.size || this.driven.length !== this.aDim) throw new Error("the numbers of the model do not fit the body");
+      if (this.range().length !== this.size || this.driven.length !== this.aDim) throw new Error("the numbers of the model do not fit the body");
     }
+
+    /** Whether the body lies, by the rule of the real one. */
+    fell(physics) {
+      const [index, low, high] = this.healthy;
+      return !(physics[index] > low && physics[index] < high);
+    }
+
+    /** What C does; `shift` is added to C's command. Where C moves the targets of the joints, the reflex is added, too. */
+    act(C, state, shift = null) {
+      const { physics } = state, x = Array.from(this.features(state), (value, i) => (C.std[i] < CONSTANT ? 0 : within((value - C.mean[i]) / C.std[i], -CLIP, CLIP)));
+      return this.action.map(([low, high], a) => {
+        const [q, v, rest] = this.driven[a];
+        let push = C.b[a] + (this.targets ? STIFFNESS * (rest - physics[q]) - DAMPING * physics[v] : 0) + (shift ? shift[a] : 0);
+        for (let i = 0; i < x.length; i++) push += C.W[a * x.length + i] * x[i];
+        return (high + low) / 2 + (high - low) / 2 * Math.tanh(push);
+      });
+    }
+  }
+
+  // ---------------------------------------------------------------- the walker's model
+
+  class Dream extends Model {
+    constructor(data) {
+      super(data);
+      this.nFeet = this.radius.length;
+    }
+
+    range() { return this.low; }
+
+    noise(seed, step) { return normal(this.nSpeeds, seed, step); }
 
     /** In the torso's own frame, which stands still: centre of mass, its velocity, each foot, each foot's velocity. */
     limbs(physics) {
@@ -214,8 +245,7 @@
       }
       const next = this.state(after, state.x + moved[0], state.y + moved[1]);
       const ahead = moved[0] + dot(row(rotation(next.physics), 0), three(next.limbs, 0)) - dot(row(turn, 0), three(limbs, 0));
-      const cost = action.reduce((sum, a) => sum + a * a, 0), [index, low, high] = this.healthy;
-      const wrong = !next.physics.every(Number.isFinite), fell = !(next.physics[index] > low && next.physics[index] < high);
+      const cost = action.reduce((sum, a) => sum + a * a, 0), wrong = !next.physics.every(Number.isFinite), fell = this.fell(next.physics);
       const reward = this.forward * within(ahead / this.dt, this.speed[0], this.speed[1]) + (fell ? 0 : this.bonus) - this.cost * cost;
       return { state: next, reward: wrong ? 0 : reward, ended: wrong || fell, wrong };
     }
@@ -225,17 +255,120 @@
       for (let i = 0; i < this.size; i++) physics[i] = within(physics[i], this.low[i], this.high[i]);
     }
 
-    /** What C does: on features of the body's own frame, by moving the targets of the joints; `shift` is added to C's command, before the reflex. */
-    act(C, state, shift = null) {
-      const { physics, limbs } = state, seen = this.frame(physics, limbs), x = [physics[0], ...seen.up, ...seen.ahead, ...seen.velocity, ...seen.spin,
-        ...seen.joints, ...seen.speeds, ...seen.center, ...seen.centerVelocity, ...seen.clearance, ...seen.feet.map((foot, i) => foot - seen.center[i % 3])];
-      x.forEach((value, i) => { x[i] = C.std[i] < CONSTANT ? 0 : within((value - C.mean[i]) / C.std[i], -CLIP, CLIP); });
-      return this.action.map(([low, high], a) => {
-        const [q, v, rest] = this.driven[a];
-        let push = C.b[a] + STIFFNESS * (rest - physics[q]) - DAMPING * physics[v] + (shift ? shift[a] : 0);
-        for (let i = 0; i < x.length; i++) push += C.W[a * x.length + i] * x[i];
-        return (high + low) / 2 + (high - low) / 2 * Math.tanh(push);
+    /** What C looks at: the features of the body's own frame. */
+    features({ physics, limbs }) {
+      const seen = this.frame(physics, limbs);
+      return [physics[0], ...seen.up, ...seen.ahead, ...seen.velocity, ...seen.spin, ...seen.joints, ...seen.speeds, ...seen.center, ...seen.centerVelocity,
+        ...seen.clearance, ...seen.feet.map((foot, i) => foot - seen.center[i % 3])];
+    }
+  }
+
+  // ---------------------------------------------------------------- V and M
+
+  const sigmoid = (x) => 1 / (1 + Math.exp(-x));
+
+  class World extends Model {
+    range() { return this.mean; }
+
+    /** Dense layers `name.0`, `name.1`, ... with silu between them. */
+    mlp(name, x) {
+      for (let layer = 0; `${name}.${layer}.bias` in this.weights; layer++) x = this.dense(`${name}.${layer}`, layer ? x.map((value) => value * sigmoid(value)) : x);
+      return x;
+    }
+
+    dense(name, x) {
+      const { [`${name}.kernel`]: kernel, [`${name}.bias`]: bias } = this.weights;
+      return layered(x, kernel, bias, 0, bias.length);
+    }
+
+    /** V: the mean of the code of a pose with its speeds. */
+    encode(physics) {
+      const x = Float64Array.from(physics, (value, i) => within((value - this.mean[i]) / this.std[i], -this.clip, this.clip));
+      return Float32Array.from(this.mlp("encoder", x).subarray(0, this.zDim));
+    }
+
+    /** V: the physics that a code stands for, and its largest number in standard deviations. */
+    decode(z) {
+      const x = this.mlp("decoder", z), physics = Float32Array.from(x, (value, i) => value * this.std[i] + this.mean[i]);
+      const length = Math.max(Math.hypot(...physics.subarray(1, JOINTS)), 1e-6);
+      for (let i = 1; i < JOINTS; i++) physics[i] /= length;
+      return { physics, outlier: Math.max(...x.map(Math.abs)) };
+    }
+
+    /** A state from physics, as V sees it. M's memory is empty; or, after a state, as it was there, or after an action there. */
+    state(physics, x = 0, y = 0, before = null, action = null) {
+      const kept = Float32Array.from(physics), empty = () => new Float32Array(this.hDim), { h, c } = before ?? { h: empty(), c: empty() };
+      return { physics: kept, x, y, z: this.encode(kept), ...(action ? this.remember(before, action) : { h, c }) };
+    }
+
+    /** A state with another code, and the body that V draws of it. */
+    coded(state, z) { return { ...state, z, physics: this.decode(z).physics }; }
+
+    features({ z }) { return z; }
+
+    /** M: the LSTM's h and c after a step. */
+    remember({ z, h, c }, action) {
+      const n = this.hDim, scaled = Array.from(action, (a, i) => (a - this.action_center[i]) / this.action_scale[i]);
+      const inputs = layered([...z, ...scaled], this.weights["lstm.kernel"], this.weights["lstm.bias"], 0, 4 * n);
+      const gates = layered(h, this.weights["lstm.recurrent"], inputs, 0, 4 * n), after = { h: new Float32Array(n), c: new Float32Array(n) };
+      for (let j = 0; j < n; j++) {
+        const cell = sigmoid(gates[n + j]) * c[j] + sigmoid(gates[j]) * Math.tanh(gates[2 * n + j]);
+        after.c[j] = cell;
+        after.h[j] = sigmoid(gates[3 * n + j]) * Math.tanh(cell);
+      }
+      return after;
+    }
+
+    /** M: of each number of the next code a mixture, component by component; the reward, and the logit of the end. */
+    predict(state, action) {
+      const memory = this.remember(state, action), out = this.dense("mixture", memory.h), n = this.nMix * this.zDim;
+      const [reward, done] = this.dense("reward_done", memory.h), scale = (i) => this.change_scale[i % this.zDim];
+      return {
+        ...memory, logits: out.subarray(0, n), done, reward: reward * this.reward_stats[1] + this.reward_stats[0],
+        mu: out.subarray(n, 2 * n).map((value, i) => value * scale(i) + state.z[i % this.zDim]),
+        sigma: out.subarray(2 * n).map((value, i) => Math.exp(within(value, ...M_LOG_SIGMA)) * scale(i)),
+      };
+    }
+
+    /** The mixture of one number at a temperature: [weight, middle, width] of each component. */
+    hills({ logits, mu, sigma }, number, tau) {
+      const at = Array.from({ length: this.nMix }, (_, k) => k * this.zDim + number), most = Math.max(...at.map((i) => logits[i]));
+      const parts = at.map((i) => Math.exp((logits[i] - most) / Math.max(tau, 1e-6))), sum = parts.reduce((a, b) => a + b);
+      return at.map((i, k) => [parts[k] / sum, mu[i], sigma[i] * Math.sqrt(tau)]);
+    }
+
+    noise(seed, step) {
+      const next = uniform(seed + 250_000, step);
+      return [Float64Array.from({ length: this.nMix * this.zDim }, () => -Math.log(-Math.log(next()))), normal(this.zDim, seed, step)];
+    }
+
+    /** A code drawn at a temperature: of each number the component with the largest logit + tau * gumbel, and noise of its width. */
+    sample({ logits, mu, sigma }, [gumbel, eps], tau) {
+      return Float32Array.from({ length: this.zDim }, (_, i) => {
+        let best = i;
+        for (let at = i; at < logits.length; at += this.zDim) if (logits[at] + tau * gumbel[at] > logits[best] + tau * gumbel[best]) best = at;
+        return mu[best] + sigma[best] * Math.sqrt(tau) * eps[i];
       });
+    }
+
+    /** One step of a dream: M draws the next code, V says what body that is. */
+    step(state, action, noise, tau) {
+      const said = this.predict(state, action), z = this.sample(said, noise, tau), { physics, outlier } = this.decode(z);
+      const moved = (i) => this.dt / 2 * (state.physics[this.first + i] + physics[this.first + i]);
+      const next = { physics, z, h: said.h, c: said.c, x: state.x + moved(0), y: state.y + moved(1) };
+      const cap = this.reward_stats[0] + REWARD_CAP * this.reward_stats[1], wrong = !physics.every(Number.isFinite), fell = this.fell(physics), beyond = !(outlier <= BEYOND);
+      const reward = this.learned === "rest" ? Math.min(said.reward, cap) + this.bonus - this.cost * action.reduce((sum, a) => sum + a * a, 0)
+        : Math.min(said.reward + this.bonus * sigmoid(said.done), cap);
+      return { state: next, reward: beyond ? 0 : reward - (fell ? this.bonus : 0), ended: beyond || fell, wrong };
+    }
+
+    /** The numbers of a code, those that move the body most first: by the change of the pose from one standard deviation below to one above. */
+    liveliest(z) {
+      const moves = Array.from(z, (_, i) => {
+        const [low, high] = [-1, 1].map((side) => this.decode(z.map((value, j) => value + (j === i ? side : 0))).physics);
+        return low.subarray(0, this.first).reduce((sum, value, j) => sum + (high[j] - value) ** 2, 0);
+      });
+      return [...moves.keys()].sort((a, b) => moves[b] - moves[a]);
     }
   }
 
@@ -258,5 +391,5 @@
     return q.map((value) => value / length);
   }
 
-  window.wmDream = { Dream, STIFFNESS, numbers, uniform, normal };
+  window.wmDream = { make: (data) => new (data.kind === "world" ? World : Dream)(data), STIFFNESS, numbers, uniform };
 })();

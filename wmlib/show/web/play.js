@@ -8,7 +8,8 @@
   const MOST = 2000; // frames of a play: 30 s
   const FUTURE = 67; // steps of a sampled future: 1 s
   const MEGABYTES = 3.5; // of mujoco.js
-  const REFLEX = -1, RANDOM = -2; // in place of a walker's number
+  const REFLEX = -1, RANDOM = -2; // in place of a C's number
+  const SLIDERS = 4, MOST_Z = 3, MODEL = "#0a6fc2"; // of V and M: numbers of the code with a slider, how far it goes; the palette's blue
   const SIDES = { forward: [1, 0], left: [0, 1], right: [0, -1], back: [-1, 0] };
   const MARKS = { forward: "\u2191", left: "\u2190", right: "\u2192", back: "\u2193" };
   const still = matchMedia("(prefers-reduced-motion: reduce)");
@@ -17,8 +18,9 @@
     .wm-play label select { min-width: 0; flex: 0 1 auto; }
     .wm-play label input[type=range] { flex: 0 1 8rem; width: 8rem; min-width: 4rem; }
     .wm-play .wm-value { min-width: 2.6em; font-variant-numeric: tabular-nums; }
-    .wm-play .wm-said { margin: 0; padding: 0.35rem 0.6rem; min-height: 1.4em; border-top: 1px solid var(--line); }
+    .wm-play .wm-said { margin: 0; padding: 0.35rem 0.6rem; min-height: 1.4em; text-align: left; border-top: 1px solid var(--line); }
     .wm-play .wm-side { min-width: 2.1rem; }
+    .wm-play canvas.wm-mixture { display: block; width: 100%; height: 90px; }
     @media (max-width: 480px) { /* the body stays in sight of its controls */
       .wm-play .wm-viewer figure { overflow: visible; }
       .wm-play .wm-viewer canvas.wm-scene { position: sticky; top: 3rem; z-index: 1; background: var(--ground); aspect-ratio: 16 / 10; }
@@ -96,7 +98,7 @@
 
     /** What holds in a step: which C, temperature, shifted joints, MuJoCo beside, awake; and the push at its beginning. */
     settings(frame) {
-      const now = { c: 0, tau: 0.3, shift: null, beside: false, awake: false, push: null };
+      const now = { c: 0, tau: this.dream.tau, shift: null, beside: false, awake: false, push: null };
       for (const [at, kind, ...value] of this.events) {
         if (at > frame) break;
         if (kind === "c") now.c = this.walkers[value[0]] || value[0] === RANDOM ? value[0] : 0;
@@ -111,7 +113,7 @@
 
     /** Something happens at a frame. What was to come after it is forgotten, but for a question to MuJoCo, which changes nothing. */
     happen(frame, kind, ...value) {
-      const same = ([at, other, first]) => at === frame && other === kind && (kind !== "j" || first === value[0]);
+      const same = ([at, other, first]) => at === frame && other === kind && (!"jz".includes(kind) || first === value[0]);
       this.events = this.events.filter((event) => !same(event) && (event[0] <= frame || (kind === "m" && event[1] !== "m")));
       this.events.push([frame, kind, ...value]);
       this.events.sort((a, b) => a[0] - b[0]); // stable
@@ -131,34 +133,48 @@
       return { qpos: [x, y, physics[0], ...physics.subarray(1, 5).map((q) => q / length), ...physics.subarray(5, nq)], qvel: [...physics.subarray(nq)] };
     }
 
+    /** The state of a frame, with what was done to its code there. */
+    given(frame) {
+      const { dream } = this, { real, lent } = this.frames[frame];
+      let { state } = this.frames[frame];
+      for (const [at, kind, i, value] of dream.zDim ? this.events : []) {
+        if (at !== frame) continue;
+        if (kind === "z") state = dream.coded(state, state.z.map((z, j) => (j === i ? Math.min(Math.max(value || 0, -MOST_Z), MOST_Z) : z)));
+        if (kind === "e") state = dream.coded(state, dream.encode(real && !lent ? [...real.qpos.slice(2), ...real.qvel] : state.physics));
+      }
+      return state;
+    }
+
+    /** What a step begins from: the state with a push, if there is one, and C's action there. */
+    begun(frame, now) {
+      const { dream } = this, next = window.wmDream.uniform(this.seed + 500_000, frame);
+      let state = this.given(frame);
+      if (now.push) {
+        const physics = state.physics.slice();
+        now.push.forEach((v, i) => { physics[dream.first + i] += v; });
+        state = dream.state(physics, state.x, state.y, state);
+      }
+      return { state, action: now.c === RANDOM ? dream.action.map(([low, high]) => low + (high - low) * next()) : dream.act(this.walkers[now.c], state, now.shift) };
+    }
+
     /** One frame more; false at an end. */
     next() {
       const { dream, last } = this, frame = this.frames[last], now = this.settings(last);
       const asked = now.awake !== false ? now.awake : now.beside;
       if (frame.ended || last >= MOST || (asked !== false && !this.real)) return false;
-      if (asked === last) Object.assign(frame, { real: this.body(frame.state), lent: true });
-      let { state } = frame, real = asked === false ? null : frame.real;
-      if (now.push) {
-        const physics = state.physics.slice();
-        now.push.forEach((v, i) => { physics[dream.first + i] += v; });
-        state = dream.state(physics, state.x, state.y);
-        if (real) real = { ...real, qvel: Array.from(real.qvel, (v, i) => v + (now.push[i] ?? 0)) };
-      }
-      let action;
-      if (now.c === RANDOM) {
-        const next = window.wmDream.uniform(this.seed + 500_000, last);
-        action = dream.action.map(([low, high]) => low + (high - low) * next());
-      } else action = dream.act(this.walkers[now.c], state, now.shift);
-      let after = {};
+      if (asked === last) Object.assign(frame, { real: this.body(this.given(last)), lent: true });
+      const { state, action } = this.begun(last, now);
+      let real = asked === false ? null : frame.real, after = {};
+      if (real && now.push) real = { ...real, qvel: Array.from(real.qvel, (v, i) => v + (now.push[i] ?? 0)) };
       if (real) {
         this.real.set(real);
         this.real.step(action);
         after.real = this.real.get();
       }
       if (now.awake !== false) {
-        const { qpos, qvel } = after.real, wrong = ![...qpos, ...qvel].every(Number.isFinite), height = qpos[2 + dream.healthy[0]];
-        after = { ...after, awake: true, state: dream.state([...qpos.slice(2), ...qvel], qpos[0], qpos[1]), wrong, ended: wrong || !(height > dream.healthy[1] && height < dream.healthy[2]) };
-      } else after = { ...after, ...dream.step(state, action, window.wmDream.normal(dream.nSpeeds, this.seed, last), now.tau, this.member) };
+        const { qpos, qvel } = after.real, wrong = ![...qpos, ...qvel].every(Number.isFinite), physics = [...qpos.slice(2), ...qvel];
+        after = { ...after, awake: true, state: dream.state(physics, qpos[0], qpos[1], state, action), wrong, ended: wrong || dream.fell(physics) };
+      } else after = { ...after, ...dream.step(state, action, dream.noise(this.seed, last), now.tau, this.member) };
       this.frames.push(after);
       return true;
     }
@@ -167,11 +183,11 @@
     futures(frame, n) {
       const { dream } = this, now = this.settings(frame);
       return Array.from({ length: n }, (_, k) => {
-        const states = [this.frames[frame].state];
+        const states = [this.given(frame)];
         for (let t = 0, over = false; t < FUTURE && !over; t++) {
           const state = states.at(-1), next = window.wmDream.uniform(7000 + 100 * this.seed + k, frame + t);
           const action = now.c === RANDOM ? dream.action.map(([low, high]) => low + (high - low) * next()) : dream.act(this.walkers[now.c], state, now.shift);
-          const after = dream.step(state, action, window.wmDream.normal(dream.nSpeeds, 7000 + 100 * this.seed + k, frame + t), now.tau, this.member);
+          const after = dream.step(state, action, dream.noise(7000 + 100 * this.seed + k, frame + t), now.tau, this.member);
           if (!after.wrong) states.push(after.state);
           over = after.ended;
         }
@@ -186,7 +202,7 @@
     static parse(text) {
       const [head, ...rest] = text.split(";"), [seed, start, member, frame] = head.split(",").map(Number);
       if (![seed, start, member, frame].every((n) => Number.isInteger(n) && n >= 0)) return null;
-      const events = rest.map((part) => part.match(/^(\d{1,4})([ctpjmw])([-\d.,]*)$/)).filter(Boolean)
+      const events = rest.map((part) => part.match(/^(\d{1,4})([ctpjmwze])([-\d.,]*)$/)).filter(Boolean)
         .map(([, at, kind, value]) => [Number(at), kind, ...(value ? value.split(",").map(Number) : [])]).filter((event) => event.slice(2).every((n) => Math.abs(n) <= 100));
       return { seed, start, member, events: events.sort((a, b) => a[0] - b[0]), frame: Math.min(frame, MOST) };
     }
@@ -215,6 +231,9 @@
       if (SOURCE) window.addEventListener("hashchange", () => this.restore());
     }
 
+    /** What the address of the page begins with, if it holds a play of this model. */
+    get key() { return this.play.dream.zDim ? "#vm=" : "#dream="; }
+
     build() {
       const { dream } = this.play, options = (list) => list.map(([value, text]) => make("option", { value }, text));
       const choose = (name, list, onchange) => { const select = make("select", { "aria-label": name, onchange }, ...options(list)); return [select, make("label", {}, name, select)]; };
@@ -223,14 +242,27 @@
         return [input, make("label", {}, name, input, shown), shown];
       };
       const button = (text, onclick, attributes = {}) => make("button", { type: "button", onclick, ...attributes }, text);
-      const [c, cs] = choose("C", [...dream.controllers.map(({ name }, i) => [i, name]), [REFLEX, "the reflex alone"], [RANDOM, "random actions"]], () => this.event("c", Number(this.c.value)));
+      const [c, cs] = choose("C", [...dream.controllers.map(({ name }, i) => [i, name]), [REFLEX, dream.targets ? "the reflex alone" : "zero action"], [RANDOM, "random actions"]], () => this.event("c", Number(this.c.value)));
       const [tau, taus, tauShown] = range("temperature", 0, 2, 0.05, () => this.event("t", Number(this.tau.value)));
+      const z = dream.zDim ? dream.liveliest(this.play.frames[0].state.z) : [];
+      this.sliders = z.slice(0, SLIDERS).map((number) => {
+        const [input, label, shown] = range(`z ${number}`, -MOST_Z, MOST_Z, 0.05, () => {});
+        input.addEventListener("input", () => {
+          const value = Number(input.value); // before the controls show the frame again
+          this.viewer.play(false);
+          this.event("z", number, value);
+        });
+        return { number, input, label, shown };
+      });
+      const [number, numbers] = choose("M's answer for", z.map((i) => [i, `z ${i}`]), () => this.mixture());
+      this.curve = make("canvas", { class: "wm-mixture", "aria-hidden": "true" });
+      this.read = make("p", { class: "wm-said" });
       const [member, members] = choose("member of M", Array.from({ length: dream.members }, (_, i) => [i, i + 1]), () => this.again({ member: Number(this.member.value) }));
       const [strength, strengths] = choose("push", [0.4, 0.8, 1.2, 1.6].map((v) => [v, `${v} m/s`]));
       strength.value = "0.8";
       const [joint, joints] = choose("joint", dream.joints.map((name, i) => [i, name.replaceAll("_", " ")]), () => this.label());
       const [angle, angles, angleShown] = range("its target (rad)", -1, 1, 0.05, () => this.event("j", Number(this.joint.value), Number(this.angle.value)));
-      Object.assign(this, { c, tau, tauShown, member, strength, joint, angle, angleShown });
+      Object.assign(this, { c, tau, tauShown, member, strength, joint, angle, angleShown, number });
       this.fanButton = button("Show five futures", () => this.futures());
       this.askButton = button(`Ask MuJoCo (loads ${MEGABYTES} MB)`, () => this.ask("m"));
       this.wakeButton = button("Wake up", () => this.ask("w"));
@@ -240,10 +272,12 @@
       const link = button("Copy a link", () => this.copy());
       const figure = this.viewer.root.querySelector("figure"), step = button("One step", () => { this.viewer.play(false); this.viewer.forward(); });
       figure.querySelector(".wm-bar").before(this.said);
-      figure.append(bar("Who acts, and in which dream", cs, taus, members), bar("Push the torso", strengths, ...sides, step), bar("Move a joint", joints, angles),
+      const encode = button("Encode this pose", () => { this.viewer.play(false); this.event("e"); }, { title: "z becomes what V sees: of MuJoCo's body where that is shown, else of the dreamed one" });
+      const inside = z.length ? [bar("V: numbers of the code", ...this.sliders.map(({ label }) => label), encode), bar("M: the next code", numbers), this.curve, this.read] : [bar("Move a joint", joints, angles)];
+      figure.append(bar("Who acts, and in which dream", cs, taus, ...(dream.members > 1 ? [members] : [])), bar("Push the torso", strengths, ...sides, step), ...inside,
         bar("What else", button("Undo", () => this.undo(), { title: "Take back what was done last" }), button("Start again", () => this.again({})), button("Another start", () => this.again({ seed: this.play.seed + 1, start: (this.play.start + 1) % dream.starts.length }), { title: "Another real start, and other noise" }),
           this.fanButton, this.askButton, this.wakeButton, ...(SOURCE ? [link] : [])));
-      this.viewer.canvas.setAttribute("aria-label", "The walker as this page dreams it. Drag or use the arrow keys to turn, Shift and an arrow key to push, plus and minus to zoom, space to play, comma and full stop to step.");
+      this.viewer.canvas.setAttribute("aria-label", "The body as this page dreams it. Drag or use the arrow keys to turn, Shift and an arrow key to push, plus and minus to zoom, space to play, comma and full stop to step.");
       this.dragging();
       this.label();
     }
@@ -269,7 +303,7 @@
 
     /** Numbers of a frame: where the bodies are, and the curves. */
     fill(frame) {
-      const { viewer, play } = this, { state, real } = play.frames[frame], { qpos } = play.body(state), awake = play.frames[frame].awake;
+      const { viewer, play } = this, { real, awake } = play.frames[frame], { qpos } = play.body(play.given(frame));
       const drawn = qpos.every(Number.isFinite) ? qpos : play.body(play.frames[Math.max(frame - 1, 0)].state).qpos.map((value) => value || 0);
       viewer.put(0, frame, drawn);
       viewer.put(1, frame, real?.qpos.every(Number.isFinite) ? real.qpos : drawn);
@@ -320,6 +354,38 @@
       if (!viewer.playing) this.keep();
     }
 
+    /** M's answer for one number of the next code as a curve, at this temperature and, in grey, at 1; and what is drawn from it. */
+    mixture() {
+      const { play, viewer, curve } = this, { dream } = play, { frame } = viewer, now = play.settings(frame), number = Number(this.number.value), ratio = devicePixelRatio;
+      const { state, action } = play.begun(frame, now), said = dream.predict(state, action), drawn = dream.sample(said, dream.noise(play.seed, frame), now.tau)[number];
+      const usual = dream.hills(said, number, 1), sum = (value) => usual.reduce((total, hill) => total + hill[0] * value(hill), 0);
+      const middle = sum(([, mu]) => mu), half = 4 * Math.sqrt(Math.max(1, now.tau) * sum(([, mu, width]) => width ** 2 + (mu - middle) ** 2)) || 1;
+      const density = (hills) => Array.from({ length: 241 }, (_, i) => hills.reduce((total, [weight, mu, width]) => {
+        const wide = Math.max(width, half / 120); // at temperature 0 a needle
+        return total + weight / wide * Math.exp(-0.5 * ((middle + (i / 120 - 1) * half - mu) / wide) ** 2);
+      }, 0));
+      const lines = [[density(usual), "#767676"], [density(dream.hills(said, number, now.tau)), MODEL]], most = Math.max(...lines.flatMap(([line]) => line));
+      const width = Math.round(curve.clientWidth * ratio), height = Math.round(curve.clientHeight * ratio), x = (value) => width / 2 + (value - middle) / half * (width / 2 - 8 * ratio);
+      Object.assign(curve, { width, height });
+      const pen = curve.getContext("2d"), ink = getComputedStyle(this.read).color;
+      pen.lineWidth = 2 * ratio;
+      for (const [line, colour] of lines) {
+        pen.strokeStyle = colour;
+        pen.beginPath();
+        line.forEach((value, i) => pen.lineTo(x(middle + (i / 120 - 1) * half), height - (18 + value / most * 66) * ratio));
+        pen.stroke();
+      }
+      pen.fillStyle = viewer.scene.tracks[0].colour;
+      pen.fillRect(x(drawn) - ratio, 4 * ratio, 2 * ratio, height - 22 * ratio);
+      pen.fillStyle = ink;
+      pen.font = `${11.5 * ratio}px system-ui, sans-serif`;
+      for (const [at, align] of [[-1, "left"], [0, "center"], [1, "right"]]) {
+        pen.textAlign = align;
+        pen.fillText((middle + at * half).toFixed(2), x(middle + at * half), height - 4 * ratio);
+      }
+      this.read.textContent = `z ${number} is ${state.z[number].toFixed(2)} now. M's mixture for the next step: blue at this temperature, grey at 1. Violet: the number that is drawn, ${drawn.toFixed(2)}.`;
+    }
+
     say(text) { if (this.note ?? text !== this.said.textContent) this.said.textContent = this.note ?? text; }
 
     /** The controls show what holds at this frame. */
@@ -333,6 +399,12 @@
       this.angleShown.textContent = Number(this.angle.value).toFixed(2);
       this.wakeButton.textContent = now.awake !== false ? "Dream on" : "Wake up";
       if (this.play.real) this.askButton.textContent = "Ask MuJoCo";
+      const { z } = this.play.given(this.viewer.frame ?? 0);
+      for (const { number, input, shown } of this.sliders) {
+        input.value = z[number];
+        shown.textContent = z[number].toFixed(2);
+      }
+      if (z && this.curve.isConnected) this.mixture();
       this.askButton.disabled = this.busy || now.awake !== false;
       this.wakeButton.disabled = this.busy;
     }
@@ -344,7 +416,7 @@
       play.happen(frame, kind, ...value);
       this.cleared(frame);
       if (kind === "m") this.run(last);
-      else if (!viewer.playing && !still.matches && kind !== "t" && kind !== "c") viewer.play(true);
+      else if (!viewer.playing && !still.matches && !"tcze".includes(kind)) viewer.play(true);
     }
 
     /** Takes back what was done last, and goes to the frame where it was done. */
@@ -422,12 +494,12 @@
 
     keep() {
       clearTimeout(this.later);
-      const untouched = !this.viewer.frame && !this.play.events.length && !location.hash;
-      if (SOURCE && !this.restoring && !untouched) this.later = setTimeout(() => { if (!this.viewer.playing) history.replaceState(null, "", `#dream=${this.play.toText(this.viewer.frame)}`); }, 300);
+      const mine = location.hash ? location.hash.startsWith(this.key) : this.viewer.frame || this.play.events.length; // another's address, or a section's, stays
+      if (SOURCE && !this.restoring && mine) this.later = setTimeout(() => { if (!this.viewer.playing) history.replaceState(null, "", this.key + this.play.toText(this.viewer.frame)); }, 300);
     }
 
     async copy() {
-      history.replaceState(null, "", `#dream=${this.play.toText(this.viewer.frame)}`);
+      history.replaceState(null, "", this.key + this.play.toText(this.viewer.frame));
       const copied = await navigator.clipboard?.writeText(location.href).then(() => true, () => false);
       this.note = copied ? "Copied. Whoever opens the link sees this frame." : "The address of this page is now the link: copy it from the browser.";
       this.changed();
@@ -435,8 +507,8 @@
     }
 
     async restore() {
-      if (!SOURCE || !location.hash.startsWith("#dream=")) return;
-      const given = Play.parse(location.hash.slice(7));
+      if (!SOURCE || !location.hash.startsWith(this.key)) return;
+      const given = Play.parse(location.hash.slice(this.key.length));
       if (!given) {
         this.note = "This link cannot be read, so a new play begins.";
         this.changed();
@@ -444,6 +516,7 @@
         return;
       }
       this.restoring = true;
+      this.root.scrollIntoView({ block: "nearest" });
       this.viewer.play(false);
       this.play.begin(given);
       this.cleared(0);
@@ -459,7 +532,7 @@
       if (!place?.viewer) continue; // the still picture stays
       root.dataset.ready = "";
       try {
-        root.play = new Widget(root, place.viewer, new window.wmDream.Dream(JSON.parse(root.querySelector("script.wm-dream").textContent)));
+        root.play = new Widget(root, place.viewer, window.wmDream.make(JSON.parse(root.querySelector("script.wm-dream").textContent)));
       } catch (error) {
         place.viewer.play(false);
         place.querySelector("figure")?.remove();
