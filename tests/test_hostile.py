@@ -170,7 +170,7 @@ def test_without_walls_grading_refuses_in_one_line_and_unsafe_grades(
     assert error.count("\n") == 1
     assert not (tmp_path / "out").exists()
     assert main([*command, "--unsafe"]) == 0
-    assert "aaron,2,1,3,3," in (tmp_path / "out" / "grades.csv").read_text()
+    assert "aaron,1,2,3,3," in (tmp_path / "out" / "grades.csv").read_text()
 
 
 def test_walls_that_cannot_be_built_are_named_in_one_line(tmp_path, monkeypatch):

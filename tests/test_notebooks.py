@@ -292,6 +292,7 @@ def test_a_bad_notebook_is_caught(change, message):
         ("plt.plot(x)", True),
         ("ax = plt.subplots()[1]", True),
         ("wm.plots.plot_fall(x)", True),
+        ("drawing, axes = wm.plots.figure()", True),
         ("plt.close()", False),
         ("def draw():\n    plt.plot(x)", False),
         ("height = plot", False),

@@ -43,7 +43,9 @@ def each_cell(**facts):
 
 def with_comment(comment):
     def act(notebook):
-        answers(notebook)[0]["source"] = RIGHT["alive-share"] + comment
+        for one in answers(notebook):
+            if one["metadata"]["nbgrader"]["grade_id"] == "alive-share":
+                one["source"] = RIGHT["alive-share"] + comment
 
     return act
 

@@ -74,10 +74,12 @@ def _called(tree: ast.Module) -> Iterator[str]:
 
 
 def makes_figure(tree: ast.Module) -> bool:
-    """Whether a cell draws: it calls pyplot, or a plot_* function."""
+    """Whether a cell draws: it calls pyplot, or a plot_* function, or begins a figure, which ends with its cell."""
     quiet = ("plt.close", "plt.style.use", "plt.rcParams.update")
     return any(
-        (name.startswith("plt.") and name not in quiet) or name.split(".")[-1].startswith("plot_")
+        (name.startswith("plt.") and name not in quiet)
+        or name.split(".")[-1].startswith("plot_")
+        or name.endswith("plots.figure")
         for name in _called(tree)
     )
 
