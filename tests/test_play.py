@@ -6,10 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import nbformat
 import numpy as np
 import pytest
+from nbformat import v4
 
 import wmlib as wm
+from tools.book import without_models
 from wmlib.errors import InputError
 from wmlib.models import mdn, mdnrnn, nets, structured, vae, world
 from wmlib.models import model as models
@@ -43,8 +46,9 @@ def folder(tmp_path_factory, shipped, shipped_world):
     (folder / "_static").mkdir()
     for path in (*wm.viewer.WEB.iterdir(), ROOT / "book" / "_static" / "book.js"):
         (folder / "_static" / path.name).write_bytes(path.read_bytes())
-    write(folder / "page.html", shipped[2].html())
-    write(folder / "world.html", shipped_world[2].html())
+    for name, (*_, widget) in {"page.html": shipped, "world.html": shipped_world}.items():
+        write(folder / name, widget.html())
+        (folder / "_static" / f"play-{widget.key}.js").write_text(widget.model, encoding="utf-8")
     return folder
 
 
@@ -60,7 +64,7 @@ def look(browser, folder):
     """Opens the page from the disk without a network; what goes wrong is on record in `page.wrong`."""
     contexts = []
 
-    def open_it(address="", name="page.html", ready=True, width=800, **options):
+    def open_it(address="", name="page.html", ready=True, width=800, start=True, **options):
         context = browser.new_context(
             viewport={"width": width, "height": 900}, offline=True, **options
         )
@@ -73,6 +77,9 @@ def look(browser, folder):
         page.wrong = wrong
         page.goto((folder / name).as_uri() + address, wait_until="load")
         if ready:
+            page.wait_for_function("document.querySelector('.wm-viewer').viewer?.draws > 0")
+        if ready and start:
+            page.evaluate("document.querySelector('.wm-play .wm-start')?.click()")
             page.wait_for_function(f"{PLAY}?.viewer.draws > 0")
         return page
 
@@ -91,16 +98,28 @@ def starts(body, n=3):
 # What Python makes of it.
 
 
-def test_the_page_weighs_less_than_a_megabyte_without_mujoco_and_a_notebook_may_carry_it(shipped):
-    C, model, widget = shipped
-    assert len(widget.html()) < 1_000_000
-    assert "mujoco.js" not in widget._repr_html_().split('class="wm-mujoco"')[0][-100:]
-    assert 'class="wm-mujoco"' not in widget._repr_html_()
-    assert 'class="wm-mujoco"' in wm.play(C, model, simulator=True)._repr_html_()
+def test_a_page_is_light_its_models_and_mujoco_lie_beside_it_and_a_notebook_carries_them(
+    shipped, shipped_world
+):
+    for (C, model, widget), most in ((shipped, 800_000), (shipped_world, 1_700_000)):
+        assert len(widget.html()) < 25_000
+        assert len(widget.model) < most
+        assert widget.model not in widget.html()
+        notebook = widget._repr_html_()
+        assert widget.model in notebook
+        assert 'class="wm-mujoco"' not in notebook
+        assert 'class="wm-mujoco"' in wm.play(C, model, simulator=True)._repr_html_()
 
 
-def test_v_and_m_weigh_less_than_two_megabytes(shipped_world):
-    assert len(shipped_world[2].html()) < 2_000_000
+def test_the_site_takes_the_model_out_of_a_chapter_and_lays_it_beside_the_pages(shipped_world):
+    widget = shipped_world[2]
+    output = v4.new_output("display_data", {"text/html": widget._repr_html_()})
+    notebook = v4.new_notebook(cells=[v4.new_code_cell("wm.play(C, model)", outputs=[output])])
+    page, beside = without_models(nbformat.writes(notebook).encode())
+    assert beside == {f"book/_static/play-{widget.key}.js": widget.model.encode()}
+    (cell,) = nbformat.reads(page.decode(), as_version=4).cells
+    assert "wm-model" not in cell.outputs[0].data["text/html"]
+    assert f'data-key="{widget.key}"' in cell.outputs[0].data["text/html"]
 
 
 def test_only_a_c_and_the_model_it_belongs_to_can_be_played_with(shipped, shipped_world):
@@ -336,6 +355,34 @@ def test_the_dream_goes_on_by_itself_and_faster_than_real_time(look):
     )
     assert seconds < 0.5, "slower than twice real time, even on a busy machine"
     assert page.wrong == []
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("name", ["Start the dream", "Play"])
+def test_the_model_is_loaded_when_asked_for_and_the_first_frames_come_soon(name, look, shipped):
+    page = look(start=False)
+    assert page.evaluate("window.wmModels") is None
+    button = page.get_by_role("button", name=name)
+    if name != "Play":
+        assert f"(loads {len(shipped[2].model) / 1e6:.1f} MB)" in button.inner_text()
+    page.evaluate("window.asked = performance.now()")
+    button.click()
+    page.wait_for_function(f"{PLAY}?.viewer.frame > 0")
+    assert page.evaluate("performance.now() - window.asked") < 4000, "1 s, on a free machine"
+    page.wait_for_function(f"{PLAY}.viewer.frame > 5")
+    assert page.locator(".wm-start").count() == 0
+    assert page.evaluate("document.activeElement.className") == "wm-scene"
+    assert page.wrong == []
+
+
+@pytest.mark.browser
+def test_a_model_that_is_not_there_leaves_the_still_picture_and_a_line(look, folder, shipped):
+    write(folder / "alone.html", shipped[2].html().replace(shipped[2].key, "0" * 12))
+    page = look(name="alone.html", start=False)
+    page.get_by_role("button", name="Start the dream").click()
+    page.wait_for_selector(".wm-wrong")
+    assert "play-000000000000.js is not beside" in page.locator(".wm-wrong").inner_text()
+    assert page.locator(".wm-still").is_visible()
 
 
 @pytest.mark.browser

@@ -34,22 +34,24 @@
     return element;
   }
 
-  // ---------------------------------------------------------------- the real simulator
+  /** What the address of the page begins with, if it holds a play of this kind of model. */
+  const address = ({ kind }) => (kind === "world" ? "#vm=" : "#dream=");
+
+  // ---------------------------------------------------------------- scripts that are loaded when asked for; the real simulator
 
   let loading; // one for the page
 
+  /** Runs a script that lies beside this one. */
+  const load = (name) => new Promise((done, failed) => {
+    document.head.append(make("script", { src: new URL(name, SOURCE).href, onload: done, onerror: () => failed(new Error(`its file ${name} is not beside this page's scripts`)) }));
+  });
+
   /** MuJoCo, from the script beside this one or from the page itself. */
   function simulator() {
-    loading ??= new Promise((done, failed) => {
-      const inside = document.querySelector("script.wm-mujoco"), script = make("script");
-      if (!inside && !SOURCE) throw new Error("this page does not hold it; make it with wm.play(..., simulator=True)");
-      if (inside) script.textContent = inside.textContent;
-      else script.src = new URL("mujoco.js", SOURCE).href;
-      script.onload = done;
-      script.onerror = () => failed(new Error("its file mujoco.js is not beside this page's scripts"));
-      document.head.append(script);
-      if (inside) done();
-    }).then(() => window.wmMujoco());
+    const inside = document.querySelector("script.wm-mujoco");
+    if (inside && !window.wmMujoco) document.head.append(make("script", {}, inside.textContent));
+    if (!inside && !SOURCE) return Promise.reject(new Error("this page does not hold it; make it with wm.play(..., simulator=True)"));
+    loading ??= (inside ? Promise.resolve() : load("mujoco.js")).then(() => window.wmMujoco());
     loading.catch(() => { loading = undefined; });
     return loading;
   }
@@ -145,16 +147,23 @@
       return state;
     }
 
-    /** What a step begins from: the state with a push, if there is one, and C's action there. */
+    /** C's action in a state, or a random one. */
+    chosen(now, state, seed, frame) {
+      if (now.c !== RANDOM) return this.dream.act(this.walkers[now.c], state, now.shift);
+      const next = window.wmDream.uniform(seed, frame);
+      return this.dream.action.map(([low, high]) => low + (high - low) * next());
+    }
+
+    /** What a step begins from: the state with a push, if there is one, and the action there. */
     begun(frame, now) {
-      const { dream } = this, next = window.wmDream.uniform(this.seed + 500_000, frame);
+      const { dream } = this;
       let state = this.given(frame);
       if (now.push) {
         const physics = state.physics.slice();
         now.push.forEach((v, i) => { physics[dream.first + i] += v; });
         state = dream.state(physics, state.x, state.y, state);
       }
-      return { state, action: now.c === RANDOM ? dream.action.map(([low, high]) => low + (high - low) * next()) : dream.act(this.walkers[now.c], state, now.shift) };
+      return { state, action: this.chosen(now, state, this.seed + 500_000, frame) };
     }
 
     /** One frame more; false at an end. */
@@ -185,9 +194,8 @@
       return Array.from({ length: n }, (_, k) => {
         const states = [this.given(frame)];
         for (let t = 0, over = false; t < FUTURE && !over; t++) {
-          const state = states.at(-1), next = window.wmDream.uniform(7000 + 100 * this.seed + k, frame + t);
-          const action = now.c === RANDOM ? dream.action.map(([low, high]) => low + (high - low) * next()) : dream.act(this.walkers[now.c], state, now.shift);
-          const after = dream.step(state, action, dream.noise(7000 + 100 * this.seed + k, frame + t), now.tau, this.member);
+          const state = states.at(-1), seed = 7000 + 100 * this.seed + k, action = this.chosen(now, state, seed, frame + t);
+          const after = dream.step(state, action, dream.noise(seed, frame + t), now.tau, this.member);
           if (!after.wrong) states.push(after.state);
           over = after.ended;
         }
@@ -212,7 +220,7 @@
 
   class Widget {
     constructor(root, viewer, dream) {
-      Object.assign(this, { root, viewer, play: new Play(dream), fan: null, busy: false });
+      Object.assign(this, { root, viewer, play: new Play(dream), fan: null, busy: false, address: address(dream), held: new Map() });
       this.heights = [new Float32Array(MOST + 1).fill(NaN), new Float32Array(MOST + 1).fill(NaN)];
       this.distance = new Float32Array(MOST + 1).fill(NaN);
       const { tracks, strip } = viewer.scene;
@@ -230,9 +238,6 @@
       this.restore();
       if (SOURCE) window.addEventListener("hashchange", () => this.restore());
     }
-
-    /** What the address of the page begins with, if it holds a play of this model. */
-    get key() { return this.play.dream.zDim ? "#vm=" : "#dream="; }
 
     build() {
       const { dream } = this.play, options = (list) => list.map(([value, text]) => make("option", { value }, text));
@@ -494,12 +499,12 @@
 
     keep() {
       clearTimeout(this.later);
-      const mine = location.hash ? location.hash.startsWith(this.key) : this.viewer.frame || this.play.events.length; // another's address, or a section's, stays
-      if (SOURCE && !this.restoring && mine) this.later = setTimeout(() => { if (!this.viewer.playing) history.replaceState(null, "", this.key + this.play.toText(this.viewer.frame)); }, 300);
+      const mine = location.hash ? location.hash.startsWith(this.address) : this.viewer.frame || this.play.events.length; // another's address, or a section's, stays
+      if (SOURCE && !this.restoring && mine) this.later = setTimeout(() => { if (!this.viewer.playing) history.replaceState(null, "", this.address + this.play.toText(this.viewer.frame)); }, 300);
     }
 
     async copy() {
-      history.replaceState(null, "", this.key + this.play.toText(this.viewer.frame));
+      history.replaceState(null, "", this.address + this.play.toText(this.viewer.frame));
       const copied = await navigator.clipboard?.writeText(location.href).then(() => true, () => false);
       this.note = copied ? "Copied. Whoever opens the link sees this frame." : "The address of this page is now the link: copy it from the browser.";
       this.changed();
@@ -507,8 +512,8 @@
     }
 
     async restore() {
-      if (!SOURCE || !location.hash.startsWith(this.key)) return;
-      const given = Play.parse(location.hash.slice(this.key.length));
+      if (!SOURCE || !location.hash.startsWith(this.address)) return;
+      const given = Play.parse(location.hash.slice(this.address.length));
       if (!given) {
         this.note = "This link cannot be read, so a new play begins.";
         this.changed();
@@ -526,18 +531,59 @@
     }
   }
 
+  /** Begins a play: the controls, on the viewer that stands there. */
+  function begin(root, data) {
+    const { viewer } = root.querySelector(".wm-viewer");
+    try {
+      root.play = new Widget(root, viewer, window.wmDream.make({ ...window.wmModels[root.dataset.key], ...data }));
+    } catch (error) {
+      wrong(root, error);
+    }
+  }
+
+  function wrong(root, error) {
+    const place = root.querySelector(".wm-viewer");
+    place.viewer.play(false);
+    place.querySelector("figure")?.remove();
+    place.querySelector(".wm-still").hidden = false;
+    root.append(make("p", { class: "wm-wrong" }, `This dream cannot be played: ${error.message}. The picture shows its first frame.`));
+  }
+
+  /** A button that loads the model, a script beside this one. The viewer's own play does the same, and so does a link to a play of this kind. */
+  function offer(root, data) {
+    const { viewer } = root.querySelector(".wm-viewer"), { key, size } = root.dataset;
+    const start = () => {
+      if (button.disabled) return;
+      button.disabled = true;
+      button.textContent = "The model is being loaded ...";
+      load(`play-${key}.js`).then(() => {
+        bar.remove();
+        viewer.grow = null;
+        viewer.play(!still.matches);
+        viewer.canvas.focus({ preventScroll: true });
+        begin(root, data);
+      }, (error) => wrong(root, error));
+    };
+    const button = make("button", { type: "button", class: "wm-start", onclick: start }, `Start the dream (loads ${size} MB)`), bar = make("div", { class: "wm-bar" }, button);
+    const linked = () => { if (location.hash.startsWith(address(data))) start(); };
+    viewer.play(false);
+    viewer.grow = () => { start(); return false; };
+    viewer.root.querySelector("figure > .wm-bar").before(bar);
+    addEventListener("hashchange", linked);
+    linked();
+  }
+
   function mount() {
-    for (const root of document.querySelectorAll(".wm-play:not([data-ready])")) {
-      const place = root.querySelector(".wm-viewer");
-      if (!place?.viewer) continue; // the still picture stays
+    for (const root of document.querySelectorAll(".wm-play[data-key]:not([data-ready])")) {
+      if (!root.querySelector(".wm-viewer")?.viewer) continue; // the still picture stays
       root.dataset.ready = "";
       try {
-        root.play = new Widget(root, place.viewer, window.wmDream.make(JSON.parse(root.querySelector("script.wm-dream").textContent)));
+        const data = JSON.parse(root.querySelector("script.wm-dream").textContent);
+        if (!data.kind) throw new Error("its data are damaged");
+        if (SOURCE && !window.wmModels?.[root.dataset.key]) offer(root, data);
+        else begin(root, data);
       } catch (error) {
-        place.viewer.play(false);
-        place.querySelector("figure")?.remove();
-        place.querySelector(".wm-still").hidden = false;
-        root.append(make("p", { class: "wm-wrong" }, `This dream cannot be played: ${error.message}. The picture shows its first frame.`));
+        wrong(root, error);
       }
     }
   }

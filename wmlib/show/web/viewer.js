@@ -575,7 +575,10 @@
   }
 
   function redraw() {
-    for (const viewer of visible) viewer.dirty = true;
+    for (const viewer of visible) {
+      viewer.dirty = true;
+      viewer.changed?.();
+    }
     wake();
   }
 
