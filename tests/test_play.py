@@ -481,6 +481,70 @@ def test_the_torso_can_be_dragged_and_the_camera_stays(look):
     assert page.evaluate(f"{PLAY}.viewer.camera.position.toArray()") == camera
 
 
+@pytest.mark.browser
+def test_keys_drive_single_joints_while_they_are_held_and_only_in_the_scene(look):
+    page = look(reduced_motion="reduce")
+    events, held = f"{PLAY}.play.events", f"[...{PLAY}.held.keys()]"
+    to(page, 5)
+    thigh = page.evaluate(f"{PLAY}.play.dream.joints.indexOf('right_hip_y')")
+    place = page.evaluate(f"{PLAY}.play.dream.driven[{thigh}][0]")
+    page.get_by_label("temperature").focus()
+    page.keyboard.press("q")
+    assert page.evaluate(events) == []
+    page.get_by_role("img").focus()
+    for key, way in (("q", -1), ("a", 1)):
+        page.evaluate(f"{PLAY}.viewer.show(5)")
+        before = page.evaluate(f"{PLAY}.play.frames[5].state.physics[{place}]")
+        page.keyboard.down(key)
+        page.keyboard.down(key)  # it repeats itself
+        assert page.evaluate(events) == [[5, "j", thigh, way]]
+        to(page, 15)
+        page.keyboard.up(key)
+        assert page.evaluate(events) == [[5, "j", thigh, way], [15, "j", thigh, 0]]
+        after = page.evaluate(f"{PLAY}.play.frames[15].state.physics[{place}]")
+        assert way * (after - before) > 0.1
+        page.evaluate(f"{PLAY}.undo(), {PLAY}.undo()")
+    page.keyboard.down("p")
+    page.get_by_label("temperature").focus()
+    assert page.evaluate(held) == [], "who leaves the scene lets go"
+    assert "thigh" in page.locator(".wm-help").inner_text()
+    assert page.wrong == []
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("name", ["page.html", "world.html"])
+def test_in_the_place_of_c_stand_held_joints_no_action_or_a_random_one(name, look):
+    page = look(name=name, reduced_motion="reduce")
+    acted = {}
+    for c in (-1, -2, -3):
+        page.get_by_label("C", exact=True).select_option(str(c))
+        acted[c], physics, driven, action = page.evaluate(
+            f"(() => {{ const {{ play }} = {PLAY}, {{ dream }} = play, {{ state, action }} = play.begun(0, play.settings(0)); return [action, [...state.physics], dream.driven, dream.action]; }})()"
+        )
+    low, high = np.transpose(action)
+    pull = [10 * (rest - physics[q]) - 0.05 * physics[v] for q, v, rest in driven]
+    assert acted[-1] == pytest.approx((high + low) / 2 + (high - low) / 2 * np.tanh(pull))
+    assert acted[-3] == pytest.approx((high + low) / 2)
+    assert np.std(acted[-2]) > 0.1
+    assert page.wrong == []
+
+
+@pytest.mark.browser
+def test_a_paused_play_waits_and_another_theme_redraws_the_curve_at_once(
+    look, folder, shipped_world
+):
+    C, model, _ = shipped_world
+    write(folder / "paused.html", wm.play(C, model, paused=True).html())
+    page = look(name="paused.html")
+    page.wait_for_timeout(300)
+    assert page.evaluate(f"[{PLAY}.viewer.playing, {PLAY}.play.last]") == [False, 0]
+    picture = "document.querySelector('canvas.wm-mixture').toDataURL()"
+    light = page.evaluate(picture)
+    page.evaluate("document.documentElement.dataset.theme = 'dark'")
+    page.wait_for_function(f"{picture} !== {json.dumps(light)}")
+    assert page.wrong == []
+
+
 HOSTILE = ["1e9,1,1,99999999", "1,2", "a", "1,0,0,50;9c99;9t1e9;9j99,9;9p1,2,3,4;9x1;;;", "%E0%A4%A", "1,0,0,9;<img src=x onerror=window.pwned=1>"]  # fmt: skip
 
 

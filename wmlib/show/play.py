@@ -42,20 +42,20 @@ class Play(viewer.Viewer):
         carried += [f'<script class="wm-shared">{viewer.script(name)}</script>' for name in SCRIPTS * shared]  # fmt: skip
         if shared and self.simulator:
             carried.append(f'<script type="text/plain" class="wm-mujoco">{viewer.script("mujoco.js")}</script>')  # fmt: skip
-        size = f"{len(self.model) / 1e6:.1f}"
-        return f'<div class="wm-play" data-key="{self.key}" data-size="{size}"><script type="application/json" class="wm-dream">{viewer.harmless(self.data)}</script>{super().html(shared)}</div>{"".join(carried)}'
+        return f'<div class="wm-play" data-key="{self.key}" data-size="{len(self.model) / 1e6:.1f}"><script type="application/json" class="wm-dream">{viewer.harmless(self.data)}</script>{super().html(shared)}</div>{"".join(carried)}'
 
     def _repr_html_(self) -> str:
         return self.html(shared=True)
 
 
-def play(C: Any, model: Any, *, simulator: bool = False) -> Play:
+def play(C: Any, model: Any, *, simulator: bool = False, paused: bool = False) -> Play:
     """A dream that the reader plays with; the last line of a cell draws it.
 
     Args:
         C: a `Controller`, or name -> controller for several: on the features `frame` with joint targets, or on `z` of this world.
         model: a `StructuredEnsemble` of the same body, or a `WorldModel` that sees its physics. The weights are rounded to float16.
         simulator: whether a notebook's output carries MuJoCo (3.5 MB); the page of the book has it beside it.
+        paused: whether the dream waits at its first frame, so that V can be looked at first.
 
     Raises:
         InputError: if C or the model is of another kind, or they belong to different bodies.
@@ -82,7 +82,7 @@ def play(C: Any, model: Any, *, simulator: bool = False) -> Play:
         track |= {"offset": [0.0, 0.0, 0.0]} | ({"colour": DREAM, "chip": False} if k > 1 else {})
     scene.scene["live"] = True
     scene.still = viewer.show({"dream": tracks["dream"]}, body).still  # one body, not seven
-    data = {"kind": model.kind, "tau": TAU[model.kind], "controllers": _controllers(named), "starts": [[_packed(part) for part in start] for start in starts]}  # fmt: skip
+    data = {"kind": model.kind, "tau": TAU[model.kind], "paused": paused, "controllers": [_controller(*one) for one in named.items()], "starts": [[_packed(part) for part in start] for start in starts]}  # fmt: skip
     key = model.fingerprint[:12]
     script = f'(window.wmModels ??= {{}})["{key}"] = {viewer.harmless(_numbers(model))};'
     return Play(scene, data, script, key, simulator)
@@ -92,11 +92,10 @@ def _packed(values: Any, kind: str = "<f4") -> str:
     return base64.b64encode(np.ascontiguousarray(values, dtype=kind).tobytes()).decode()
 
 
-def _controllers(named: Mapping[str, Any]) -> list[dict[str, str]]:
-    return [
-        {"name": name, **{key: _packed(part) for key, part in zip(("W", "b", "mean", "std"), (*one.linear.unpack(one.params), one.linear.mean, one.linear.std), strict=True)}}
-        for name, one in named.items()
-    ]  # fmt: skip
+def _controller(name: str, C: Any) -> dict[str, str]:
+    W, b = C.linear.unpack(C.params)
+    parts = {"W": W, "b": b, "mean": C.linear.mean, "std": C.linear.std}
+    return {"name": name} | {key: _packed(part) for key, part in parts.items()}
 
 
 def _numbers(model: Any) -> dict[str, Any]:

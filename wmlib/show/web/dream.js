@@ -110,12 +110,12 @@
       return !(physics[index] > low && physics[index] < high);
     }
 
-    /** What C does; `shift` is added to C's command. Where C moves the targets of the joints, the reflex is added, too. */
+    /** What C does; `shift` is added to C's command. Where C moves the targets of the joints, the reflex is added, too. A C's own `targets` goes before the model's. */
     act(C, state, shift = null) {
-      const { physics } = state, x = Array.from(this.features(state), (value, i) => (C.std[i] < CONSTANT ? 0 : within((value - C.mean[i]) / C.std[i], -CLIP, CLIP)));
+      const { physics } = state, { targets = this.targets } = C, x = Array.from(this.features(state), (value, i) => (C.std[i] < CONSTANT ? 0 : within((value - C.mean[i]) / C.std[i], -CLIP, CLIP)));
       return this.action.map(([low, high], a) => {
         const [q, v, rest] = this.driven[a];
-        let push = C.b[a] + (this.targets ? STIFFNESS * (rest - physics[q]) - DAMPING * physics[v] : 0) + (shift ? shift[a] : 0);
+        let push = C.b[a] + (targets ? STIFFNESS * (rest - physics[q]) - DAMPING * physics[v] : 0) + (shift ? shift[a] : 0);
         for (let i = 0; i < x.length; i++) push += C.W[a * x.length + i] * x[i];
         return (high + low) / 2 + (high - low) / 2 * Math.tanh(push);
       });

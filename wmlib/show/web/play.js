@@ -8,7 +8,9 @@
   const MOST = 2000; // frames of a play: 30 s
   const FUTURE = 67; // steps of a sampled future: 1 s
   const MEGABYTES = 3.5; // of mujoco.js
-  const REFLEX = -1, RANDOM = -2; // in place of a C's number
+  const REFLEX = -1, RANDOM = -2, ZERO = -3; // in place of a C's number
+  const KEYS = { q: ["right_hip_y", -1], a: ["right_hip_y", 1], w: ["left_hip_y", -1], s: ["left_hip_y", 1], o: ["right_knee", -1], k: ["right_knee", 1], p: ["left_knee", -1], l: ["left_knee", 1] };
+  const KEYED = "In the scene, hold Q or A: right thigh forward or back; W or S: left thigh; O or K: right knee bent or straight; P or L: left knee.";
   const SLIDERS = 4, MOST_Z = 3, MODEL = "#0a6fc2"; // of V and M: numbers of the code with a slider, how far it goes; the palette's blue
   const SIDES = { forward: [1, 0], left: [0, 1], right: [0, -1], back: [-1, 0] };
   const MARKS = { forward: "\u2191", left: "\u2190", right: "\u2192", back: "\u2193" };
@@ -19,6 +21,9 @@
     .wm-play label input[type=range] { flex: 0 1 8rem; width: 8rem; min-width: 4rem; }
     .wm-play .wm-value { min-width: 2.6em; font-variant-numeric: tabular-nums; }
     .wm-play .wm-said { margin: 0; padding: 0.35rem 0.6rem; min-height: 1.4em; text-align: left; border-top: 1px solid var(--line); }
+    .wm-play canvas[hidden] { display: none; }
+    .wm-play .wm-help { margin: 0; padding: 0 0.6rem 0.35rem; font-size: 0.85rem; text-align: left; }
+    @media (pointer: coarse) { .wm-play .wm-help { display: none; } }
     .wm-play .wm-side { min-width: 2.1rem; }
     .wm-play canvas.wm-mixture { display: block; width: 100%; height: 90px; }
     @media (max-width: 480px) { /* the body stays in sight of its controls */
@@ -82,7 +87,8 @@
   class Play {
     constructor(dream) {
       this.dream = dream;
-      this.walkers = { [REFLEX]: { ...dream.controllers[0], W: new Float64Array(dream.controllers[0].W.length), b: new Float64Array(dream.aDim) } };
+      const silent = { ...dream.controllers[0], W: new Float64Array(dream.controllers[0].W.length), b: new Float64Array(dream.aDim) };
+      this.walkers = { [REFLEX]: { ...silent, targets: true }, [ZERO]: { ...silent, targets: false } };
       dream.controllers.forEach((C, i) => { this.walkers[i] = C; });
       this.real = null; // MuJoCo, once it is loaded
       this.begin({});
@@ -235,19 +241,20 @@
       this.fill(0);
       viewer.reach(0);
       viewer.show(0);
+      if (dream.paused) viewer.play(false);
       this.restore();
       if (SOURCE) window.addEventListener("hashchange", () => this.restore());
     }
 
     build() {
-      const { dream } = this.play, options = (list) => list.map(([value, text]) => make("option", { value }, text));
+      const { dream } = this.play, keyed = Object.values(KEYS).every(([name]) => dream.joints.includes(name)), options = (list) => list.map(([value, text]) => make("option", { value }, text));
       const choose = (name, list, onchange) => { const select = make("select", { "aria-label": name, onchange }, ...options(list)); return [select, make("label", {}, name, select)]; };
       const range = (name, min, max, step, onchange) => {
         const input = make("input", { type: "range", "aria-label": name, min, max, step, onchange, oninput: () => { shown.textContent = Number(input.value).toFixed(2); } }), shown = make("span", { class: "wm-value" });
         return [input, make("label", {}, name, input, shown), shown];
       };
       const button = (text, onclick, attributes = {}) => make("button", { type: "button", onclick, ...attributes }, text);
-      const [c, cs] = choose("C", [...dream.controllers.map(({ name }, i) => [i, name]), [REFLEX, dream.targets ? "the reflex alone" : "zero action"], [RANDOM, "random actions"]], () => this.event("c", Number(this.c.value)));
+      const [c, cs] = choose("C", [...dream.controllers.map(({ name }, i) => [i, name]), [REFLEX, dream.targets ? "the reflex alone" : "held joints"], [ZERO, "zero action"], [RANDOM, "random actions"]], () => this.event("c", Number(this.c.value)));
       const [tau, taus, tauShown] = range("temperature", 0, 2, 0.05, () => this.event("t", Number(this.tau.value)));
       const z = dream.zDim ? dream.liveliest(this.play.frames[0].state.z) : [];
       this.sliders = z.slice(0, SLIDERS).map((number) => {
@@ -266,7 +273,7 @@
       const [strength, strengths] = choose("push", [0.4, 0.8, 1.2, 1.6].map((v) => [v, `${v} m/s`]));
       strength.value = "0.8";
       const [joint, joints] = choose("joint", dream.joints.map((name, i) => [i, name.replaceAll("_", " ")]), () => this.label());
-      const [angle, angles, angleShown] = range("its target (rad)", -1, 1, 0.05, () => this.event("j", Number(this.joint.value), Number(this.angle.value)));
+      const [angle, angles, angleShown] = range(dream.targets ? "its target (rad)" : "its pull", -1, 1, 0.05, () => this.event("j", Number(this.joint.value), Number(this.angle.value)));
       Object.assign(this, { c, tau, tauShown, member, strength, joint, angle, angleShown, number });
       this.fanButton = button("Show five futures", () => this.futures());
       this.askButton = button(`Ask MuJoCo (loads ${MEGABYTES} MB)`, () => this.ask("m"));
@@ -278,13 +285,34 @@
       const figure = this.viewer.root.querySelector("figure"), step = button("One step", () => { this.viewer.play(false); this.viewer.forward(); });
       figure.querySelector(".wm-bar").before(this.said);
       const encode = button("Encode this pose", () => { this.viewer.play(false); this.event("e"); }, { title: "z becomes what V sees: of MuJoCo's body where that is shown, else of the dreamed one" });
-      const inside = z.length ? [bar("V: numbers of the code", ...this.sliders.map(({ label }) => label), encode), bar("M: the next code", numbers), this.curve, this.read] : [bar("Move a joint", joints, angles)];
-      figure.append(bar("Who acts, and in which dream", cs, taus, ...(dream.members > 1 ? [members] : [])), bar("Push the torso", strengths, ...sides, step), ...inside,
+      const inside = z.length ? [bar("V: numbers of the code", ...this.sliders.map(({ label }) => label), encode), bar("M: the next code", numbers), this.curve, this.read] : [];
+      figure.append(bar("Who acts, and in which dream", cs, taus, ...(dream.members > 1 ? [members] : [])), bar("Push the torso", strengths, ...sides, step), bar("Move a joint", joints, angles), ...(keyed ? [make("p", { class: "wm-help" }, KEYED)] : []), ...inside,
         bar("What else", button("Undo", () => this.undo(), { title: "Take back what was done last" }), button("Start again", () => this.again({})), button("Another start", () => this.again({ seed: this.play.seed + 1, start: (this.play.start + 1) % dream.starts.length }), { title: "Another real start, and other noise" }),
           this.fanButton, this.askButton, this.wakeButton, ...(SOURCE ? [link] : [])));
-      this.viewer.canvas.setAttribute("aria-label", "The body as this page dreams it. Drag or use the arrow keys to turn, Shift and an arrow key to push, plus and minus to zoom, space to play, comma and full stop to step.");
+      this.viewer.canvas.setAttribute("aria-label", `The body as this page dreams it. Drag or use the arrow keys to turn, Shift and an arrow key to push, plus and minus to zoom, space to play, comma and full stop to step.${keyed ? ` ${KEYED}` : ""}`);
       this.dragging();
+      if (keyed) this.holding();
       this.label();
+    }
+
+    /** Joints are driven by keys as long as these are held, and only while the scene has the focus. */
+    holding() {
+      const { canvas } = this.viewer, drop = (joint) => { if (this.held.delete(joint)) this.event("j", joint, 0); };
+      const of = (event) => (event.ctrlKey || event.metaKey || event.altKey ? [] : KEYS[event.key.toLowerCase()] ?? []);
+      canvas.addEventListener("keydown", (event) => {
+        const [name, side] = of(event), joint = this.play.dream.joints.indexOf(name);
+        if (joint < 0) return;
+        event.preventDefault();
+        event.stopPropagation(); // JupyterLab has keys of its own
+        if (this.held.get(joint) === side) return; // the key repeats itself
+        this.held.set(joint, side);
+        this.event("j", joint, side);
+      });
+      canvas.addEventListener("keyup", (event) => {
+        const [name, side] = KEYS[event.key.toLowerCase()] ?? [], joint = this.play.dream.joints.indexOf(name);
+        if (this.held.get(joint) === side) drop(joint);
+      });
+      canvas.addEventListener("blur", () => [...this.held.keys()].forEach(drop));
     }
 
     /** A drag that begins on the torso pushes it, along the floor. */
@@ -346,8 +374,8 @@
       height.lines = [0, 1].map((t) => ({ values: this.heights[t].subarray(0, upto), colour: colours[t], dash: t ? [6, 3] : [] }))
         .concat(this.fan ? this.fan.states.map((states) => ({ values: Float32Array.from(states, ({ physics }) => physics[0]), from: frame, colour: colours[0], dash: [2, 2] })) : []);
       apart.lines = [{ values: this.distance.subarray(0, upto), colour: "", dash: [] }];
-      // The distance is shown once MuJoCo is there.
-      viewer.scene.strip = play.real ? this.panels : this.panels.slice(0, 1);
+      // The distance is shown once there are two bodies.
+      viewer.scene.strip = apart.lines[0].values.some(Number.isFinite) ? this.panels : this.panels.slice(0, 1);
       viewer.strip.style.height = `${56 * viewer.scene.strip.length + 4}px`;
       this.label();
       const now = play.frames[frame], over = frame === play.last && (now.ended || frame >= MOST), real = now.real && !now.awake;
@@ -558,6 +586,7 @@
       button.textContent = "The model is being loaded ...";
       load(`play-${key}.js`).then(() => {
         bar.remove();
+        viewer.strip.hidden = false;
         viewer.grow = null;
         viewer.play(!still.matches);
         viewer.canvas.focus({ preventScroll: true });
@@ -567,6 +596,7 @@
     const button = make("button", { type: "button", class: "wm-start", onclick: start }, `Start the dream (loads ${size} MB)`), bar = make("div", { class: "wm-bar" }, button);
     const linked = () => { if (location.hash.startsWith(address(data))) start(); };
     viewer.play(false);
+    viewer.strip.hidden = true; // nothing is dreamed yet
     viewer.grow = () => { start(); return false; };
     viewer.root.querySelector("figure > .wm-bar").before(bar);
     addEventListener("hashchange", linked);

@@ -577,7 +577,8 @@
   function redraw() {
     for (const viewer of visible) {
       viewer.dirty = true;
-      viewer.changed?.();
+      viewer.root.toggleAttribute("data-dark", isDark());
+      viewer.changed?.(); // what others draw with the page's colours
     }
     wake();
   }
