@@ -286,7 +286,7 @@
       figure.querySelector(".wm-bar").before(this.said);
       const encode = button("Encode this pose", () => { this.viewer.play(false); this.event("e"); }, { title: "z becomes what V sees: of MuJoCo's body where that is shown, else of the dreamed one" });
       const inside = z.length ? [bar("V: numbers of the code", ...this.sliders.map(({ label }) => label), encode), bar("M: the next code", numbers), this.curve, this.read] : [];
-      figure.append(bar("Who acts, and in which dream", cs, taus, ...(dream.members > 1 ? [members] : [])), bar("Push the torso", strengths, ...sides, step), bar("Move a joint", joints, angles), ...(keyed ? [make("p", { class: "wm-help" }, KEYED)] : []), ...inside,
+      figure.append(bar("Who acts, and in which dream", cs, taus, ...(dream.members > 1 ? [members] : [])), ...inside, bar("Push the torso", strengths, ...sides, step), bar("Move a joint", joints, angles), ...(keyed ? [make("p", { class: "wm-help" }, KEYED)] : []),
         bar("What else", button("Undo", () => this.undo(), { title: "Take back what was done last" }), button("Start again", () => this.again({})), button("Another start", () => this.again({ seed: this.play.seed + 1, start: (this.play.start + 1) % dream.starts.length }), { title: "Another real start, and other noise" }),
           this.fanButton, this.askButton, this.wakeButton, ...(SOURCE ? [link] : [])));
       this.viewer.canvas.setAttribute("aria-label", `The body as this page dreams it. Drag or use the arrow keys to turn, Shift and an arrow key to push, plus and minus to zoom, space to play, comma and full stop to step.${keyed ? ` ${KEYED}` : ""}`);
@@ -375,7 +375,7 @@
         .concat(this.fan ? this.fan.states.map((states) => ({ values: Float32Array.from(states, ({ physics }) => physics[0]), from: frame, colour: colours[0], dash: [2, 2] })) : []);
       apart.lines = [{ values: this.distance.subarray(0, upto), colour: "", dash: [] }];
       // The distance is shown once there are two bodies.
-      viewer.scene.strip = apart.lines[0].values.some(Number.isFinite) ? this.panels : this.panels.slice(0, 1);
+      viewer.scene.strip = apart.lines[0].values.filter(Number.isFinite).length > 1 ? this.panels : this.panels.slice(0, 1);
       viewer.strip.style.height = `${56 * viewer.scene.strip.length + 4}px`;
       this.label();
       const now = play.frames[frame], over = frame === play.last && (now.ended || frame >= MOST), real = now.real && !now.awake;
