@@ -78,18 +78,8 @@ def fit_vae(
 ) -> tuple[VAE, TrainState]:
     """Trains V on every state of these episodes, and measures R^2 (codes sampled) after each epoch on one in twenty of them, held out."""
     model, x, validate = begin_vae(data, config, recipe, say)
-    trained = training.fit(
-        model.loss,
-        model.params,
-        {"x": x},
-        recipe,
-        make_batch=model.make_batch,
-        validate=validate,
-        folder=folder,
-        checkpoint_every=CHECKPOINT_STEPS,
-        say=say,
-    )
-    return model.using(trained.params), trained
+    how = {"make_batch": model.make_batch, "validate": validate, "folder": folder, "say": say}
+    return training.fit_model(model, {"x": x}, recipe, checkpoint_every=CHECKPOINT_STEPS, **how)
 
 
 def begin_vae(
@@ -145,11 +135,8 @@ def fit_mdnrnn(
         )
         return {"ahead_1": float(found.ratio()[0]), "ahead_10": float(found.ratio()[-1])}
 
-    trained = training.fit(
-        model.loss, model.params, rows, recipe, make_batch=model.make_batch(own_steps), validate=validate, snapshots=snapshots, folder=folder,
-        checkpoint_every=CHECKPOINT_STEPS, say=say,
-    )  # fmt: skip
-    return model.using(trained.params), trained
+    how = {"make_batch": model.make_batch(own_steps), "validate": validate, "folder": folder, "say": say}  # fmt: skip
+    return training.fit_model(model, rows, recipe, checkpoint_every=CHECKPOINT_STEPS, snapshots=snapshots, **how)  # fmt: skip
 
 
 def train_vae(
@@ -270,18 +257,8 @@ def fit_ensemble(
     def validate(params: Any) -> dict[str, float]:
         return {"held_nll": float(model.loss(params, shared)[1]["nll"])} if held else {}
 
-    trained = training.fit(
-        model.loss,
-        model.params,
-        model.data(train),
-        recipe,
-        make_batch=model.make_batch,
-        validate=validate,
-        folder=folder,
-        checkpoint_every=CHECKPOINT_STEPS,
-        say=say,
-    )
-    return model.using(trained.params), trained
+    how = {"make_batch": model.make_batch, "validate": validate, "folder": folder, "say": say}
+    return training.fit_model(model, model.data(train), recipe, checkpoint_every=CHECKPOINT_STEPS, **how)  # fmt: skip
 
 
 def train_ensemble(

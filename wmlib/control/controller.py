@@ -174,9 +174,8 @@ class Linear:
             push = push[..., :a_dim] + (U_c[0][..., None, :, :] @ units[..., None])[..., 0]
         if self.targets:
             push = push + self.reflex(physics)
-        push = np.tanh(push)
-        low, high = self.body.action_low.astype(float), self.body.action_high.astype(float)
-        return np.asarray((high + low) / 2 + (high - low) / 2 * push)
+        center, half = self.body.box
+        return np.asarray(center + half * np.tanh(push))
 
 
 class Controller(storage.Storable):

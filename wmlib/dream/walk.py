@@ -31,7 +31,7 @@ from wmlib.real import body as bodies
 from wmlib.real.body import Array
 from wmlib.real.episodes import Episodes
 from wmlib.real.rollout import Episode, rollout
-from wmlib.seeds import SELECTION_SEEDS, TRAINING_SEEDS, run_seeds
+from wmlib.seeds import SELECTION_SEEDS, run_seeds
 
 FIRST_PARAM_NOISE, FIRST_ACTION_NOISE = (0.02, 0.05, 0.1, 0.2, 0.5), (0.0, 0.2, 0.5, 1.0)
 """Spreads of an episode's weights, and of the noise on its actions, in the first round."""
@@ -97,7 +97,7 @@ class Explorer:
 
 
 @dataclass
-class Walk:
+class Walk(rounds.Gathered):
     """A walk under way, or done, after some rounds.
 
     Attributes:
@@ -129,36 +129,14 @@ class Walk:
         return _COMPILED.setdefault(self.config, {})
 
     @property
-    def real_steps(self) -> int:
-        """Real steps taken to learn from: all of them are in the experience."""
-        return sum(part.n_steps for part in self.experience)
-
-    @property
-    def data(self) -> Episodes:
-        """All real episodes, oldest first."""
-        return rounds.joined(self.experience)
-
-    @property
     def controller(self) -> Controller:
         """C as it is now."""
         return Controller(self.linear, self.strategy.mean)
 
 
 def _strategy(config: WalkConfig, params: Array) -> OpenAIES:
-    return OpenAIES(
-        params,
-        seed=config.seed,
-        sigma=config.sigma,
-        popsize=config.popsize,
-        learning_rate=config.learning_rate,
-        weight_decay=config.weight_decay,
-    )
-
-
-def _gather(config: WalkConfig, policy: Explorer, begun: int, n: int, most: int) -> Episodes:
-    """n real episodes of at most so many steps, on the run's next training seeds, after the `begun` that it has used; none is thrown away."""
-    body, seeds = policy.linear.body, run_seeds(TRAINING_SEEDS, config.seed)[begun : begun + n]
-    return Episodes.of(body, rollout(body, policy, seeds, max_steps=most, keep_obs=False))
+    settings = ("seed", "sigma", "popsize", "learning_rate", "weight_decay")
+    return OpenAIES(params, **{name: getattr(config, name) for name in settings})
 
 
 def begin(config: WalkConfig) -> Walk:
@@ -179,11 +157,12 @@ def begin(config: WalkConfig) -> Walk:
     n = max(2, config.first_steps // 150)
     plain = Linear(body, "frame", targets=config.targets)
     actions = Explorer(plain, np.zeros((1, plain.n_params)), (0.0,), FIRST_ACTION_NOISE)
-    first = _gather(config, actions, 0, n, body.max_steps)
+    first = rounds.gather(body, actions, config.seed, [], n, body.max_steps)
     seen = linear.select(first.physics)
     linear = linear.normalised(seen.mean(axis=0), seen.std(axis=0))
     weights = Explorer(linear, params[None], FIRST_PARAM_NOISE, FIRST_ACTION_NOISE[:2])
-    first = rounds.joined([first, _gather(config, weights, n, n, body.max_steps)])
+    others = rounds.gather(body, weights, config.seed, [first], n, body.max_steps)
+    first = rounds.joined([first, others])
     floor = FLOOR * linear.select(first.physics).std(axis=0)
     model = StructuredEnsemble.create(first, config.model, seed=config.seed)
     return Walk(config, linear, _strategy(config, params), model, [first], params[None], floor, config.shortest)  # fmt: skip
@@ -230,12 +209,11 @@ def learn(walk: Walk, updates: int, n_steps: int, rate: float, seed: int) -> dic
     def windows(batch: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
         return model.windows(table, batch["row"], n_steps)
 
-    trained = training.fit(
-        model.loss, model.params, {"row": pick}, how, make_batch=windows, say=None, step=step
+    walk.model, trained = training.fit_model(
+        model, {"row": pick}, how, make_batch=windows, say=None, step=step
     )
     if trained.stopped:
         raise InputError(trained.stopped)
-    walk.model = model.using(trained.params)
     return {key: trained.log[-1][key] for key in ("nll", "pose", "own") if key in trained.log[-1]}
 
 
@@ -285,8 +263,8 @@ def one_round(walk: Walk) -> dict[str, Any]:
     config, number = walk.config, len(walk.log)
     if number:
         policy = Explorer(walk.linear, walk.older, config.param_noise, config.action_noise)
-        n, most = _room(walk)
-        walk.experience.append(_gather(config, policy, sum(map(len, walk.experience)), n, most))
+        body, past = walk.linear.body, walk.experience
+        past.append(rounds.gather(body, policy, config.seed, past, *_room(walk)))
         walk.model = walk.model.measured(walk.data, seed=number, scales=number < config.scaled)
     if number:
         updates, own, rate = config.updates, config.own_updates, config.model_rate / 2
@@ -300,11 +278,7 @@ def one_round(walk: Walk) -> dict[str, Any]:
     if walk.log:
         dreamed["dreamed_steps"] += walk.log[-1]["dreamed_steps"]
     walk.older = np.vstack([*walk.older[: number and None], walk.strategy.mean])[-OLDER:]
-    newest = walk.experience[-1]
-    return {
-        "round": number, "real_steps": walk.real_steps, "gathered": float(newest.returns.mean()), "gathered_steps": float(newest.lengths.mean()),
-        **losses, **dreamed,
-    }  # fmt: skip
+    return {**walk.gathered(), **losses, **dreamed}
 
 
 def _room(walk: Walk) -> tuple[int, int]:

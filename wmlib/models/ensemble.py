@@ -85,15 +85,14 @@ class Ensemble(NetworkModel):
             raise InputError(
                 f"An ensemble of {config.members} members of width {config.hidden} was asked for; expected at least 1."
             )
-        data = _transitions(episodes)
-        low, high = body.action_low, body.action_high
+        data, (center, half) = _transitions(episodes), body.box
 
         def std(values: Array) -> Floats:
             return np.asarray(np.maximum(values.std(axis=0), STD_FLOOR), dtype=np.float32)
 
         return cls(
             body, config, data["physics"].mean(axis=0).astype(np.float32), std(data["physics"]), std(data["change"]),
-            ((low + high) / 2).astype(np.float32), ((high - low) / 2).astype(np.float32),
+            center.astype(np.float32), half.astype(np.float32),
             np.array([data["reward"].mean(), max(data["reward"].std(), STD_FLOOR)], dtype=np.float32),
             nets.initial(shapes(config, body.physics_dim, body.a_dim), seed),
         )  # fmt: skip
@@ -214,12 +213,8 @@ class Ensemble(NetworkModel):
 
 def _transitions(episodes: Episodes) -> dict[str, Array]:
     """Every real step: physics (N, S), action (N, a_dim), change (N, S), and the part of the reward that must be learned (N,)."""
-    physics = episodes.physics
-    last = np.cumsum(episodes.lengths + 1) - 1
-    before, after = (
-        np.delete(physics, last, axis=0),
-        np.delete(physics, last - episodes.lengths, axis=0),
-    )
+    physics, row = episodes.physics, episodes.before
+    before, after = physics[row], physics[row + 1]
     return {
         "physics": before, "action": episodes.action.astype(np.float64), "change": after - before,
         "reward": episodes.reward - episodes.body.known_reward(after, episodes.action),

@@ -108,10 +108,9 @@ class MDNRNN(nets.Network):
         mask = data["mask"] > 0
         target = data["next_mu"] - data["mu"] if config.predict_change else data["next_mu"]
         reward = _learned_reward(config, data)[mask]
-        low, high = body.action_low, body.action_high
-        z_dim = target.shape[-1]
+        z_dim, (center, half) = target.shape[-1], body.box
         return cls(
-            config, z_dim, body.a_dim, ((low + high) / 2).astype(np.float32), ((high - low) / 2).astype(np.float32),
+            config, z_dim, body.a_dim, center.astype(np.float32), half.astype(np.float32),
             change_scale=np.maximum(target[mask].std(axis=0), 1e-3).astype(np.float32),
             reward_stats=np.array([reward.mean(), max(reward.std(), 1e-3)], dtype=np.float32),
             params=initial(config, z_dim, body.a_dim, seed),
@@ -395,18 +394,11 @@ def sequences(
         raise InputError(f"Rows of {length} steps were asked for; expected at least 1.")
     mu, logvar = vae.encode(episodes.physics if obs is None else obs)
     std = np.exp(0.5 * logvar)
-    last = np.cumsum(episodes.lengths + 1) - 1  # row of each episode's last state
-    before, after = (
-        np.delete(np.arange(len(mu)), last),
-        np.delete(np.arange(len(mu)), last - episodes.lengths),
-    )
-    first_step = np.cumsum(episodes.lengths) - episodes.lengths
+    before, after, first_step = episodes.before, episodes.before + 1, episodes.first_step
     reset, done = np.zeros(episodes.n_steps, np.float32), np.zeros(episodes.n_steps, np.float32)
     reset[first_step] = 1.0
     done[first_step + episodes.lengths - 1] = episodes.terminated
-    known = episodes.body.known_reward(
-        np.delete(episodes.physics, last - episodes.lengths, axis=0), episodes.action
-    )
+    known = episodes.body.known_reward(episodes.physics[after], episodes.action)
     flat = {
         "mu": mu[before], "std": std[before], "next_mu": mu[after], "next_std": std[after], "action": episodes.action,
         "reward": episodes.reward.astype(np.float32), "known": known.astype(np.float32), "done": done, "mask": np.ones(episodes.n_steps, np.float32), "reset": reset,

@@ -162,8 +162,7 @@ def _starts(
     first = (np.arange(len(episode)) - np.repeat(np.cumsum(n_starts) - n_starts, n_starts)) * stride
     offset = first[:, None] + np.arange(watched + horizon + 1)
     length = episodes.lengths[episode][:, None]
-    state_from = (np.cumsum(episodes.lengths + 1) - episodes.lengths - 1)[episode][:, None]
-    step_from = (np.cumsum(episodes.lengths) - episodes.lengths)[episode][:, None]
+    state_from, step_from = (first[episode, None] for first in (episodes.first_state, episodes.first_step))  # fmt: skip
     action = episodes.action[step_from + np.minimum(offset[:, :-1], length - 1)]
     return states[state_from + np.minimum(offset, length)], action, offset[:, watched:-1] < length
 
@@ -323,9 +322,7 @@ def physics_error(
     ended = ~acted
     height[ended] = energy[ended] = np.nan
     error, still = rms(states[:, 1:] - after), rms(states[:, :-1] - after)
-    change = np.delete(
-        np.diff(data.physics, axis=0), (np.cumsum(data.lengths + 1) - 1)[:-1], axis=0
-    )  # not from one episode to the next
+    change = data.physics[data.before + 1] - data.physics[data.before]
     usual = float(np.sqrt(np.mean(np.square(change / std))))
     return PhysicsError(
         error, np.where(np.isinf(still), 0.0, still), height, energy, found[..., 2], distance, usual

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,7 @@ MakeBatch = Callable[[Batch, np.random.Generator], Batch]
 """`(rows of the data, generator of this step) -> batch`: where noise is added."""
 BETAS, EPSILON = (0.9, 0.999), 1e-8
 PARTS = ("params", "first", "second")
+M = TypeVar("M", bound=Any)
 
 
 @dataclass
@@ -224,6 +225,12 @@ def fit(
     if run.stopped and say is not None:
         say(run.stopped)
     return run
+
+
+def fit_model(model: M, data: Mapping[str, NDArray[Any]], recipe: TrainConfig, **how: Any) -> tuple[M, TrainState]:  # fmt: skip
+    """`fit` of a model's own loss and weights, with the rest of its arguments: the model that has learned, and its training."""
+    trained = fit(model.loss, model.params, data, recipe, **how)
+    return model.using(trained.params), trained
 
 
 def line(row: Mapping[str, float], epochs: int, seconds: float) -> str:

@@ -174,15 +174,22 @@ class Episodes(storage.Storable):
     @property
     def returns(self) -> Array:
         """Episode returns, (E,)."""
-        return np.add.reduceat(self.reward, self._steps_from())
+        return np.add.reduceat(self.reward, self.first_step)
 
-    def _steps_from(self) -> Ints:
-        """Row of each episode's first step."""
+    @property
+    def first_step(self) -> Ints:
+        """Row of each episode's first step, (E,)."""
         return np.cumsum(self.lengths) - self.lengths
 
-    def _states_from(self) -> Ints:
-        """Row of each episode's first state."""
-        return self._steps_from() + np.arange(len(self))
+    @property
+    def first_state(self) -> Ints:
+        """Row of each episode's first state, (E,): an episode has one state more than steps."""
+        return self.first_step + np.arange(len(self))
+
+    @property
+    def before(self) -> Ints:
+        """Row of the state before each step, (n_steps,); the one after it is the next."""
+        return np.arange(self.n_steps) + np.repeat(np.arange(len(self)), self.lengths)
 
     def __getitem__(self, index: int) -> Episode:
         """Episode number `index`, as views."""
@@ -190,11 +197,8 @@ class Episodes(storage.Storable):
         if not -len(self) <= index < len(self):
             raise IndexError(f"There are {len(self)} episodes; there is none with number {index}.")
         index %= len(self)
-        length, step, state = (
-            int(self.lengths[index]),
-            int(self._steps_from()[index]),
-            int(self._states_from()[index]),
-        )
+        of = self.lengths, self.first_step, self.first_state
+        length, step, state = (int(rows[index]) for rows in of)
         steps, states = slice(step, step + length), slice(state, state + length + 1)
         return Episode(
             int(self.seeds[index]), None if self.obs is None else self.obs[states], self.action[steps], self.reward[steps],
@@ -272,8 +276,8 @@ class Episodes(storage.Storable):
         offset = first[:, None] + np.arange(length + 1)  # (W, L+1), in steps of its episode
         is_state = offset <= self.lengths[episode][:, None]
         is_step = offset[:, :-1] < self.lengths[episode][:, None]
-        state_row = np.where(is_state, self._states_from()[episode][:, None] + offset, 0)
-        step_row = np.where(is_step, self._steps_from()[episode][:, None] + offset[:, :-1], 0)
+        state_row = np.where(is_state, self.first_state[episode, None] + offset, 0)
+        step_row = np.where(is_step, self.first_step[episode, None] + offset[:, :-1], 0)
         last = offset[:, :-1] == self.lengths[episode][:, None] - 1
         return Windows(
             states=np.where(is_state[..., None], states[state_row], 0),
