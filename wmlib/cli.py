@@ -719,8 +719,45 @@ def parser() -> argparse.ArgumentParser:
     for more in (_video_stage, _learning_stages, _controller_stages, _dreaming_stages, _whole_stages):  # fmt: skip
         more(stages)
     _shared(stages)
-    grading.add_stage(stages)
+    _classroom_stage(stages)
     return top
+
+
+def _classroom_stage(stages: Any) -> None:
+    """The commands of a class: `release` and `grade` for the teacher, `check` for a student."""
+    top = stages.add_parser(
+        "classroom", help="release, check and grade exercises",
+        description="Students' copies of a chapter's exercises, and their grades.",
+    )  # fmt: skip
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    command = _stage(
+        commands, "release", grading.release_command, "write the students' copy",
+        "Write a chapter's exercises as a notebook without the solutions.",
+        "example: wmlib classroom release chapters/01_why_dream.ipynb --out for_students",
+    )  # fmt: skip
+    command.add_argument("chapter", help="the chapter's notebook")
+    _out(command, "the folder that the copy goes to")
+    seconds = "how long one cell may take"
+    command = _stage(
+        commands, "check", grading.check_command, "try your own answers",
+        "Try the answers in your own notebook: what was expected, what came, and what to read again.",
+        "example: wmlib classroom check 01_why_dream.ipynb",
+    )  # fmt: skip
+    command.add_argument("notebook", help="the students' copy, with your answers in it")
+    _option(command, "--chapter", "the chapter it was made from (default: found by its name)")
+    _option(command, "--seconds", seconds, 30.0)
+    command = _stage(
+        commands, "grade", grading.grade_command, "grade submissions",
+        "Grade a folder of submissions: grades.csv, and a page of feedback for each student.",
+        "example: WM_COURSE_SEED=our-secret wmlib classroom grade handed_in --chapter chapters/01_why_dream.ipynb --out graded",
+    )  # fmt: skip
+    folder = "the submissions: NAME.ipynb, or folders NAME with a notebook in each"
+    command.add_argument("folder", help=folder)
+    _option(command, "--chapter", "the chapter's notebook, with the solutions", required=True)
+    _out(command, "the folder to make; it must not exist")
+    unsafe = "run the students' code without bubblewrap's walls: it can do what you can"
+    command.add_argument("--unsafe", action="store_true", help=unsafe)
+    _option(command, "--seconds", seconds, 30.0)
 
 
 def _shared(stages: Any) -> None:
