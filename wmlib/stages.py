@@ -153,21 +153,23 @@ def train_vae(
     Raises:
         InputError: in one line, whatever is wrong with what was given.
     """
+    made: VAE = _train(fit_vae, data, out, config, recipe, command, say)
+    return made
+
+
+def _train(
+    fit: Callable[..., Any], data: str, out: str, config: Any, recipe: TrainConfig, command: str, say: Say
+) -> Any:  # fmt: skip
+    """What `fit` makes of stored episodes, in `OUT.run/`, resuming what is there, and written to `out`."""
     with run_folder(out) as folder:
         stored, about = _experience(data)
         clock = Clock.of(folder)
-        model, trained = fit_vae(stored, config, recipe, folder=folder, say=clock.say(say, folder))
-        _fitted(trained, folder)
-        model.save(
-            out,
-            body=stored.body.name,
-            **clock.read(),
-            seed=recipe.seed,
-            command=command,
-            experience=about,
-            training_seeds=spans(stored.seeds),
-            log={"vae": rounded(trained.log)},
-        )
+        model, trained = fit(stored, config, recipe, folder=folder, say=clock.say(say, folder))
+        log = {model.kind: rounded(_fitted(trained, folder).log)}
+        facts = {"seed": recipe.seed, "command": command, "experience": about, "log": log}
+        if isinstance(model, VAE):
+            facts |= {"body": stored.body.name, "training_seeds": spans(stored.seeds)}
+        model.save(out, **clock.read(), **facts)
     return model
 
 
@@ -275,22 +277,8 @@ def train_ensemble(
     Raises:
         InputError: in one line, whatever is wrong with what was given.
     """
-    with run_folder(out) as folder:
-        stored, about = _experience(data)
-        clock = Clock.of(folder)
-        model, trained = fit_ensemble(
-            stored, config, recipe, folder=folder, say=clock.say(say, folder)
-        )
-        _fitted(trained, folder)
-        model.save(
-            out,
-            **clock.read(),
-            seed=recipe.seed,
-            command=command,
-            experience=about,
-            log={"ensemble": rounded(trained.log)},
-        )
-    return model
+    made: Ensemble = _train(fit_ensemble, data, out, config, recipe, command, say)
+    return made
 
 
 def train_dreamed(

@@ -71,7 +71,6 @@ class Explorer:
         """
         self.linear, self.params = linear, params
         self.param_noise, self.action_noise = param_noise, action_noise
-        self.low, self.high = linear.body.action_low.astype(float), linear.body.action_high.astype(float)  # fmt: skip
 
     def reset(self, seeds: NDArray[np.int64]) -> tuple[Any, ...]:
         """Of the episodes that begin: weights, how slow and how wide their noise is, random numbers, and the noise so far."""
@@ -84,15 +83,15 @@ class Explorer:
             spread = rng.choice(self.param_noise)
             params[row] = self.params[which] + spread * rng.standard_normal(params.shape[1])
             wide[row], slow[row] = rng.choice(self.action_noise), rng.choice([0.0, SLOW])
-        return params, slow, wide, draws, np.zeros((n, self.low.size))
+        return params, slow, wide, draws, np.zeros((n, self.linear.body.a_dim))
 
     def __call__(self, obs: Array, state: tuple[Any, ...]) -> tuple[Array, tuple[Any, ...]]:
         """Each row's action (N, a_dim)."""
-        params, slow, wide, draws, noise = state
+        (params, slow, wide, draws, noise), body = state, self.linear.body
         action = self.linear.act(params, self.linear.select(obs)[:, None], obs[:, None])[:, 0]
-        fresh = np.stack([rng.standard_normal(self.low.size) for rng in draws])
+        fresh = np.stack([rng.standard_normal(body.a_dim) for rng in draws])
         noise = slow * noise + np.sqrt(1 - slow**2) * wide * fresh
-        action = np.clip(action + (self.high - self.low) / 2 * noise, self.low, self.high)
+        action = np.clip(action + body.box[1] * noise, body.action_low, body.action_high)
         return action, (params, slow, wide, draws, noise)
 
 
@@ -220,11 +219,8 @@ def learn(walk: Walk, updates: int, n_steps: int, rate: float, seed: int) -> dic
 def evolve(walk: Walk) -> dict[str, float]:
     """Some generations in the model's dreams; the next dreams may be longer than these were."""
     config, made = walk.config, walk.compiled
-    if "dreams" not in made:
-        longest = DreamConfig(tau=config.tau, horizon=config.longest)
-        made["dreams"] = Dream(walk.model, walk.linear, longest)
-        made["threads"] = ThreadPoolExecutor(config.threads)
-    dreams = made["dreams"].renewed(walk.model, walk.linear)
+    dreams = _dreams(walk, "dreams", config.longest)
+    threads = made.setdefault("threads", ThreadPoolExecutor(config.threads))
     resets, later = _starts(walk)
     half, steps = -(-config.episodes // 2), 0
     for _ in range(config.generations):
@@ -236,7 +232,7 @@ def evolve(walk: Walk) -> dict[str, float]:
         starts = Starts(resets.of, tuple(np.concatenate(pair) for pair in pairs))
         run = functools.partial(dreams, starts=starts, seed=seed, horizon=walk.horizon)
         parts = np.array_split(walk.strategy.ask(), config.threads)
-        dreamed = list(made["threads"].map(run, parts))
+        dreamed = list(threads.map(run, parts))
         returns = np.concatenate([part.returns for part in dreamed])
         lengths = np.concatenate([part.lengths for part in dreamed])
         walk.strategy.tell(returns.mean(axis=1, dtype=np.float64))
@@ -244,6 +240,15 @@ def evolve(walk: Walk) -> dict[str, float]:
     length, horizon = float(lengths[:, :half].mean()), walk.horizon
     walk.horizon = max(horizon, min(config.longest, int(config.grow * length)))
     return {"dreamed": float(returns[:, :half].mean()), "dreamed_length": length, "horizon": horizon, "dreamed_steps": steps}  # fmt: skip
+
+
+def _dreams(walk: Walk, name: str, horizon: int) -> Dream:
+    """Dreams in the walk's model as it is now, of its C; compiled once under that name."""
+    if name not in walk.compiled:
+        config = DreamConfig(tau=walk.config.tau, horizon=horizon)
+        walk.compiled[name] = Dream(walk.model, walk.linear, config)
+    made: Dream = walk.compiled[name]
+    return made.renewed(walk.model, walk.linear)
 
 
 def _starts(walk: Walk) -> tuple[Starts, Starts]:
@@ -302,10 +307,7 @@ def check(walk: Walk, episodes: int) -> list[Episode]:
 
 def watch(made: Walk, episode: Episode) -> Array:
     """What C dreams from the first state of a real episode, for as many steps at most: physics (T+1, S)."""
-    if "watch" not in made.compiled:
-        longest = DreamConfig(tau=made.config.tau, horizon=made.linear.body.max_steps)
-        made.compiled["watch"] = Dream(made.model, made.linear, longest)
-    dreams = made.compiled["watch"].renewed(made.model, made.linear)
+    dreams = _dreams(made, "watch", made.linear.body.max_steps)
     first = made.linear.body.physics(episode.qpos[:1], episode.qvel[:1])
     track = dreams.watch(
         made.strategy.mean, Starts("", made.model.init(first)), 0, horizon=len(episode)

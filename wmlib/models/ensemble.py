@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wmlib.config import EnsembleConfig
-from wmlib.errors import InputError
 from wmlib.models import mdn, nets
 from wmlib.models.model import REWARD_CAP, NetworkModel, Predicted, State, upright
 from wmlib.models.nets import Params, Tensor, ops
@@ -75,16 +74,8 @@ class Ensemble(NetworkModel):
     def create(
         cls, body: Body, episodes: Episodes, config: EnsembleConfig | None = None, *, seed: int = 0
     ) -> Ensemble:
-        """An ensemble with random weights, and the statistics of these episodes.
-
-        Raises:
-            InputError: if a size is not positive.
-        """
+        """An ensemble with random weights, and the statistics of these episodes."""
         config = config or EnsembleConfig()
-        if min(config.members, config.hidden) < 1:
-            raise InputError(
-                f"An ensemble of {config.members} members of width {config.hidden} was asked for; expected at least 1."
-            )
         data, (center, half) = _transitions(episodes), body.box
 
         def std(values: Array) -> Floats:
@@ -137,11 +128,6 @@ class Ensemble(NetworkModel):
         return {name: array[index] for name, array in rows.items()}
 
     # What `Model` asks for.
-
-    @property
-    def members(self) -> int:
-        """How many networks."""
-        return self.config.members
 
     def noise(self, rng: np.random.Generator, *lead: int) -> tuple[Floats, ...]:
         """Standard normal, `(*lead, S)`."""

@@ -94,14 +94,10 @@ class MDNRNN(nets.Network):
         """An M with random weights, scaled to the training data that `sequences` gave.
 
         Raises:
-            InputError: if a size is not positive, or `own` or `reward` is none of its names.
+            InputError: if `own` or `reward` is none of its names.
         """
         config = config or MDNRNNConfig()
-        if (
-            min(config.h_dim, config.n_mix) < 1
-            or config.own not in ("mean", "sample")
-            or config.reward not in ("rest", "whole")
-        ):
+        if config.own not in ("mean", "sample") or config.reward not in ("rest", "whole"):
             raise InputError(
                 f"An M with h_dim {config.h_dim}, n_mix {config.n_mix}, own '{config.own}' and reward '{config.reward}' was asked for; expected sizes of at least 1, 'mean' or 'sample', and 'rest' or 'whole'."
             )
@@ -272,7 +268,7 @@ class MDNRNN(nets.Network):
 
         Args:
             params: the weights to differentiate by.
-            batch: what `prepare` makes: z, z_next (B, T, Z), action (B, T, a_dim), reward, done, mask, reset (B, T); with `own` (B, T) also M's own
+            batch: what `make_batch` makes: z, z_next (B, T, Z), action (B, T, a_dim), reward, done, mask, reset (B, T); with `own` (B, T) also M's own
                 rollouts, and with `gumbel` and `eps` sampled ones.
 
         Returns:

@@ -348,6 +348,11 @@ class NetworkModel(Network, Model):
     config: Any
     body: Body
 
+    @property
+    def members(self) -> int:
+        """How many networks."""
+        return int(self.config.members)
+
     @classmethod
     def from_arrays(cls, config: Any, arrays: Mapping[str, NDArray[Any]], *of: Any) -> Self:
         """From what `arrays` gave."""

@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wmlib.config import StructuredConfig
-from wmlib.errors import InputError
 from wmlib.models import nets
 from wmlib.models.model import NetworkModel, Predicted, State
 from wmlib.models.nets import Params, Tensor, ops
@@ -96,13 +95,9 @@ class StructuredEnsemble(NetworkModel):
         """An ensemble with random weights and the statistics of these episodes.
 
         Raises:
-            InputError: if a size is not positive, or the body's limbs cannot be computed.
+            InputError: if the body's limbs cannot be computed.
         """
         config = config or StructuredConfig()
-        if min(config.members, config.hidden, config.layers) < 1:
-            raise InputError(
-                f"A structured ensemble of {config.members} members with {config.layers} layers of {config.hidden} was asked for; expected at least 1 of each."
-            )
         none: Any = dict.fromkeys(cls.STATS, np.zeros(0, np.float32))
         made = cls(body=episodes.body, config=config, **none, params={}).measured(
             episodes, seed=seed
@@ -340,11 +335,6 @@ class StructuredEnsemble(NetworkModel):
         )  # fmt: skip
 
     # What `Model` asks for
-
-    @property
-    def members(self) -> int:
-        """How many networks."""
-        return self.config.members
 
     @property
     def feature_sizes(self) -> Mapping[str, int]:

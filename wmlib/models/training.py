@@ -117,7 +117,7 @@ def fit(
         params: the weights to begin with.
         data: named arrays, all with N rows; a batch is the same rows of each.
         recipe: how to train.
-        prepare: makes the batch from its rows and the step's own random generator; the rows themselves by default.
+        make_batch: makes the batch from its rows and the step's own random generator; the rows themselves by default.
         validate: measured after each epoch, and added to its row of the log.
         snapshots: epochs after which to keep the weights; 0 is before the first.
         folder: where to keep checkpoints; a training that is there already is gone on with.
@@ -135,10 +135,6 @@ def fit(
     if len(rows) != 1 or 0 in rows:
         raise InputError(
             f"The arrays to train on have {sorted(rows)} rows; expected one and the same number, at least 1."
-        )
-    if recipe.epochs < 0 or recipe.batch_size < 1:
-        raise InputError(
-            f"{recipe.epochs} epochs of batches of {recipe.batch_size} were asked for; expected at least 0, and at least 1."
         )
     n_rows = rows.pop()
     batch_size = min(recipe.batch_size, n_rows)
