@@ -219,6 +219,11 @@ def every_quiz_is_answered_with_the_keyboard_alone_and_has_one_right_choice(read
 def every_viewer_draws_moves_and_weighs_little(reader):
     places = reader.locator(".wm-viewer")
     assert places.count() >= 1, "the page has a body that moves"
+    plays = "[...document.querySelectorAll('.wm-play[data-key]')]"
+    for start in reader.get_by_role("button", name="Start the dream").all():
+        start.click()
+    reader.wait_for_function(f"{plays}.every(place => place.play)")
+    reader.evaluate(f"{plays}.forEach(place => place.play.viewer.play(true))")
     for place in places.all():
         place.scroll_into_view_if_needed()
         reader.wait_for_function(

@@ -174,7 +174,7 @@ def test_every_plot_draws_something():
     drawing, axes = plots.figure(2, 2)
     plots.plot_survival(axes[0, 0], scores)
     plots.plot_histograms(axes[0, 1], {"random": np.arange(9.0), "zero": np.arange(5.0)}, "number")
-    plots.plot_scorecard(axes[1, 0], card)
+    plots.plot_intervals(axes[1, 0], {"random": (2.0, 1.0, "black"), "zero": (5.0, np.nan, "red")})
     plots.plot_terms(axes[1, 1], card)
     for each in (drawing, plots.plot_map("V")):
         each.canvas.draw()

@@ -146,7 +146,7 @@ def test_half_of_each_batch_is_from_the_newest_round(whole, monkeypatch, rows_le
     study = dataclasses.replace(loop.study, updates=200, batch_size=1_024)
     loop, old = dataclasses.replace(loop, study=study), [newest] * (steps // newest.n_steps)
     run = dataclasses.replace(iterate.begin(loop), experience=old, log=[{}])
-    monkeypatch.setattr(iterate, "gather", lambda *_: newest)
+    monkeypatch.setattr(iterate.rounds, "gather", lambda *_: newest)
     monkeypatch.setattr(iterate, "evolve", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):  # the dream would begin here
         iterate.one_round(run, loop)

@@ -71,5 +71,5 @@ def test_the_library_stays_small():
     """A change that makes it larger raises a number here, and says in its commit what that buys."""
     lines = {path: code_lines(path) for path in (ROOT / "wmlib").rglob("*.py")}
     heart = sum(n for path, n in lines.items() if path.relative_to(ROOT / "wmlib").parts[0] in ("real", "models", "control", "dream"))  # fmt: skip
-    assert heart <= 5_540
-    assert sum(lines.values()) <= 10_691
+    assert heart <= 5_348
+    assert sum(lines.values()) <= 10_218

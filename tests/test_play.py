@@ -6,10 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import nbformat
 import numpy as np
 import pytest
+from nbformat import v4
 
 import wmlib as wm
+from tools.book import without_models
 from wmlib.errors import InputError
 from wmlib.models import mdn, mdnrnn, nets, structured, vae, world
 from wmlib.models import model as models
@@ -43,8 +46,9 @@ def folder(tmp_path_factory, shipped, shipped_world):
     (folder / "_static").mkdir()
     for path in (*wm.viewer.WEB.iterdir(), ROOT / "book" / "_static" / "book.js"):
         (folder / "_static" / path.name).write_bytes(path.read_bytes())
-    write(folder / "page.html", shipped[2].html())
-    write(folder / "world.html", shipped_world[2].html())
+    for name, (*_, widget) in {"page.html": shipped, "world.html": shipped_world}.items():
+        write(folder / name, widget.html())
+        (folder / "_static" / f"play-{widget.key}.js").write_text(widget.model, encoding="utf-8")
     return folder
 
 
@@ -60,7 +64,7 @@ def look(browser, folder):
     """Opens the page from the disk without a network; what goes wrong is on record in `page.wrong`."""
     contexts = []
 
-    def open_it(address="", name="page.html", ready=True, width=800, **options):
+    def open_it(address="", name="page.html", ready=True, width=800, start=True, **options):
         context = browser.new_context(
             viewport={"width": width, "height": 900}, offline=True, **options
         )
@@ -73,6 +77,9 @@ def look(browser, folder):
         page.wrong = wrong
         page.goto((folder / name).as_uri() + address, wait_until="load")
         if ready:
+            page.wait_for_function("document.querySelector('.wm-viewer').viewer?.draws > 0")
+        if ready and start:
+            page.evaluate("document.querySelector('.wm-play .wm-start')?.click()")
             page.wait_for_function(f"{PLAY}?.viewer.draws > 0")
         return page
 
@@ -91,16 +98,28 @@ def starts(body, n=3):
 # What Python makes of it.
 
 
-def test_the_page_weighs_less_than_a_megabyte_without_mujoco_and_a_notebook_may_carry_it(shipped):
-    C, model, widget = shipped
-    assert len(widget.html()) < 1_000_000
-    assert "mujoco.js" not in widget._repr_html_().split('class="wm-mujoco"')[0][-100:]
-    assert 'class="wm-mujoco"' not in widget._repr_html_()
-    assert 'class="wm-mujoco"' in wm.play(C, model, simulator=True)._repr_html_()
+def test_a_page_is_light_its_models_and_mujoco_lie_beside_it_and_a_notebook_carries_them(
+    shipped, shipped_world
+):
+    for (C, model, widget), most in ((shipped, 800_000), (shipped_world, 1_700_000)):
+        assert len(widget.html()) < 25_000
+        assert len(widget.model) < most
+        assert widget.model not in widget.html()
+        notebook = widget._repr_html_()
+        assert widget.model in notebook
+        assert 'class="wm-mujoco"' not in notebook
+        assert 'class="wm-mujoco"' in wm.play(C, model, simulator=True)._repr_html_()
 
 
-def test_v_and_m_weigh_less_than_two_megabytes(shipped_world):
-    assert len(shipped_world[2].html()) < 2_000_000
+def test_the_site_takes_the_model_out_of_a_chapter_and_lays_it_beside_the_pages(shipped_world):
+    widget = shipped_world[2]
+    output = v4.new_output("display_data", {"text/html": widget._repr_html_()})
+    notebook = v4.new_notebook(cells=[v4.new_code_cell("wm.play(C, model)", outputs=[output])])
+    page, beside = without_models(nbformat.writes(notebook).encode())
+    assert beside == {f"book/_static/play-{widget.key}.js": widget.model.encode()}
+    (cell,) = nbformat.reads(page.decode(), as_version=4).cells
+    assert "wm-model" not in cell.outputs[0].data["text/html"]
+    assert f'data-key="{widget.key}"' in cell.outputs[0].data["text/html"]
 
 
 def test_only_a_c_and_the_model_it_belongs_to_can_be_played_with(shipped, shipped_world):
@@ -339,6 +358,34 @@ def test_the_dream_goes_on_by_itself_and_faster_than_real_time(look):
 
 
 @pytest.mark.browser
+@pytest.mark.parametrize("name", ["Start the dream", "Play"])
+def test_the_model_is_loaded_when_asked_for_and_the_first_frames_come_soon(name, look, shipped):
+    page = look(start=False)
+    assert page.evaluate("window.wmModels") is None
+    button = page.get_by_role("button", name=name)
+    if name != "Play":
+        assert f"(loads {len(shipped[2].model) / 1e6:.1f} MB)" in button.inner_text()
+    page.evaluate("window.asked = performance.now()")
+    button.click()
+    page.wait_for_function(f"{PLAY}?.viewer.frame > 0")
+    assert page.evaluate("performance.now() - window.asked") < 4000, "1 s, on a free machine"
+    page.wait_for_function(f"{PLAY}.viewer.frame > 5")
+    assert page.locator(".wm-start").count() == 0
+    assert page.evaluate("document.activeElement.className") == "wm-scene"
+    assert page.wrong == []
+
+
+@pytest.mark.browser
+def test_a_model_that_is_not_there_leaves_the_still_picture_and_a_line(look, folder, shipped):
+    write(folder / "alone.html", shipped[2].html().replace(shipped[2].key, "0" * 12))
+    page = look(name="alone.html", start=False)
+    page.get_by_role("button", name="Start the dream").click()
+    page.wait_for_selector(".wm-wrong")
+    assert "play-000000000000.js is not beside" in page.locator(".wm-wrong").inner_text()
+    assert page.locator(".wm-still").is_visible()
+
+
+@pytest.mark.browser
 def test_a_link_brings_back_the_frame_with_all_that_was_done(look):
     page = look(reduced_motion="reduce")
     assert page.evaluate(f"{PLAY}.viewer.playing") is False, "less motion: it waits for play"
@@ -432,6 +479,70 @@ def test_the_torso_can_be_dragged_and_the_camera_stays(look):
     assert event[1] == "p"
     assert np.hypot(*event[2:]) == pytest.approx(1, abs=0.02)
     assert page.evaluate(f"{PLAY}.viewer.camera.position.toArray()") == camera
+
+
+@pytest.mark.browser
+def test_keys_drive_single_joints_while_they_are_held_and_only_in_the_scene(look):
+    page = look(reduced_motion="reduce")
+    events, held = f"{PLAY}.play.events", f"[...{PLAY}.held.keys()]"
+    to(page, 5)
+    thigh = page.evaluate(f"{PLAY}.play.dream.joints.indexOf('right_hip_y')")
+    place = page.evaluate(f"{PLAY}.play.dream.driven[{thigh}][0]")
+    page.get_by_label("temperature").focus()
+    page.keyboard.press("q")
+    assert page.evaluate(events) == []
+    page.get_by_role("img").focus()
+    for key, way in (("q", -1), ("a", 1)):
+        page.evaluate(f"{PLAY}.viewer.show(5)")
+        before = page.evaluate(f"{PLAY}.play.frames[5].state.physics[{place}]")
+        page.keyboard.down(key)
+        page.keyboard.down(key)  # it repeats itself
+        assert page.evaluate(events) == [[5, "j", thigh, way]]
+        to(page, 15)
+        page.keyboard.up(key)
+        assert page.evaluate(events) == [[5, "j", thigh, way], [15, "j", thigh, 0]]
+        after = page.evaluate(f"{PLAY}.play.frames[15].state.physics[{place}]")
+        assert way * (after - before) > 0.1
+        page.evaluate(f"{PLAY}.undo(), {PLAY}.undo()")
+    page.keyboard.down("p")
+    page.get_by_label("temperature").focus()
+    assert page.evaluate(held) == [], "who leaves the scene lets go"
+    assert "thigh" in page.locator(".wm-help").inner_text()
+    assert page.wrong == []
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("name", ["page.html", "world.html"])
+def test_in_the_place_of_c_stand_held_joints_no_action_or_a_random_one(name, look):
+    page = look(name=name, reduced_motion="reduce")
+    acted = {}
+    for c in (-1, -2, -3):
+        page.get_by_label("C", exact=True).select_option(str(c))
+        acted[c], physics, driven, action = page.evaluate(
+            f"(() => {{ const {{ play }} = {PLAY}, {{ dream }} = play, {{ state, action }} = play.begun(0, play.settings(0)); return [action, [...state.physics], dream.driven, dream.action]; }})()"
+        )
+    low, high = np.transpose(action)
+    pull = [10 * (rest - physics[q]) - 0.05 * physics[v] for q, v, rest in driven]
+    assert acted[-1] == pytest.approx((high + low) / 2 + (high - low) / 2 * np.tanh(pull))
+    assert acted[-3] == pytest.approx((high + low) / 2)
+    assert np.std(acted[-2]) > 0.1
+    assert page.wrong == []
+
+
+@pytest.mark.browser
+def test_a_paused_play_waits_and_another_theme_redraws_the_curve_at_once(
+    look, folder, shipped_world
+):
+    C, model, _ = shipped_world
+    write(folder / "paused.html", wm.play(C, model, paused=True).html())
+    page = look(name="paused.html")
+    page.wait_for_timeout(300)
+    assert page.evaluate(f"[{PLAY}.viewer.playing, {PLAY}.play.last]") == [False, 0]
+    picture = "document.querySelector('canvas.wm-mixture').toDataURL()"
+    light = page.evaluate(picture)
+    page.evaluate("document.documentElement.dataset.theme = 'dark'")
+    page.wait_for_function(f"{picture} !== {json.dumps(light)}")
+    assert page.wrong == []
 
 
 HOSTILE = ["1e9,1,1,99999999", "1,2", "a", "1,0,0,50;9c99;9t1e9;9j99,9;9p1,2,3,4;9x1;;;", "%E0%A4%A", "1,0,0,9;<img src=x onerror=window.pwned=1>"]  # fmt: skip

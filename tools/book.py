@@ -29,6 +29,8 @@ ROOT = Path(__file__).resolve().parent.parent
 SCALES = ("smoke", "small", "large")
 LARGEST = 8_000_000
 """Bytes of a chapter with its outputs, at most: the largest of ours has a tenth of it, and a browser takes long to open more."""
+MODEL = re.compile(r'<script class=\\"wm-model\\" data-key=\\"(\w+)\\">(.*?)</script>')
+"""In the JSON of a notebook."""
 PAGES = ("_config.yml", "_toc.yml", "book", "LICENSE", "LICENSE-TEXT", "CITATION.cff")
 
 
@@ -104,13 +106,24 @@ def execute(root: Path, scale: str) -> dict[str, bytes]:
     }
 
 
+def without_models(notebook: bytes) -> tuple[bytes, dict[str, bytes]]:
+    """A chapter without the models that its plays carry, and these as {file: content}: pages that play with the same model share a script."""
+    text, models = notebook.decode(), {}
+    for key, script in MODEL.findall(text):
+        models[f"book/_static/play-{key}.js"] = json.loads(f'"{script}"').encode()
+    return MODEL.sub("", text).encode(), models
+
+
 def stage(root: Path, source: Path, executed: dict[str, bytes]) -> str:
     """Brings the folder that Sphinx reads up to date, touching only files that differ.
 
     Returns a hash of all that Sphinx does not notice by itself when it changes: every file but the documents, which documents
     there are, the docstrings, the versions. Where it differs from the last build's, that build's pages are no use.
     """
-    wanted = dict(executed)
+    wanted = {}
+    for name, data in executed.items():
+        wanted[name], models = without_models(data)
+        wanted |= models
     for name in PAGES:
         for path in files_in(root / name) if (root / name).is_dir() else [root / name]:
             if not path.is_file():

@@ -109,10 +109,8 @@ def learn(episodes: Episodes, mistakes: Mistakes, sizes: Sizes, seed: int) -> tu
     v = VAE.create(episodes.body, seen, config, seed=seed)
     v = dataclasses.replace(v, feature_weights=np.ones_like(v.feature_weights))
     recipe = TrainConfig(epochs=sizes.vae_epochs, batch_size=256, seed=seed, jit=False)
-    v = v.using(
-        training.fit(
-            v.loss, v.params, {"x": v.standardize(seen)}, recipe, make_batch=v.make_batch, say=None
-        ).params
+    v, _ = training.fit_model(
+        v, {"x": v.standardize(seen)}, recipe, make_batch=v.make_batch, say=None
     )
     rows = sequences(v, episodes, 10, obs=seen)
     if mistakes.shifted:
@@ -127,9 +125,7 @@ def learn(episodes: Episodes, mistakes: Mistakes, sizes: Sizes, seed: int) -> tu
     size = MDNRNNConfig(h_dim=sizes.h_dim, joint=True, reward="whole")
     m = MDNRNN.create(episodes.body, rows, size, seed=seed)
     recipe = dataclasses.replace(recipe, epochs=sizes.mdnrnn_epochs, batch_size=32)
-    return v, m.using(
-        training.fit(m.loss, m.params, rows, recipe, make_batch=m.make_batch(), say=None).params
-    )
+    return v, training.fit_model(m, rows, recipe, make_batch=m.make_batch(), say=None)[0]
 
 
 def _one_later(rows: NDArray[Any]) -> NDArray[Any]:
@@ -178,8 +174,8 @@ class Driver:
             )
         )
         if not self.agent.mistakes.box:
-            low, high = body.action_low.astype(float), body.action_high.astype(float)
-            push = (low + high) / 2 + (high - low) / 2 * push
+            center, half = body.box
+            push = center + half * push
         if not self.frozen:
             _, after = self._step(z, push.astype(np.float32), (h, c))
             h, c = (np.array(nets.ops.convert_to_numpy(part)) for part in after)

@@ -70,6 +70,7 @@ KINDS = {
 
 
 RECIPE = "epochs batch_size learning_rate seed"
+RESUMES = "Stopped, the same command goes on where it was."
 
 
 def _sentences(kind: type) -> dict[str, str]:
@@ -130,9 +131,9 @@ def _made(kind: type[Kind], options: argparse.Namespace, **more: Any) -> Kind:
 
 def _strategy(command: argparse.ArgumentParser, kind: type, **defaults: Any) -> None:
     """Which strategy, and its settings."""
-    command.add_argument(
-        "--strategy", dest=f"{kind.__name__}.strategy", default="openai-es", metavar="STRATEGY",
-        help=f"one of {', '.join(strategies.STRATEGIES)} (default: %(default)s)",
+    _option(
+        command, "--strategy", f"one of {', '.join(strategies.STRATEGIES)}", "openai-es",
+        dest=f"{kind.__name__}.strategy", metavar="STRATEGY",
     )  # fmt: skip
     for name, read in SETTINGS.items():
         command.add_argument(
@@ -146,10 +147,35 @@ def _settings(options: argparse.Namespace) -> dict[str, Any]:
     return {name: getattr(options, name) for name in SETTINGS if getattr(options, name) is not None}
 
 
-def _out(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--out", required=True, help="the folder to make; checkpoints are in OUT.run/ until then"
+def _option(
+    command: argparse.ArgumentParser, flags: str, said: str, default: Any = None, **how: Any
+) -> None:
+    """One option, or several names of one: a number has the type of its default, and the default is told behind what is said of it."""
+    if isinstance(default, int | float):
+        how["type"] = type(default)
+    told = f" (default: %(default){'g' if isinstance(default, float) else 's'})"
+    said += told if default or default == 0 else ""
+    command.add_argument(*flags.split(), default=default, help=said, **how)
+
+
+def _stage(
+    stages: Any, name: str, run: Any, said: str, description: str, example: str
+) -> argparse.ArgumentParser:
+    """A stage: what runs it, and what its help says."""
+    several = argparse.RawDescriptionHelpFormatter if "\n" in example else argparse.HelpFormatter
+    command: argparse.ArgumentParser = stages.add_parser(
+        name, help=said, description=description, epilog=example, formatter_class=several
     )
+    command.set_defaults(run=run)
+    return command
+
+
+def _out(command: argparse.ArgumentParser, said: str = "the folder to make; checkpoints are in OUT.run/ until then") -> None:  # fmt: skip
+    _option(command, "--out", said, required=True)
+
+
+def _data(command: argparse.ArgumentParser, said: str = "folder of `wmlib gather`, or a name in data/") -> None:  # fmt: skip
+    _option(command, "--data", said, required=True)
 
 
 def _progress(goal: int) -> Callable[[int], None]:
@@ -181,20 +207,11 @@ def _hired(options: argparse.Namespace) -> Iterator[workers.Workers | int | None
 
 def _workers(command: argparse.ArgumentParser) -> None:
     """Who plays, the same words for every stage."""
-    command.add_argument(
-        "--executor",
-        default="threads",
-        help=f"who plays: {', '.join(workers.KINDS)}; changes no number (default: %(default)s)",
-    )
-    command.add_argument(
-        "--workers", type=int, help="how many; changes no number (default: every core)"
-    )
-    command.add_argument(
-        "--scheduler",
-        default="",
-        metavar="ADDRESS",
-        help="of a running Dask cluster, such as tcp://node7:8786 (default: one on this machine)",
-    )
+    who = f"who plays: {', '.join(workers.KINDS)}; changes no number"
+    _option(command, "--executor", who, "threads")
+    _option(command, "--workers", "how many; changes no number (default: every core)", type=int)
+    where = "of a running Dask cluster, such as tcp://node7:8786 (default: one on this machine)"
+    _option(command, "--scheduler", where, "", metavar="ADDRESS")
 
 
 def gather(options: argparse.Namespace) -> None:
@@ -202,22 +219,14 @@ def gather(options: argparse.Namespace) -> None:
     body = bodies.get(options.body)
     steps = config.scale().real_steps if options.steps is None else options.steps
     command = f"wmlib gather --body {body.name} --policy {options.policy} --steps {steps} --seed {options.seed} --out {shlex.quote(options.out)}"
-    print(
-        f"Gathering {steps:,} real steps of {body.name} with {options.policy} actions, run seed {options.seed}, into {options.out}",
-        flush=True,
+    _tell(
+        f"Gathering {steps:,} real steps of {body.name} with {options.policy} actions, run seed {options.seed}, into {options.out}"
     )
     started = time.monotonic()
     with _hired(options) as who:
         gathered = episodes.gather(
-            body,
-            options.policy,
-            steps,
-            options.seed,
-            options.out,
-            workers=who,
-            progress=_progress(steps),
-            command=command,
-        )
+            body, options.policy, steps, options.seed, options.out, workers=who, progress=_progress(steps), command=command
+        )  # fmt: skip
     seconds = time.monotonic() - started
     print("\r" if sys.stdout.isatty() else "", end="")
     print(
@@ -290,67 +299,37 @@ def _acting(name: str, body: Body) -> Policy:
 
 def _video_stage(stages: Any) -> None:
     """The command that draws."""
-    stage = stages.add_parser(
-        "video",
-        help="draw an episode into a file that plays",
-        description="Draw an episode with MuJoCo's own renderer, which needs OpenGL, into an .mp4 (needs PyAV), .gif or .webp; an older file of that name is replaced.",
-        epilog="examples:\n  wmlib video --artefact humanoid-mixed --episode 3 --out fall.mp4\n"
+    stage = _stage(
+        stages, "video", video, "draw an episode into a file that plays",
+        "Draw an episode with MuJoCo's own renderer, which needs OpenGL, into an .mp4 (needs PyAV), .gif or .webp; an older file of that name is replaced.",
+        "examples:\n  wmlib video --artefact humanoid-mixed --episode 3 --out fall.mp4\n"
         "  wmlib video --artefact humanoid-mixed --episode 3 --observed --out true_state_and_observation.mp4\n"
         "  wmlib video --policy random zero hold --seed 2 --width 240 --height 260 --out falling.webp",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    )  # fmt: skip
+    _option(stage, "--artefact", "gathered episodes: a folder, or the name of one in data/")
+    _option(stage, "--episode", "which of them, from 0", 0)
     stage.add_argument(
-        "--artefact", help="gathered episodes: a folder, or the name of one in data/"
-    )
-    stage.add_argument(
-        "--episode", type=int, default=0, help="which of them, from 0 (default: %(default)s)"
-    )
-    stage.add_argument(
-        "--policy",
-        nargs="+",
-        default=["random"],
+        "--policy", nargs="+", default=["random"],
         help=f"without --artefact: who acts, side by side: {', '.join(POLICIES)}, or a controller's folder or name in data/ (default: random)",
-    )
-    stage.add_argument(
-        "--steps", type=int, help="most steps of a fresh episode (default: those of the body)"
-    )
-    stage.add_argument(
-        "--seed", type=int, default=0, help="seed of a fresh episode's start (default: %(default)s)"
-    )
-    stage.add_argument(
-        "--body", default="humanoid", help="the body of a fresh episode (default: %(default)s)"
-    )
-    stage.add_argument(
-        "--observed",
-        action="store_true",
-        help="two panels: the true state, and the pose read from the observation",
-    )
-    stage.add_argument(
-        "--width", type=int, default=480, help="pixels of a panel, even (default: %(default)s)"
-    )
-    stage.add_argument(
-        "--height", type=int, default=360, help="pixels of a panel, even (default: %(default)s)"
-    )
-    stage.add_argument(
-        "--speed",
-        type=float,
-        default=1.0,
-        help="1 is real time, 0.5 half as fast (default: %(default)g)",
-    )
-    stage.add_argument("--out", required=True, help="the file to write")
-    stage.set_defaults(run=video)
+    )  # fmt: skip
+    limit = "most steps of a fresh episode (default: those of the body)"
+    _option(stage, "--steps", limit, type=int)
+    _option(stage, "--seed", "seed of a fresh episode's start", 0)
+    _option(stage, "--body", "the body of a fresh episode", "humanoid")
+    panels = "two panels: the true state, and the pose read from the observation"
+    stage.add_argument("--observed", action="store_true", help=panels)
+    _option(stage, "--width", "pixels of a panel, even", 480)
+    _option(stage, "--height", "pixels of a panel, even", 360)
+    _option(stage, "--speed", "1 is real time, 0.5 half as fast", 1.0)
+    _out(stage, "the file to write")
 
 
 def train_vae(options: argparse.Namespace) -> None:
     """Trains V on stored episodes."""
     from wmlib import stages
 
-    vae = _made(VAEConfig, options)
-    print(
-        f"Training V on {options.data}, view {vae.view}, z_dim {vae.z_dim}, into {options.out}",
-        flush=True,
-    )
-    how = _how(options, fall=100, jit=True)
+    vae, how = _made(VAEConfig, options), _how(options, fall=100, jit=True)
+    _tell(f"Training V on {options.data}, view {vae.view}, z_dim {vae.z_dim}, into {options.out}")
     stages.train_vae(options.data, options.out, vae, how, command=options.line, say=_say)
     print(f"V is in {options.out}")
 
@@ -370,7 +349,7 @@ def train_mdnrnn(options: argparse.Namespace) -> None:
     own = dataclasses.replace(
         how, epochs=options.own_epochs, learning_rate=rate, final_learning_rate=rate / 50
     )
-    print(f"Training M on {options.data} as {options.vae} codes it, into {options.out}", flush=True)
+    _tell(f"Training M on {options.data} as {options.vae} codes it, into {options.out}")
     stages.train_mdnrnn(
         options.vae, options.data, options.out, _made(MDNRNNConfig, options), how,
         length=options.length, own=own if options.own_epochs else None, own_steps=options.own_steps,
@@ -384,7 +363,7 @@ def train_ensemble(options: argparse.Namespace) -> None:
     from wmlib import stages
 
     sizes, how = _made(EnsembleConfig, options), _how(options, fall=10, jit=False)
-    print(f"Training {sizes.members} networks on {options.data}, into {options.out}", flush=True)
+    _tell(f"Training {sizes.members} networks on {options.data}, into {options.out}")
     stages.train_ensemble(options.data, options.out, sizes, how, command=options.line, say=_say)
     print(f"The ensemble is in {options.out}")
 
@@ -403,9 +382,8 @@ def train_controller(options: argparse.Namespace) -> None:
     if vars(options)["SearchConfig.steps"] is None:
         vars(options)["SearchConfig.steps"] = config.scale().real_steps
     made = _made(SearchConfig, options, settings=_settings(options))
-    print(
-        f"Evolving C on the real {made.body} with {made.strategy} for {made.steps:,} real steps, run seed {made.seed}, into {options.out}",
-        flush=True,
+    _tell(
+        f"Evolving C on the real {made.body} with {made.strategy} for {made.steps:,} real steps, run seed {made.seed}, into {options.out}"
     )
     with _hired(options) as who:
         evolve.train(made, options.out, workers=who, command=options.line, say=_say)
@@ -415,17 +393,10 @@ def train_controller(options: argparse.Namespace) -> None:
 def train_ppo(options: argparse.Namespace) -> None:
     """Trains PPO on the real body."""
     body = bodies.get(options.body)
-    print(f"Training PPO ({options.configuration}) on {body.name}, into {options.out}", flush=True)
+    _tell(f"Training PPO ({options.configuration}) on {body.name}, into {options.out}")
     ppo.train(
-        body,
-        options.out,
-        steps=options.steps,
-        budgets=options.budgets,
-        configuration=options.configuration,
-        seed=options.seed,
-        command=options.line,
-        say=_say,
-    )
+        body, options.out, steps=options.steps, budgets=options.budgets, configuration=options.configuration, seed=options.seed, command=options.line, say=_say
+    )  # fmt: skip
     print(f"the policy is in {options.out}")
 
 
@@ -441,9 +412,8 @@ def dream(options: argparse.Namespace) -> None:
     from wmlib import stages
 
     how = _evolving(options)
-    print(
-        f"Evolving C in dreams of {options.world} with {how.strategy}, tau {how.dream.tau:g}, into {options.out}",
-        flush=True,
+    _tell(
+        f"Evolving C in dreams of {options.world} with {how.strategy}, tau {how.dream.tau:g}, into {options.out}"
     )
     stages.train_dreamed(
         options.world, options.data, options.out, options.features, how, command=options.line, say=_say
@@ -461,9 +431,8 @@ def iterate(options: argparse.Namespace) -> None:
         seed=vars(options)["EvolveConfig.seed"],
     )  # fmt: skip
     loop = dataclasses.replace(loop, first=min(loop.first, loop.steps))
-    print(
-        f"Dreaming and acting in turn on {loop.body} for {loop.steps:,} real steps, run seed {loop.seed}, into {options.out}",
-        flush=True,
+    _tell(
+        f"Dreaming and acting in turn on {loop.body} for {loop.steps:,} real steps, run seed {loop.seed}, into {options.out}"
     )
     iterate.train(loop, options.out, command=options.line, say=_say)
     print(
@@ -478,9 +447,8 @@ def walk(options: argparse.Namespace) -> None:
 
     how = _made(WalkConfig, options, model=_made(StructuredConfig, options))
     page = place(options.out, ".html")
-    print(
-        f"Dreaming up a walk for {how.body} with {how.steps:,} real steps, run seed {how.seed}, into {options.out}; watch {page} grow",
-        flush=True,
+    _tell(
+        f"Dreaming up a walk for {how.body} with {how.steps:,} real steps, run seed {how.seed}, into {options.out}; watch {page} grow"
     )
 
     def draw(made: walk.Walk, played: list[Episode]) -> None:
@@ -495,50 +463,33 @@ def walk(options: argparse.Namespace) -> None:
 
 def _dreaming(command: argparse.ArgumentParser, **defaults: Any) -> None:
     """How to dream and to evolve in dreams, the same words for every stage."""
-    command.add_argument(
-        "--features",
-        default="physics",
-        help="what C sees: physics, or in a world z or zh (default: %(default)s)",
-    )
-    _knobs(
-        command,
-        DreamConfig,
-        "tau horizon disagreement_penalty=disagreement_penalty/penalty max_disagreement=max_disagreement/doubt learned_heads=learned_heads/heads",
-        **defaults,
-    )
+    _option(command, "--features", "what C sees: physics, or in a world z or zh", "physics")
+    knobs = "tau horizon disagreement_penalty=disagreement_penalty/penalty max_disagreement=max_disagreement/doubt learned_heads=learned_heads/heads"
+    _knobs(command, DreamConfig, knobs, **defaults)
     _strategy(command, EvolveConfig, **defaults)
-    _knobs(
-        command,
-        EvolveConfig,
-        "generations episodes latest searches=searches/nights seed",
-        **defaults,
-    )
+    knobs = "generations episodes latest searches=searches/nights seed"
+    _knobs(command, EvolveConfig, knobs, **defaults)
 
 
 def _dreaming_stages(stages: Any) -> None:
     """Evolving C in dreams."""
-    command = stages.add_parser(
-        "dream", help="evolve C in a model's dreams",
-        description="Evolve a linear controller wholly in the dreams of a world or an ensemble. Stopped, the same command goes on where it was.",
-        epilog="example: wmlib dream --world humanoid --data humanoid-mixed --features z --out runs/c_dreamed",
+    command = _stage(
+        stages, "dream", dream, "evolve C in a model's dreams",
+        f"Evolve a linear controller wholly in the dreams of a world or an ensemble. {RESUMES}",
+        "example: wmlib dream --world humanoid --data humanoid-mixed --features z --out runs/c_dreamed",
     )  # fmt: skip
-    command.add_argument(
-        "--world",
-        required=True,
-        help="the folder of a world or of an ensemble, or a world's name in data/",
-    )
-    command.add_argument(
-        "--data",
-        required=True,
-        help="real episodes that dreams begin in: a folder of `wmlib gather`, or a name in data/",
+    model = "the folder of a world or of an ensemble, or a world's name in data/"
+    _option(command, "--world", model, required=True)
+    _data(
+        command,
+        "real episodes that dreams begin in: a folder of `wmlib gather`, or a name in data/",
     )
     _out(command)
     _dreaming(command)
-    command.set_defaults(run=dream)
-    command = stages.add_parser(
-        "iterate", help="gather, learn and dream in turn",
-        description="Gather with C and noise, let the model learn, evolve C in its dreams, and so on. Stopped, the same command goes on where it was.",
-        epilog="example: wmlib iterate --steps 30000 --seed 0 --out runs/c_iterated    (also makes runs/c_iterated-model and runs/c_iterated-experience)",
+    command = _stage(
+        stages, "iterate", iterate, "gather, learn and dream in turn",
+        f"Gather with C and noise, let the model learn, evolve C in its dreams, and so on. {RESUMES}",
+        "example: wmlib iterate --steps 30000 --seed 0 --out runs/c_iterated    (also makes runs/c_iterated-model and runs/c_iterated-experience)",
     )  # fmt: skip
     knobs = (
         "body model size steps first policy episodes=round_episodes param_noise action_noise fresh"
@@ -548,54 +499,42 @@ def _dreaming_stages(stages: Any) -> None:
     _knobs(command, StudyConfig, renamed)
     _out(command)
     _dreaming(command, tau=0.8, generations=60, weight_decay=0.001)
-    command.set_defaults(run=iterate)
-    command = stages.add_parser(
-        "walk", help="dream up a walk, from nothing",
-        description="Evolve a C that walks, wholly in the dreams of a structured ensemble, from the first real step on. Each round is told in a line and drawn in OUT.html, which can be open meanwhile. Stopped, the same command goes on where it was.",
-        epilog="example: wmlib walk --seed 0 --out runs/walk    (also makes runs/walk-model and runs/walk.html)",
+    command = _stage(
+        stages, "walk", walk, "dream up a walk, from nothing",
+        f"Evolve a C that walks, wholly in the dreams of a structured ensemble, from the first real step on. Each round is told in a line and drawn in OUT.html, which can be open meanwhile. {RESUMES}",
+        "example: wmlib walk --seed 0 --out runs/walk    (also makes runs/walk-model and runs/walk.html)",
     )  # fmt: skip
     knobs = "body hidden steps first_steps round_steps batch_size model_rate first_updates first_own_updates updates own_updates own_steps recent scaled popsize episodes generations sigma learning_rate weight_decay tau shortest longest grow param_noise action_noise check_episodes threads seed"
     _knobs(command, WalkConfig, knobs, off="targets=torques")
     _knobs(command, StructuredConfig, "members hidden=width layers")
     _out(command)
-    command.set_defaults(run=walk)
 
 
 def evaluate_controller(options: argparse.Namespace) -> None:
     """Judges a controller, or a policy that learns nothing, on held-out seeds."""
     if bool(options.controller) == bool(options.policy):
         raise InputError("Name either --controller or --policy.")
+    how = {"path": options.row, "split": options.split, "episodes": options.episodes, "command": options.line}  # fmt: skip
     if options.policy:
-        body = bodies.get(options.body)
         row = results.judge_baseline(
-            options.policy,
-            body,
-            seed=options.seed,
-            path=options.row,
-            split=options.split,
-            episodes=options.episodes,
-            command=options.line,
+            options.policy, bodies.get(options.body), seed=options.seed, **how
         )
-        print(
-            f"{row.method}, seed {row.seed}: return {row.mean_return:.1f}, {row.mean_steps:.1f} steps survived; {row.episodes} {row.split} episodes"
-        )
-        return
-    row = results.judge(
-        options.controller, path=options.row, method=options.method, configuration=options.configuration, split=options.split, episodes=options.episodes, command=options.line,
-        world=options.world,
-    )  # fmt: skip
+        who = row.method
+    else:
+        row = results.judge(
+            options.controller, method=options.method, configuration=options.configuration, world=options.world, **how
+        )  # fmt: skip
+        who = f"{row.method}, {row.configuration}"
+    cost = f", {row.real_steps:,} real steps" if options.controller else ""
     print(
-        f"{row.method}, {row.configuration}, seed {row.seed}, {row.real_steps:,} real steps: return {row.mean_return:.1f}, {row.mean_steps:.1f} steps survived; {row.episodes} {row.split} episodes"
+        f"{who}, seed {row.seed}{cost}: return {row.mean_return:.1f}, {row.mean_steps:.1f} steps survived; {row.episodes} {row.split} episodes"
     )
 
 
 def report(options: argparse.Namespace) -> None:
     """Prints the table of the rows of runs and files, and what each stage of a run took."""
-    print(
-        results.table(
-            [row for what in options.what for row in whole.rows(what)], split=options.split
-        )
-    )
+    rows = [row for what in options.what for row in whole.rows(what)]
+    print(results.table(rows, split=options.split))
     for what in options.what:
         if Path(what).is_dir():
             print(f"\n{what}, seconds of each stage:\n{whole.costs(what)}")
@@ -609,18 +548,14 @@ def whole_run(options: argparse.Namespace) -> None:
         stages = whole.stages(options.stage, options.body, options.seed, options.out)
         for number, stage in enumerate(stages, 1):
             if stage.makes is not None and stage.makes.exists():
-                print(f"[{number} of {len(stages)}] {stage.makes} is there", flush=True)
+                _tell(f"[{number} of {len(stages)}] {stage.makes} is there")
                 continue
-            print(
-                f"[{number} of {len(stages)}, {time.monotonic() - started:.0f} s] wmlib {shlex.join(stage.words)}",
-                flush=True,
+            _tell(
+                f"[{number} of {len(stages)}, {time.monotonic() - started:.0f} s] wmlib {shlex.join(stage.words)}"
             )
             one = parser().parse_args(stage.words)
-            one.executor, one.workers, one.scheduler = (
-                options.executor,
-                options.workers,
-                options.scheduler,
-            )
+            for name in ("executor", "workers", "scheduler"):
+                setattr(one, name, getattr(options, name))
             one.line = shlex.join(["wmlib", *stage.words])
             one.run(one)
         report(argparse.Namespace(what=[options.out], split="test"))
@@ -633,41 +568,31 @@ def _whole_stages(stages: Any) -> None:
         "small": "10,000 real steps",
         "large": "250,000 real steps",
     }.items():
-        command = stages.add_parser(
-            scale, help=f"the whole run on {sizes}",
-            description=f"Gather, train V and M, evolve C in their dreams, do the same with an ensemble, wake up, and print the table: {sizes}. "
-            "Stopped, the same command goes on where it was.",
-            epilog=f"example: wmlib {scale} --seed 0 --out runs/{scale}-0; wmlib report runs/{scale}-0",
+        command = _stage(
+            stages, scale, whole_run, f"the whole run on {sizes}",
+            f"Gather, train V and M, evolve C in their dreams, do the same with an ensemble, wake up, and print the table: {sizes}. {RESUMES}",
+            f"example: wmlib {scale} --seed 0 --out runs/{scale}-0; wmlib report runs/{scale}-0",
         )  # fmt: skip
-        command.add_argument("--body", default="humanoid", help="the body (default: %(default)s)")
-        command.add_argument(
-            "--seed",
-            type=int,
-            default=0,
-            help="of the run; another one shares no episode (default: %(default)s)",
-        )
+        _option(command, "--body", "the body", "humanoid")
+        _option(command, "--seed", "of the run; another one shares no episode", 0)
         _workers(command)
-        command.add_argument("--out", required=True, help="the folder of the run")
-        command.set_defaults(run=whole_run)
-    command = stages.add_parser(
-        "report", help="print the table of runs", description="Sum rows up by budget, method and configuration; the unit is the training seed.",
-        epilog="examples: wmlib report runs/small-0 runs/small-1; wmlib report data/results/real.csv",
+        _out(command, "the folder of the run")
+    command = _stage(
+        stages, "report", report, "print the table of runs",
+        "Sum rows up by budget, method and configuration; the unit is the training seed.",
+        "examples: wmlib report runs/small-0 runs/small-1; wmlib report data/results/real.csv",
     )  # fmt: skip
-    command.add_argument(
-        "what",
-        nargs="+",
-        help="folders of `wmlib small` and `wmlib large`, or CSV files that `wmlib evaluate --row` wrote",
-    )
-    command.add_argument("--split", default="test", help="whose seeds (default: %(default)s)")
-    command.set_defaults(run=report)
+    what = "folders of `wmlib small` and `wmlib large`, or CSV files that `wmlib evaluate --row` wrote"  # fmt: skip
+    command.add_argument("what", nargs="+", help=what)
+    _option(command, "--split", "whose seeds", "test")
 
 
 def _controller_stages(stages: Any) -> None:
     """Evolving C, judging it, and the table of what was judged."""
-    command = stages.add_parser(
-        "train-controller", help="evolve C on the real body", formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Evolve a linear controller on the real body. Stopped, the same command goes on where it was.",
-        epilog="examples:\n  wmlib train-controller --body humanoid --features physics --strategy openai-es --steps 50000 --seed 0 --out runs/c\n"
+    command = _stage(
+        stages, "train-controller", train_controller, "evolve C on the real body",
+        f"Evolve a linear controller on the real body. {RESUMES}",
+        "examples:\n  wmlib train-controller --body humanoid --features physics --strategy openai-es --steps 50000 --seed 0 --out runs/c\n"
         "  wmlib train-controller --body inverted_pendulum --strategy cma-es --popsize 16 --steps 20000 --out runs/pole\n"
         "  wmlib train-controller --steps 1000000 --budgets 50000 250000 --out runs/c1m    (also makes runs/c1m-50000 and runs/c1m-250000)",
     )  # fmt: skip
@@ -676,153 +601,89 @@ def _controller_stages(stages: Any) -> None:
     _strategy(command, SearchConfig)
     _workers(command)
     _out(command)
-    command.set_defaults(run=train_controller)
-    command = stages.add_parser(
-        "train-ppo", help="train PPO, a rival, on the real body",
-        description="Train Stable-Baselines3's PPO on the real body (needs the extra 'ppo'). It does not resume: stopped, it begins again.",
-        epilog="example: wmlib train-ppo --steps 250000 --budgets 50000 --seed 0 --out runs/ppo; wmlib evaluate --controller runs/ppo",
+    command = _stage(
+        stages, "train-ppo", train_ppo, "train PPO, a rival, on the real body",
+        "Train Stable-Baselines3's PPO on the real body (needs the extra 'ppo'). It does not resume: stopped, it begins again.",
+        "example: wmlib train-ppo --steps 250000 --budgets 50000 --seed 0 --out runs/ppo; wmlib evaluate --controller runs/ppo",
     )  # fmt: skip
-    command.add_argument("--body", default="humanoid", help="the body (default: %(default)s)")
-    command.add_argument(
-        "--configuration",
-        default="tuned",
-        help=f"settings: {', '.join(ppo.CONFIGURATIONS)} (default: %(default)s)",
-    )
-    command.add_argument(
-        "--steps", type=int, default=50_000, help="real steps (default: %(default)s)"
-    )
-    command.add_argument(
-        "--budgets",
-        "--marks",
-        type=int,
-        nargs="*",
-        default=[],
-        metavar="STEPS",
-        help="keep the policy after so many real steps too, in OUT-STEPS",
-    )
-    command.add_argument("--seed", type=int, default=0, help="of the run (default: %(default)s)")
-    command.add_argument("--out", required=True, help="the folder to make; it must not exist")
-    command.set_defaults(run=train_ppo)
-    command = stages.add_parser(
-        "evaluate", help="judge a controller on held-out seeds", description="Play a controller on held-out seeds of its run, and keep the result as a row.",
-        epilog="example: wmlib evaluate --controller runs/c --row data/results/real.csv --episodes 100",
+    _option(command, "--body", "the body", "humanoid")
+    _option(command, "--configuration", f"settings: {', '.join(ppo.CONFIGURATIONS)}", "tuned")
+    _option(command, "--steps", "real steps", 50_000)
+    budgets = "keep the policy after so many real steps too, in OUT-STEPS"
+    _option(command, "--budgets --marks", budgets, [], type=int, nargs="*", metavar="STEPS")
+    _option(command, "--seed", "of the run", 0)
+    _out(command, "the folder to make; it must not exist")
+    command = _stage(
+        stages, "evaluate", evaluate_controller, "judge a controller on held-out seeds",
+        "Play a controller on held-out seeds of its run, and keep the result as a row.",
+        "example: wmlib evaluate --controller runs/c --row data/results/real.csv --episodes 100",
     )  # fmt: skip
-    command.add_argument(
-        "--controller", help="folder of a controller or of PPO's policy, or a name in data/"
-    )
-    command.add_argument(
-        "--policy", help=f"instead of a controller, one that learns nothing: {', '.join(POLICIES)}"
-    )
-    command.add_argument(
-        "--body", default="humanoid", help="the body that --policy moves (default: %(default)s)"
-    )
-    command.add_argument(
-        "--seed",
-        type=int,
-        default=0,
-        help="of the run whose held-out seeds --policy plays (default: %(default)s)",
-    )
-    command.add_argument(
-        "--row",
-        help="the CSV file that gets the row; test seeds are opened once for each method, configuration, seed and budget in it",
-    )
-    command.add_argument(
-        "--world", default="", help="the world whose z or [z, h] the controller sees, if it does"
-    )
-    command.add_argument("--method", default="", help="its name in tables (default: the strategy)")
-    command.add_argument(
-        "--configuration", default="", help="a name for its settings (default: the features)"
-    )
-    command.add_argument(
-        "--split",
-        default="test",
-        help=f"whose seeds: {', '.join(evaluate.SPLITS)} (default: %(default)s)",
-    )
-    command.add_argument(
-        "--episodes", type=int, help="how many (default: those of the scale WM_SCALE)"
-    )
-    command.set_defaults(run=evaluate_controller)
+    who = "folder of a controller or of PPO's policy, or a name in data/"
+    _option(command, "--controller", who)
+    who = f"instead of a controller, one that learns nothing: {', '.join(POLICIES)}"
+    _option(command, "--policy", who)
+    _option(command, "--body", "the body that --policy moves", "humanoid")
+    _option(command, "--seed", "of the run whose held-out seeds --policy plays", 0)
+    row = "the CSV file that gets the row; test seeds are opened once for each method, configuration, seed and budget in it"
+    _option(command, "--row", row)
+    world = "the world whose z or [z, h] the controller sees, if it does"
+    _option(command, "--world", world, "")
+    _option(command, "--method", "its name in tables (default: the strategy)", "")
+    _option(command, "--configuration", "a name for its settings (default: the features)", "")
+    _option(command, "--split", f"whose seeds: {', '.join(evaluate.SPLITS)}", "test")
+    _option(command, "--episodes", "how many (default: those of the scale WM_SCALE)", type=int)
+
+
+def _tell(line: str) -> None:
+    print(line, flush=True)
 
 
 def _say(line: str) -> None:
-    print(f"  {line}", flush=True)
+    _tell(f"  {line}")
 
 
 def _learning_stages(stages: Any) -> None:
     """Training V and M, and measuring them."""
-    command = stages.add_parser(
-        "train-vae", help="train V", description="Train V on stored episodes. Stopped, the same command goes on where it was.",
-        epilog="example: wmlib train-vae --data runs/experience --out runs/vae",
+    command = _stage(
+        stages, "train-vae", train_vae, "train V", f"Train V on stored episodes. {RESUMES}",
+        "example: wmlib train-vae --data runs/experience --out runs/vae",
     )  # fmt: skip
-    command.add_argument(
-        "--data", required=True, help="folder of `wmlib gather`, or a name in data/"
-    )
+    _data(command)
     _out(command)
     _knobs(command, VAEConfig, "view z_dim beta kl_floor")
     _knobs(command, TrainConfig, RECIPE, epochs=20, batch_size=512, learning_rate=2e-3)
-    command.set_defaults(run=train_vae)
-    command = stages.add_parser(
-        "train-mdnrnn", help="train M, and make a world",
-        description="Train M on stored episodes as V codes them, and keep both as a world. Stopped, the same command goes on where it was.",
-        epilog="example: wmlib train-mdnrnn --vae runs/vae --data runs/experience --out runs/world",
+    command = _stage(
+        stages, "train-mdnrnn", train_mdnrnn, "train M, and make a world",
+        f"Train M on stored episodes as V codes them, and keep both as a world. {RESUMES}",
+        "example: wmlib train-mdnrnn --vae runs/vae --data runs/experience --out runs/world",
     )  # fmt: skip
-    command.add_argument("--vae", required=True, help="folder of `wmlib train-vae`, or a world")
-    command.add_argument(
-        "--data", required=True, help="folder of `wmlib gather`, or a name in data/"
-    )
+    _option(command, "--vae", "folder of `wmlib train-vae`, or a world", required=True)
+    _data(command)
     _out(command)
     _knobs(command, MDNRNNConfig, "h_dim n_mix joint reward", off="predict_change=predict_state")
-    command.add_argument(
-        "--length",
-        type=int,
-        default=32,
-        help="steps in a row of the training data (default: %(default)s)",
-    )
-    command.add_argument(
-        "--own-epochs",
-        type=int,
-        default=0,
-        help="epochs on M's own rollouts, after the others (default: %(default)s)",
-    )
-    command.add_argument(
-        "--own-steps", type=int, default=10, help="steps of these rollouts (default: %(default)s)"
-    )
-    command.add_argument(
-        "--snapshots",
-        type=int,
-        nargs="*",
-        default=[],
-        metavar="EPOCH",
-        help="keep M after these epochs too, in OUT-epochs",
-    )
+    _option(command, "--length", "steps in a row of the training data", 32)
+    _option(command, "--own-epochs", "epochs on M's own rollouts, after the others", 0)
+    _option(command, "--own-steps", "steps of these rollouts", 10)
+    epochs = "keep M after these epochs too, in OUT-epochs"
+    _option(command, "--snapshots", epochs, [], type=int, nargs="*", metavar="EPOCH")
     _knobs(command, TrainConfig, RECIPE, epochs=25, batch_size=64, learning_rate=1e-3)
-    command.set_defaults(run=train_mdnrnn)
-    command = stages.add_parser(
-        "train-ensemble", help="train an ensemble, M's competitor",
-        description="Train an ensemble on stored episodes, to dream in instead of a world. Stopped, the same command goes on where it was.",
-        epilog="example: wmlib train-ensemble --data runs/experience --out runs/ensemble",
+    command = _stage(
+        stages, "train-ensemble", train_ensemble, "train an ensemble, M's competitor",
+        f"Train an ensemble on stored episodes, to dream in instead of a world. {RESUMES}",
+        "example: wmlib train-ensemble --data runs/experience --out runs/ensemble",
     )  # fmt: skip
-    command.add_argument(
-        "--data",
-        required=True,
-        help="folder of `wmlib gather` or of `wmlib iterate`, or a name in data/",
-    )
+    _data(command, "folder of `wmlib gather` or of `wmlib iterate`, or a name in data/")
     _out(command)
     _knobs(command, EnsembleConfig, "members hidden")
     _knobs(command, TrainConfig, RECIPE, epochs=50, batch_size=256, learning_rate=1e-3)
-    command.set_defaults(run=train_ensemble)
-    command = stages.add_parser(
-        "measure", help="measure a world on held-out episodes", description="Print how well a world predicts episodes that it never saw.",
-        epilog="example: wmlib gather --policy mixed --steps 20000 --seed 1 --out runs/heldout; wmlib measure --world humanoid --data runs/heldout",
+    command = _stage(
+        stages, "measure", measure, "measure a world on held-out episodes",
+        "Print how well a world predicts episodes that it never saw.",
+        "example: wmlib gather --policy mixed --steps 20000 --seed 1 --out runs/heldout; wmlib measure --world humanoid --data runs/heldout",
     )  # fmt: skip
-    command.add_argument("--world", required=True, help="a world's folder, or its name in data/")
-    command.add_argument(
-        "--data", required=True, help="held-out episodes: a folder of `wmlib gather`"
-    )
-    command.add_argument(
-        "--seed", type=int, default=0, help="of the sampling (default: %(default)s)"
-    )
-    command.set_defaults(run=measure)
+    _option(command, "--world", "a world's folder, or its name in data/", required=True)
+    _data(command, "held-out episodes: a folder of `wmlib gather`")
+    _option(command, "--seed", "of the sampling", 0)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -838,47 +699,65 @@ def parser() -> argparse.ArgumentParser:
         prog="wmlib", description="The stages of a world model on the command line.",
         epilog="exit codes: 0 done; 1 could not be done here (disk, memory, workers); 2 wrong input; 130 interrupted. Stopped in any way, most stages go on with the same command.",
     )  # fmt: skip
-    top.add_argument(
-        "--version",
-        action="version",
-        version=", ".join(f"{name} {version}" for name, version in versions().items()),
-    )
+    known = ", ".join(f"{name} {version}" for name, version in versions().items())
+    top.add_argument("--version", action="version", version=known)
     stages = top.add_subparsers(dest="stage", required=True, metavar="STAGE")
-    stage = stages.add_parser(
-        "gather",
-        help="gather real experience",
-        description="Gather whole real episodes into a folder: seeds, actions, states and rewards, with a manifest.",
-        epilog="examples:\n  wmlib gather --body humanoid --policy random --steps 10000 --seed 0 --out runs/experience\n"
+    stage = _stage(
+        stages, "gather", gather, "gather real experience",
+        "Gather whole real episodes into a folder: seeds, actions, states and rewards, with a manifest.",
+        "examples:\n  wmlib gather --body humanoid --policy random --steps 10000 --seed 0 --out runs/experience\n"
         "  wmlib gather --policy mixed --steps 1000000 --executor processes --workers 8 --out runs/much\n"
         "  wmlib gather --policy mixed --steps 1000000 --executor dask --scheduler tcp://node7:8786 --out runs/much",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    stage.add_argument("--body", default="humanoid", help="the body (default: %(default)s)")
-    stage.add_argument(
-        "--policy",
-        default="random",
-        help=f"what acts: {', '.join(POLICIES)} (default: %(default)s)",
-    )
-    stage.add_argument(
-        "--steps", type=int, help="real steps, at least (default: those of the scale WM_SCALE)"
-    )
-    stage.add_argument(
-        "--seed",
-        type=int,
-        default=0,
-        help="seed of the run; another seed shares no episode (default: %(default)s)",
-    )
+    )  # fmt: skip
+    _option(stage, "--body", "the body", "humanoid")
+    _option(stage, "--policy", f"what acts: {', '.join(POLICIES)}", "random")
+    steps = "real steps, at least (default: those of the scale WM_SCALE)"
+    _option(stage, "--steps", steps, type=int)
+    _option(stage, "--seed", "seed of the run; another seed shares no episode", 0)
     _workers(stage)
-    stage.add_argument("--out", required=True, help="the folder to make; it must not exist")
-    stage.set_defaults(run=gather)
-    _video_stage(stages)
-    _learning_stages(stages)
-    _controller_stages(stages)
-    _dreaming_stages(stages)
-    _whole_stages(stages)
+    _out(stage, "the folder to make; it must not exist")
+    for more in (_video_stage, _learning_stages, _controller_stages, _dreaming_stages, _whole_stages):  # fmt: skip
+        more(stages)
     _shared(stages)
-    grading.add_stage(stages)
+    _classroom_stage(stages)
     return top
+
+
+def _classroom_stage(stages: Any) -> None:
+    """The commands of a class: `release` and `grade` for the teacher, `check` for a student."""
+    top = stages.add_parser(
+        "classroom", help="release, check and grade exercises",
+        description="Students' copies of a chapter's exercises, and their grades.",
+    )  # fmt: skip
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    command = _stage(
+        commands, "release", grading.release_command, "write the students' copy",
+        "Write a chapter's exercises as a notebook without the solutions.",
+        "example: wmlib classroom release chapters/01_why_dream.ipynb --out for_students",
+    )  # fmt: skip
+    command.add_argument("chapter", help="the chapter's notebook")
+    _out(command, "the folder that the copy goes to")
+    seconds = "how long one cell may take"
+    command = _stage(
+        commands, "check", grading.check_command, "try your own answers",
+        "Try the answers in your own notebook: what was expected, what came, and what to read again.",
+        "example: wmlib classroom check 01_why_dream.ipynb",
+    )  # fmt: skip
+    command.add_argument("notebook", help="the students' copy, with your answers in it")
+    _option(command, "--chapter", "the chapter it was made from (default: found by its name)")
+    _option(command, "--seconds", seconds, 30.0)
+    command = _stage(
+        commands, "grade", grading.grade_command, "grade submissions",
+        "Grade a folder of submissions: grades.csv, and a page of feedback for each student.",
+        "example: WM_COURSE_SEED=our-secret wmlib classroom grade handed_in --chapter chapters/01_why_dream.ipynb --out graded",
+    )  # fmt: skip
+    folder = "the submissions: NAME.ipynb, or folders NAME with a notebook in each"
+    command.add_argument("folder", help=folder)
+    _option(command, "--chapter", "the chapter's notebook, with the solutions", required=True)
+    _out(command, "the folder to make; it must not exist")
+    unsafe = "run the students' code without bubblewrap's walls: it can do what you can"
+    command.add_argument("--unsafe", action="store_true", help=unsafe)
+    _option(command, "--seconds", seconds, 30.0)
 
 
 def _shared(stages: Any) -> None:
@@ -886,18 +765,11 @@ def _shared(stages: Any) -> None:
     for name, command in stages.choices.items():
         taken = {word for action in command._actions for word in action.option_strings}
         if ("--out" in taken and name != "video") or name == "evaluate":
-            command.add_argument(
-                "--scale",
-                choices=list(config.SCALES),
-                help="whose sizes are the defaults (default: WM_SCALE, or small)",
-            )
+            sizes = "whose sizes are the defaults (default: WM_SCALE, or small)"
+            command.add_argument("--scale", choices=list(config.SCALES), help=sizes)
         if "--out" in taken and name not in ("video", "gather", "train-ppo"):
-            command.add_argument(
-                "--resume",
-                action=argparse.BooleanOptionalAction,
-                default=True,
-                help="go on with what is there already (default: yes)",
-            )
+            goes_on, how = "go on with what is there already (default: yes)", argparse.BooleanOptionalAction  # fmt: skip
+            command.add_argument("--resume", action=how, default=True, help=goes_on)
 
 
 def _started(options: argparse.Namespace) -> None:

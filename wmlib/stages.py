@@ -78,18 +78,8 @@ def fit_vae(
 ) -> tuple[VAE, TrainState]:
     """Trains V on every state of these episodes, and measures R^2 (codes sampled) after each epoch on one in twenty of them, held out."""
     model, x, validate = begin_vae(data, config, recipe, say)
-    trained = training.fit(
-        model.loss,
-        model.params,
-        {"x": x},
-        recipe,
-        make_batch=model.make_batch,
-        validate=validate,
-        folder=folder,
-        checkpoint_every=CHECKPOINT_STEPS,
-        say=say,
-    )
-    return model.using(trained.params), trained
+    how = {"make_batch": model.make_batch, "validate": validate, "folder": folder, "say": say}
+    return training.fit_model(model, {"x": x}, recipe, checkpoint_every=CHECKPOINT_STEPS, **how)
 
 
 def begin_vae(
@@ -145,11 +135,8 @@ def fit_mdnrnn(
         )
         return {"ahead_1": float(found.ratio()[0]), "ahead_10": float(found.ratio()[-1])}
 
-    trained = training.fit(
-        model.loss, model.params, rows, recipe, make_batch=model.make_batch(own_steps), validate=validate, snapshots=snapshots, folder=folder,
-        checkpoint_every=CHECKPOINT_STEPS, say=say,
-    )  # fmt: skip
-    return model.using(trained.params), trained
+    how = {"make_batch": model.make_batch(own_steps), "validate": validate, "folder": folder, "say": say}  # fmt: skip
+    return training.fit_model(model, rows, recipe, checkpoint_every=CHECKPOINT_STEPS, snapshots=snapshots, **how)  # fmt: skip
 
 
 def train_vae(
@@ -166,21 +153,23 @@ def train_vae(
     Raises:
         InputError: in one line, whatever is wrong with what was given.
     """
+    made: VAE = _train(fit_vae, data, out, config, recipe, command, say)
+    return made
+
+
+def _train(
+    fit: Callable[..., Any], data: str, out: str, config: Any, recipe: TrainConfig, command: str, say: Say
+) -> Any:  # fmt: skip
+    """What `fit` makes of stored episodes, in `OUT.run/`, resuming what is there, and written to `out`."""
     with run_folder(out) as folder:
         stored, about = _experience(data)
         clock = Clock.of(folder)
-        model, trained = fit_vae(stored, config, recipe, folder=folder, say=clock.say(say, folder))
-        _fitted(trained, folder)
-        model.save(
-            out,
-            body=stored.body.name,
-            **clock.read(),
-            seed=recipe.seed,
-            command=command,
-            experience=about,
-            training_seeds=spans(stored.seeds),
-            log={"vae": rounded(trained.log)},
-        )
+        model, trained = fit(stored, config, recipe, folder=folder, say=clock.say(say, folder))
+        log = {model.kind: rounded(_fitted(trained, folder).log)}
+        facts = {"seed": recipe.seed, "command": command, "experience": about, "log": log}
+        if isinstance(model, VAE):
+            facts |= {"body": stored.body.name, "training_seeds": spans(stored.seeds)}
+        model.save(out, **clock.read(), **facts)
     return model
 
 
@@ -270,18 +259,8 @@ def fit_ensemble(
     def validate(params: Any) -> dict[str, float]:
         return {"held_nll": float(model.loss(params, shared)[1]["nll"])} if held else {}
 
-    trained = training.fit(
-        model.loss,
-        model.params,
-        model.data(train),
-        recipe,
-        make_batch=model.make_batch,
-        validate=validate,
-        folder=folder,
-        checkpoint_every=CHECKPOINT_STEPS,
-        say=say,
-    )
-    return model.using(trained.params), trained
+    how = {"make_batch": model.make_batch, "validate": validate, "folder": folder, "say": say}
+    return training.fit_model(model, model.data(train), recipe, checkpoint_every=CHECKPOINT_STEPS, **how)  # fmt: skip
 
 
 def train_ensemble(
@@ -298,22 +277,8 @@ def train_ensemble(
     Raises:
         InputError: in one line, whatever is wrong with what was given.
     """
-    with run_folder(out) as folder:
-        stored, about = _experience(data)
-        clock = Clock.of(folder)
-        model, trained = fit_ensemble(
-            stored, config, recipe, folder=folder, say=clock.say(say, folder)
-        )
-        _fitted(trained, folder)
-        model.save(
-            out,
-            **clock.read(),
-            seed=recipe.seed,
-            command=command,
-            experience=about,
-            log={"ensemble": rounded(trained.log)},
-        )
-    return model
+    made: Ensemble = _train(fit_ensemble, data, out, config, recipe, command, say)
+    return made
 
 
 def train_dreamed(

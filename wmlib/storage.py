@@ -523,6 +523,11 @@ Entry = tuple[tuple[int, ...], str]
 ABOUT = "about"
 
 
+def as_stored(values: Any) -> NDArray[np.float64]:
+    """Values as they will come back from disk: through float32."""
+    return np.asarray(values).astype(np.float32).astype(np.float64)
+
+
 def to_bytes(arrays: Mapping[str, NDArray[Any]], about: Mapping[str, Any] | None = None) -> bytes:
     """Arrays, and a JSON object about them, as the bytes of a safetensors file. The same input gives the same bytes."""
     # One key only: safetensors keeps its metadata in no certain order.

@@ -96,39 +96,22 @@ def stages(scale: str, body: str, seed: int, out: str | Path) -> list[Stage]:
         )
 
     def row(*words: str) -> Stage:
-        return Stage(
-            (
-                "evaluate",
-                *words,
-                "--split",
-                "test",
-                "--episodes",
-                str(plan.episodes),
-                "--row",
-                f"{here}{out / ROWS}",
-            )
-        )
+        how = f"--split test --episodes {plan.episodes} --row".split()
+        return Stage(("evaluate", *words, *how, f"{here}{out / ROWS}"))
 
+    data = ("--data", at["experience"])
     return [
         *(
             row("--policy", name, "--body", body, "--seed", str(seed))
             for name in evaluate.BASELINES
         ),
         stage("experience", "gather", plan.gather, "--body", body),
-        stage("ensemble", "train-ensemble", plan.ensemble, "--data", at["experience"]),
-        stage(
-            "c-ensemble",
-            "dream",
-            plan.dream_ensemble,
-            "--world",
-            at["ensemble"],
-            "--data",
-            at["experience"],
-        ),
+        stage("ensemble", "train-ensemble", plan.ensemble, *data),
+        stage("c-ensemble", "dream", plan.dream_ensemble, "--world", at["ensemble"], *data),
         row("--controller", at["c-ensemble"], "--method", "dreamed, ensemble"),
-        stage("vae", "train-vae", plan.vae, "--data", at["experience"]),
-        stage("world", "train-mdnrnn", plan.mdnrnn, "--vae", at["vae"], "--data", at["experience"]),
-        stage("c", "dream", plan.dream, "--world", at["world"], "--data", at["experience"]),
+        stage("vae", "train-vae", plan.vae, *data),
+        stage("world", "train-mdnrnn", plan.mdnrnn, "--vae", at["vae"], *data),
+        stage("c", "dream", plan.dream, "--world", at["world"], *data),
         row("--controller", at["c"], "--world", at["world"], "--method", "dreamed, V and M"),
     ]
 

@@ -3,7 +3,7 @@ if (location.protocol === "file:" && typeof DOCUMENTATION_OPTIONS !== "undefined
   DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
 }
 
-// The viewers of a page share one script (wmlib/show/web); a page without a viewer does not load it.
+// The viewers of a page share one script (wmlib/show/web); a page without a viewer does not load it. The model of a play is loaded by play.js, when asked.
 document.addEventListener("DOMContentLoaded", () => {
   if (!document.querySelector(".wm-viewer")) return;
   const here = document.querySelector("script[src*='_static/book.js']").src;

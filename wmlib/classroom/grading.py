@@ -496,18 +496,21 @@ def brief(told: Iterable[str], words: int = 110) -> list[str]:
     return found
 
 
-def _release_command(options: argparse.Namespace) -> None:
+def release_command(options: argparse.Namespace) -> None:
+    """Writes the students' copy of a chapter."""
     print(f"The students' copy is {classroom.release(options.chapter, options.out)}")
 
 
-def _check_command(options: argparse.Namespace) -> None:
+def check_command(options: argparse.Namespace) -> None:
+    """Tries the answers of one notebook, and says what came of it."""
     marks = check(options.notebook, options.chapter, options.seconds)
     for exercise, mark in marks.items():
         print("\n  ".join([f"{exercise}: {mark.points:g} of {mark.of:g}", *brief(mark.told)]))
     print("These numbers are not those that it will be graded on.")
 
 
-def _grade_command(options: argparse.Namespace) -> None:
+def grade_command(options: argparse.Namespace) -> None:
+    """Grades a folder of submissions."""
     of = sum(exercise.points for exercise in classroom.assignment(options.chapter)[1])
 
     def say(grade: Grade) -> None:
@@ -525,58 +528,4 @@ def _grade_command(options: argparse.Namespace) -> None:
     )
     print(
         f"{len(grades)} graded: {options.out}/grades.csv, and a page for each in {options.out}/feedback/"
-    )
-
-
-def add_stage(stages: Any) -> None:
-    """The commands of a class: `release` and `grade` for the teacher, `check` for a student."""
-    top = stages.add_parser(
-        "classroom",
-        help="release, check and grade exercises",
-        description="Students' copies of a chapter's exercises, and their grades.",
-    )
-    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    command = commands.add_parser(
-        "release", help="write the students' copy", description="Write a chapter's exercises as a notebook without the solutions.",
-        epilog="example: wmlib classroom release chapters/01_why_dream.ipynb --out for_students",
-    )  # fmt: skip
-    command.add_argument("chapter", help="the chapter's notebook")
-    command.add_argument("--out", required=True, help="the folder that the copy goes to")
-    command.set_defaults(run=_release_command)
-    command = commands.add_parser(
-        "check", help="try your own answers", description="Try the answers in your own notebook: what was expected, what came, and what to read again.",
-        epilog="example: wmlib classroom check 01_why_dream.ipynb",
-    )  # fmt: skip
-    command.add_argument("notebook", help="the students' copy, with your answers in it")
-    command.add_argument(
-        "--chapter", help="the chapter it was made from (default: found by its name)"
-    )
-    command.set_defaults(run=_check_command)
-    _seconds(command)
-    command = commands.add_parser(
-        "grade", help="grade submissions", description="Grade a folder of submissions: grades.csv, and a page of feedback for each student.",
-        epilog="example: WM_COURSE_SEED=our-secret wmlib classroom grade handed_in --chapter chapters/01_why_dream.ipynb --out graded",
-    )  # fmt: skip
-    command.add_argument(
-        "folder", help="the submissions: NAME.ipynb, or folders NAME with a notebook in each"
-    )
-    command.add_argument(
-        "--chapter", required=True, help="the chapter's notebook, with the solutions"
-    )
-    command.add_argument("--out", required=True, help="the folder to make; it must not exist")
-    command.add_argument(
-        "--unsafe",
-        action="store_true",
-        help="run the students' code without bubblewrap's walls: it can do what you can",
-    )
-    command.set_defaults(run=_grade_command)
-    _seconds(command)
-
-
-def _seconds(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--seconds",
-        type=float,
-        default=30.0,
-        help="how long one cell may take (default: %(default)g)",
     )

@@ -130,12 +130,10 @@ class Agent:
             features = np.asarray(self.model.features(now, self.linear.features), np.float64)
         action = self.linear.act(params, features[:, None], obs[:, None])[:, 0]
         if self.action_noise:
-            low, high = (
-                self.linear.body.action_low.astype(float),
-                self.linear.body.action_high.astype(float),
-            )
-            noise = np.stack([rng.standard_normal(len(low)) for rng in draws])
-            action = np.clip(action + self.action_noise * (high - low) / 2 * noise, low, high)
+            body = self.linear.body
+            noise = np.stack([rng.standard_normal(body.a_dim) for rng in draws])
+            action = action + self.action_noise * body.box[1] * noise
+            action = np.clip(action, body.action_low, body.action_high)
         if self.model is not None and not self.frozen:
             memory = list(self.model.done_really(now, action.astype(np.float32)))
         return action, (params, draws, *memory)

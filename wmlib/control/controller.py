@@ -35,11 +35,6 @@ CONSTANT = 1e-6
 """A feature with a smaller standard deviation says nothing, and is left at 0."""
 
 
-def _stored(values: Any) -> Array:
-    """Values as they will come back from disk."""
-    return np.asarray(values).astype(np.float32).astype(np.float64)
-
-
 @dataclass(frozen=True, eq=False)
 class Linear:
     """The shape of a linear controller: body, features and their normalisation; the weights come apart from it, as a flat vector.
@@ -90,7 +85,7 @@ class Linear:
         object.__setattr__(self, "n_features", known)
         for name, default in (("mean", 0.0), ("std", 1.0)):
             given = np.asarray(getattr(self, name))
-            array = _stored(given) if given.size else np.full(known, default)
+            array = storage.as_stored(given) if given.size else np.full(known, default)
             if array.shape != (known,) or not np.isfinite(array).all():
                 raise InputError(
                     f"'{name}' of the features '{self.features}' has shape {array.shape}; expected {known} finite numbers."
@@ -174,9 +169,8 @@ class Linear:
             push = push[..., :a_dim] + (U_c[0][..., None, :, :] @ units[..., None])[..., 0]
         if self.targets:
             push = push + self.reflex(physics)
-        push = np.tanh(push)
-        low, high = self.body.action_low.astype(float), self.body.action_high.astype(float)
-        return np.asarray((high + low) / 2 + (high - low) / 2 * push)
+        center, half = self.body.box
+        return np.asarray(center + half * np.tanh(push))
 
 
 class Controller(storage.Storable):
@@ -197,7 +191,7 @@ class Controller(storage.Storable):
     ) -> None:
         """Zero weights by default: zero action."""
         self.linear, self.facts = linear, dict(facts or {})
-        self.params = np.zeros(linear.n_params) if params is None else _stored(params)
+        self.params = np.zeros(linear.n_params) if params is None else storage.as_stored(params)
         if self.params.shape != (linear.n_params,) or not np.isfinite(self.params).all():
             raise InputError(
                 f"A controller on {linear.n_features} features has {linear.n_params} finite parameters; got an array of shape {self.params.shape}."

@@ -6,9 +6,10 @@ batch, or on who else plays. Built in chapter 5.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -101,50 +102,25 @@ def evaluate_population(
     population = np.atleast_2d(population)
     linear.unpack(population)
     params, every = np.repeat(population, len(seeds), axis=0), list(seeds) * len(population)
-    if isinstance(workers, Workers) and policy is Agent:
-        size = max(1, -(-len(every) // (PARTS * workers.n)))
-        parts = [slice(at, at + size) for at in range(0, len(every), size)]
-        played = workers.map(
-            _play,
-            [
-                (linear, params[part], every[part], max_steps, 1, batch, see, policy)
-                for part in parts
-            ],
-        )
-    else:
-        parts = [slice(at, at + CHUNK) for at in range(0, len(every), CHUNK)]
-        threads = workers if isinstance(workers, int) else None
-        played = [
-            _play(linear, params[part], every[part], max_steps, threads, batch, see, policy)
-            for part in parts
-        ]
+    who = workers if isinstance(workers, Workers) and policy is Agent else None
+    size = max(1, -(-len(every) // (PARTS * who.n))) if who else CHUNK
+    threads = 1 if who else workers if isinstance(workers, int) else None
+    play = functools.partial(_play, linear, policy, see, max_steps=max_steps, threads=threads, batch=batch)  # fmt: skip
+    ends = range(0, len(every), size)
+    calls = [(params[at : at + size], every[at : at + size]) for at in ends]
+    played = who.map(play, calls) if who else [play(*call) for call in calls]
     rows = [row for some, _ in played for row in some]
     returns, alive, lengths = np.array(rows).T.reshape(3, len(population), len(seeds))
     return Played(returns, alive, lengths, tuple(moments for _, some in played for moments in some))
 
 
 def _play(
-    linear: Linear,
-    params: Array,
-    seeds: list[int],
-    max_steps: int | None,
-    threads: int | None,
-    batch: int,
-    see: bool,
-    policy: Callable[[Linear, Array], Policy],
-) -> tuple[list[tuple[float, float, float]], list[Moments]]:
-    """Return, bonus and length of each episode, and the moments of what was seen; what a worker does."""
+    linear: Linear, policy: Callable[[Linear, Array], Policy], see: bool, params: Array, seeds: list[int], **how: Any
+) -> tuple[list[tuple[float, float, float]], list[Moments]]:  # fmt: skip
+    """Return, bonus and length of each episode, and the moments of what was seen; what a worker does. `how` is the rollout's."""
     rows, seen = [], []
     wide = see and linear.features == "obs"
-    for episode in rollout(
-        linear.body,
-        policy(linear, params),
-        seeds,
-        max_steps=max_steps,
-        threads=threads,
-        batch=batch,
-        keep_obs=wide,
-    ):
+    for episode in rollout(linear.body, policy(linear, params), seeds, keep_obs=wide, **how):
         bonus = episode.terms["alive"].sum() if episode.terms and "alive" in episode.terms else 0.0
         rows.append((episode.episode_return, float(bonus), float(len(episode))))
         if see:

@@ -11,7 +11,8 @@ import difflib
 import inspect
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import KW_ONLY, InitVar, dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,21 +61,30 @@ def log_weights(mu: int) -> Array:
     return np.asarray(weights / weights.sum())
 
 
+@dataclass(eq=False, repr=False)
 class Strategy:
     """What every strategy has: a mean, a spread, a seed, and a state that can be kept. Asks for N(mean, sigma^2).
 
     Attributes:
+        params: (n,), where it begins.
+        seed: of all that it draws.
+        sigma: spread of a parameter around the mean, now (the root mean square over parameters, where they differ).
         popsize: P, even, at least 4.
         generation: how often it was told.
         mean: (n,), the point that it reports: never the luckiest of a population.
-        sigma: spread of a parameter around the mean, now (the root mean square over parameters, where they differ).
     """
 
-    parts: tuple[str, ...] = ()
+    params: InitVar[Any]
+    _: KW_ONLY
+    seed: int = 0
+    sigma: float = 0.1
+    popsize: int = 64
+
+    parts: ClassVar[tuple[str, ...]] = ()
     """What else belongs to the state."""
 
-    def __init__(self, params: Any, seed: int, sigma: float, popsize: int) -> None:
-        """Begins at params (n,).
+    def __post_init__(self, params: Any) -> None:
+        """Looks at what was given.
 
         Raises:
             InputError: if a number is not as it must be.
@@ -84,15 +94,15 @@ class Strategy:
             raise InputError(
                 f"The first parameters have shape {self.mean.shape}; expected one row of finite numbers."
             )
-        if popsize < 4 or popsize % 2:
+        if self.popsize < 4 or self.popsize % 2:
             raise InputError(
-                f"A population of {popsize} was asked for; expected an even number of at least 4."
+                f"A population of {self.popsize} was asked for; expected an even number of at least 4."
             )
-        if not (math.isfinite(sigma) and sigma > 0) or not seed >= 0:
+        if not (math.isfinite(self.sigma) and self.sigma > 0) or not self.seed >= 0:
             raise InputError(
-                f"sigma {sigma} and seed {seed} were given; expected a sigma above 0 and a seed of at least 0."
+                f"sigma {self.sigma} and seed {self.seed} were given; expected a sigma above 0 and a seed of at least 0."
             )
-        self.sigma, self.popsize, self.seed, self.generation = float(sigma), popsize, seed, 0
+        self.sigma, self.generation = float(self.sigma), 0
 
     def draw(self, rows: int) -> Array:
         """Standard normal numbers (rows, n) of this generation: the same, however often they are drawn."""
@@ -138,24 +148,15 @@ class Strategy:
             setattr(self, name, value if value.ndim else value.item())
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class HillClimber(Strategy):
     """Keeps the parent until a child is better on the same episodes; row 0 of the population is the parent itself.
 
-    With `adapt` sigma grows after a success and shrinks after a failure, so that about one generation in five succeeds.
+    Attributes:
+        adapt: whether sigma grows after a success and shrinks after a failure, so that about one generation in five succeeds.
     """
 
-    def __init__(
-        self,
-        params: Any,
-        *,
-        seed: int = 0,
-        sigma: float = 0.1,
-        popsize: int = 64,
-        adapt: bool = True,
-    ) -> None:
-        """Begins at params (n,)."""
-        super().__init__(params, seed, sigma, popsize)
-        self.adapt = adapt
+    adapt: bool = True
 
     def ask(self) -> Array:
         """The parent and its children, (P, n)."""
@@ -169,14 +170,23 @@ class HillClimber(Strategy):
         self.mean = population[best]
 
 
-def _mu(popsize: int, elite_rate: float) -> int:
-    """How many of a population are its elite."""
-    if not 0 < elite_rate <= 1:
-        raise InputError(f"The elite_rate is {elite_rate}; expected a share above 0, at most 1.")
-    return max(1, int(popsize * elite_rate))
+@dataclass(eq=False, repr=False, kw_only=True)
+class _Best(Strategy):
+    """What follows the best of a population: mu of them, a share `elite_rate`."""
+
+    elite_rate: float = 0.2
+
+    def __post_init__(self, params: Any) -> None:
+        super().__post_init__(params)
+        if not 0 < self.elite_rate <= 1:
+            raise InputError(
+                f"The elite_rate is {self.elite_rate}; expected a share above 0, at most 1."
+            )
+        self.mu = max(1, int(self.popsize * self.elite_rate))
 
 
-class Elites(Strategy):
+@dataclass(eq=False, repr=False, kw_only=True)
+class Elites(_Best):
     """The report's strategy: the mean of the best fifth of N(mean, sigma^2) is the next mean.
 
     As reported, sigma never changes and every elite counts the same. Repaired, the better count more, and sigma follows the path that the mean
@@ -184,24 +194,12 @@ class Elites(Strategy):
     """
 
     parts = ("path",)
+    as_reported: bool = False
 
-    def __init__(
-        self,
-        params: Any,
-        *,
-        seed: int = 0,
-        sigma: float = 0.1,
-        popsize: int = 64,
-        elite_rate: float = 0.2,
-        as_reported: bool = False,
-    ) -> None:
-        """Begins at params (n,)."""
-        super().__init__(params, seed, sigma, popsize)
-        self.mu, self.as_reported, self.path = (
-            _mu(popsize, elite_rate),
-            as_reported,
-            np.zeros_like(self.mean),
-        )
+    def __post_init__(self, params: Any) -> None:
+        """Begins with no path."""
+        super().__post_init__(params)
+        self.path = np.zeros_like(self.mean)
 
     def _move(self, fitness: Array) -> None:
         """Averages the elites."""
@@ -221,37 +219,29 @@ class Elites(Strategy):
         self.sigma *= math.exp(c / damping * (float(np.linalg.norm(self.path)) / expected - 1))
 
 
-class CEM(Strategy):
+@dataclass(eq=False, repr=False, kw_only=True)
+class CEM(_Best):
     """The cross-entropy method: the next mean and standard deviations are those of the elites, with some extra spread that fades.
 
     Without the extra, the standard deviations die out long before the top is reached (Szita and Lorincz, 2006).
+
+    Attributes:
+        extra: spread that is added, given in units of sigma and kept in those of the parameters.
+        fade: what is left of it from one generation to the next.
     """
 
     parts = ("std",)
+    extra: float = 0.5
+    fade: float = 0.98
 
-    def __init__(
-        self,
-        params: Any,
-        *,
-        seed: int = 0,
-        sigma: float = 0.1,
-        popsize: int = 64,
-        elite_rate: float = 0.2,
-        extra: float = 0.5,
-        fade: float = 0.98,
-    ) -> None:
-        """Begins at params (n,); the extra spread is `extra` times sigma, and `fade` times as much in each next generation."""
-        super().__init__(params, seed, sigma, popsize)
-        if not extra >= 0 or not 0 <= fade <= 1:
+    def __post_init__(self, params: Any) -> None:
+        """Begins with the same spread for all."""
+        super().__post_init__(params)
+        if not self.extra >= 0 or not 0 <= self.fade <= 1:
             raise InputError(
-                f"extra {extra} and fade {fade} were given; expected at least 0, and 0 to 1."
+                f"extra {self.extra} and fade {self.fade} were given; expected at least 0, and 0 to 1."
             )
-        self.mu, self.extra, self.fade, self.std = (
-            _mu(popsize, elite_rate),
-            extra * sigma,
-            fade,
-            np.full_like(self.mean, sigma),
-        )
+        self.extra, self.std = self.extra * self.sigma, np.full_like(self.mean, self.sigma)
 
     def ask(self) -> Array:
         """The population, (P, n)."""
@@ -265,6 +255,7 @@ class CEM(Strategy):
         self.sigma = float(np.sqrt(np.mean(self.std**2)))
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class OpenAIES(Strategy):
     """Estimates the gradient of the mean fitness around the mean from antithetic pairs and centred ranks, and climbs it with Adam.
 
@@ -272,24 +263,17 @@ class OpenAIES(Strategy):
     """
 
     parts = ("first", "second")
+    sigma: float = 0.02
+    learning_rate: float = 0.01
+    weight_decay: float = 0.0
 
-    def __init__(
-        self,
-        params: Any,
-        *,
-        seed: int = 0,
-        sigma: float = 0.02,
-        popsize: int = 64,
-        learning_rate: float = 0.01,
-        weight_decay: float = 0.0,
-    ) -> None:
-        """Begins at params (n,)."""
-        super().__init__(params, seed, sigma, popsize)
-        if not 0 < learning_rate < math.inf or not 0 <= weight_decay < math.inf:
+    def __post_init__(self, params: Any) -> None:
+        """Begins with empty moments."""
+        super().__post_init__(params)
+        if not 0 < self.learning_rate < math.inf or not 0 <= self.weight_decay < math.inf:
             raise InputError(
-                f"learning_rate {learning_rate} and weight_decay {weight_decay} were given; expected above 0, and at least 0."
+                f"learning_rate {self.learning_rate} and weight_decay {self.weight_decay} were given; expected above 0, and at least 0."
             )
-        self.learning_rate, self.weight_decay = learning_rate, weight_decay
         self.first, self.second = np.zeros_like(self.mean), np.zeros_like(self.mean)
 
     def ask(self) -> Array:
@@ -313,6 +297,7 @@ class OpenAIES(Strategy):
         self.mean = self.mean + rate * self.first / (np.sqrt(self.second) + EPSILON)
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class CMAES(Strategy):
     """CMA-ES as its inventor's `pycma` does it: full covariance, or its diagonal alone (`separable`) for thousands of parameters.
 
@@ -320,18 +305,12 @@ class CMAES(Strategy):
     is what it was told: to restore one is to tell it all again, which gives the same bits and takes as long as asking and telling did.
     """
 
-    def __init__(
-        self,
-        params: Any,
-        *,
-        seed: int = 0,
-        sigma: float = 0.1,
-        popsize: int = 64,
-        separable: bool = False,
-    ) -> None:
-        """Begins at params (n,)."""
-        super().__init__(params, seed, sigma, popsize)
-        self.separable, self._first = separable, (self.mean, self.sigma)
+    separable: bool = False
+
+    def __post_init__(self, params: Any) -> None:
+        """Begins a search of pycma's."""
+        super().__post_init__(params)
+        self._first = self.mean, self.sigma
         self._restart()
 
     def _restart(self) -> None:

@@ -113,8 +113,7 @@ class Dream:
             )
         _check(self.config, model)
         self.held, self.pace = self._held(model, linear), STEPS[0]
-        low, high = self.body.action_low, self.body.action_high
-        self.center, self.half = (high + low) / 2, (high - low) / 2
+        self.center, self.half = (part.astype(np.float32) for part in self.body.box)
         if linear.targets:
             eye, zero = np.eye(self.body.physics_dim), np.zeros(self.body.physics_dim)
             rest = linear.reflex(zero)

@@ -37,16 +37,14 @@ from wmlib.errors import InputError
 from wmlib.models import mdnrnn, training
 from wmlib.models.ensemble import Ensemble
 from wmlib.models.mdnrnn import MDNRNN
-from wmlib.models.nets import Loss, Params
+from wmlib.models.training import M
 from wmlib.models.vae import VAE
 from wmlib.models.world import WorldModel
 from wmlib.real import body as bodies
 from wmlib.real import policies
 from wmlib.real.body import Array
 from wmlib.real.episodes import Episodes
-from wmlib.real.policies import Policy
-from wmlib.real.rollout import rollout
-from wmlib.seeds import TRAINING_SEEDS, run_seeds, spans
+from wmlib.seeds import spans
 
 LENGTH = 32
 """Steps of a row of M's training data."""
@@ -59,7 +57,7 @@ ROOM = 1.2
 
 
 @dataclass
-class Run:
+class Run(rounds.Gathered):
     """A loop under way, or done, after some rounds.
 
     Attributes:
@@ -77,27 +75,13 @@ class Run:
     experience: list[Episodes]
     log: list[dict[str, Any]] = field(default_factory=list)
 
-    @property
-    def real_steps(self) -> int:
-        """Real steps taken: all of them are in the experience."""
-        return sum(part.n_steps for part in self.experience)
-
-    @property
-    def data(self) -> Episodes:
-        """All episodes, oldest first."""
-        return rounds.joined(self.experience)
-
 
 def keep(folder: Path, run: Run, loop: LoopConfig) -> None:
     """Writes what there is after a round."""
-    about = {"loop": loop.about(), "log": run.log}
-    rounds.write(folder, len(run.log), run.experience[-1], _files(run), about)
-
-
-def _files(run: Run) -> dict[str, bytes]:
-    """C, with its normalisation, and the model."""
     c = {"params": run.params, "mean": run.linear.mean, "std": run.linear.std}
-    return {"c": storage.to_bytes(c), **run.model.files()}
+    files = {"c": storage.to_bytes(c), **run.model.files()}
+    about = {"loop": loop.about(), "log": run.log}
+    rounds.write(folder, len(run.log), run.experience[-1], files, about)
 
 
 def resume(folder: Path, loop: LoopConfig) -> Run | None:
@@ -155,94 +139,46 @@ def learn(
         InputError: if a loss was not finite.
     """
     share = 1.0 if newest is None else newest / data.n_steps
+    updates, rate = (study.first, 1.0) if first else (study.updates, 0.5)
+    rate *= study.learning_rate
+    how = TrainConfig(1, study.batch_size, rate, rate / 10, seed=seed, jit=False)
     if isinstance(model, Ensemble):
-        params, losses = _fit(
-            model.loss,
-            model.params,
-            model.data(data),
-            study,
-            model.make_batch,
-            study.batch_size,
-            share,
-            first,
-            seed,
-        )
-        return model.using(params), losses
-    v = model.vae
-    params, of_v = _fit(
-        v.loss,
-        v.params,
-        {"x": v.standardize(data.physics)},
-        study,
-        v.make_batch,
-        study.batch_size,
-        share,
-        first,
-        seed,
-    )
-    v = v.using(params)
+        return _fit(model, model.data(data), model.make_batch, how, updates, share)
+    table = {"x": model.vae.standardize(data.physics)}
+    v, of_v = _fit(model.vae, table, model.vae.make_batch, how, updates, share)
     m, rows = model.mdnrnn, mdnrnn.sequences(v, data, LENGTH)
     if first:  # its scales are of V's codes, which mean something only now
         m = MDNRNN.create(data.body, rows, m.config, seed=seed)
-    params, of_m = _fit(
-        m.loss,
-        m.params,
-        rows,
-        study,
-        m.make_batch(study.own_steps),
-        max(1, study.batch_size // LENGTH),
-        share,
-        first,
-        seed,
-    )
-    return WorldModel(data.body, v, m.using(params)), {
-        **{f"v_{key}": value for key, value in of_v.items()},
-        **of_m,
-    }
+    how = dataclasses.replace(how, batch_size=max(1, study.batch_size // LENGTH))
+    m, of_m = _fit(m, rows, m.make_batch(study.own_steps), how, updates, share)
+    return WorldModel(data.body, v, m), {**{f"v_{key}": of_v[key] for key in of_v}, **of_m}
 
 
 def _fit(
-    loss: Loss, params: Params, table: Mapping[str, NDArray[Any]], study: StudyConfig, make_batch: Callable[..., Any], batch_size: int, share: float, first: bool, seed: int
-) -> tuple[Params, dict[str, float]]:  # fmt: skip
-    """Some gradient steps on rows of a table, half of them from its newest share."""
-    n, count = (
-        len(next(iter(table.values()))),
-        (study.first if first else study.updates) * batch_size,
-    )
+    model: M, table: Mapping[str, NDArray[Any]], make_batch: Callable[..., Any], how: TrainConfig, updates: int, share: float
+) -> tuple[M, dict[str, float]]:  # fmt: skip
+    """Some gradient steps on rows of a table, half of them from its newest share: the model, and the mean losses."""
+    n, count = len(next(iter(table.values()))), updates * how.batch_size
     recent = max(1, min(n, round(n * share)))
-    rng = np.random.default_rng([seed, 9])
+    rng = np.random.default_rng([how.seed, 9])
     row = np.where(
         np.arange(count) % 2 == 0,
         rng.integers(n, size=count),
         rng.integers(n - recent, n, size=count),
     )
-    rate = study.learning_rate * (1.0 if first else 0.5)
-    recipe = TrainConfig(1, batch_size, rate, rate / 10, seed=seed, jit=False)
 
-    def batch(rows: dict[str, NDArray[Any]], rng: np.random.Generator) -> dict[str, NDArray[Any]]:
-        made: dict[str, NDArray[Any]] = make_batch(
-            {name: array[rows["row"]] for name, array in table.items()}, rng
-        )
-        return made
+    def batch(rows: dict[str, NDArray[Any]], rng: np.random.Generator) -> Any:
+        return make_batch({name: array[rows["row"]] for name, array in table.items()}, rng)
 
-    trained = training.fit(loss, params, {"row": row}, recipe, make_batch=batch, say=None)
+    model, trained = training.fit_model(model, {"row": row}, how, make_batch=batch, say=None)
     if trained.stopped:
         raise InputError(trained.stopped)
-    return trained.params, {
+    return model, {
         key: value for key, value in trained.log[-1].items() if key not in ("epoch", "gradient")
     }
 
 
 # The rounds.
-
-
-def gather(
-    loop: LoopConfig, policy: Policy, begun: int, n: int, max_steps: int | None = None
-) -> Episodes:
-    """n real episodes on the run's next training seeds, after the `begun` that it has used; none of their steps is thrown away."""
-    seeds = run_seeds(TRAINING_SEEDS, loop.seed)[begun : begun + n]
-    body = bodies.get(loop.body)
-    return Episodes.of(body, rollout(body, policy, seeds, max_steps=max_steps, keep_obs=False))
 
 
 def begin(loop: LoopConfig) -> Run:
@@ -251,14 +187,14 @@ def begin(loop: LoopConfig) -> Run:
     Raises:
         InputError: if a number or a name is not as it must be.
     """
-    act, left, begun = policies.named(loop.policy, bodies.get(loop.body)), loop.first, 0
+    body, left = bodies.get(loop.body), loop.first
+    act = policies.named(loop.policy, body)
     parts: list[Episodes] = []
-    while (
-        not parts or left >= FEW
-    ):  # so many episodes that they would have room even if each were long
+    # So many episodes that they would have room even if each were long.
+    while not parts or left >= FEW:
         n = min(loop.episodes, max(1, left // LONG))
-        parts.append(gather(loop, act, begun, n, left // n))
-        left, begun = left - parts[-1].n_steps, begun + n
+        parts.append(rounds.gather(body, act, loop.seed, parts, n, left // n))
+        left -= parts[-1].n_steps
     data = rounds.joined(parts)
     model = new_model(loop.model, data, loop.size, loop.seed, loop.study.reward)
     linear = linear_for(model, loop.features, data)
@@ -277,12 +213,9 @@ def one_round(run: Run, loop: LoopConfig, folder: Path | None = None) -> dict[st
             param_noise=loop.param_noise,
             action_noise=loop.action_noise,
         )
-        limit = min(
-            run.linear.body.max_steps, max(1, (loop.steps - run.real_steps) // loop.episodes)
-        )
-        run.experience.append(
-            gather(loop, awake, sum(map(len, run.experience)), loop.episodes, limit)
-        )
+        body, n = run.linear.body, loop.episodes
+        limit = min(body.max_steps, max(1, (loop.steps - run.real_steps) // n))
+        run.experience.append(rounds.gather(body, awake, loop.seed, run.experience, n, limit))
     newest, seed = run.experience[-1], 1_000 * loop.seed + number
     run.model, losses = learn(
         run.model,
@@ -308,8 +241,7 @@ def one_round(run: Run, loop: LoopConfig, folder: Path | None = None) -> dict[st
     run.params = found.params
     dreamed = found.steps + (run.log[-1]["dreamed_steps"] if run.log else 0)
     return {
-        "round": number, "real_steps": run.real_steps, "gathered": float(newest.returns.mean()), "gathered_steps": float(newest.lengths.mean()),
-        "horizon": horizon, **losses, "dreamed": found.log[-1]["check"], "dreamed_steps": dreamed,
+        **run.gathered(), "horizon": horizon, **losses, "dreamed": found.log[-1]["check"], "dreamed_steps": dreamed,
     }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Rounds of a loop on disk: experience, C and model under the round's number, and last, in one atomic step, the word that they are there.
+"""Rounds of a loop, and how they lie on disk: experience, C and model under the round's number, and last, in one atomic step, the word that they are there.
 
 Whenever a loop is killed, its folder holds one whole round. Used by `iterate` and `walk`.
 """
@@ -15,6 +15,9 @@ from wmlib import storage
 from wmlib.errors import InputError
 from wmlib.real.body import Body
 from wmlib.real.episodes import STORED, Episodes
+from wmlib.real.policies import Policy
+from wmlib.real.rollout import rollout
+from wmlib.seeds import TRAINING_SEEDS, run_seeds
 
 CHECKPOINT = "checkpoint.json"
 
@@ -22,6 +25,38 @@ CHECKPOINT = "checkpoint.json"
 def joined(parts: list[Episodes]) -> Episodes:
     """Episodes of several rounds, end to end."""
     return Episodes.of(parts[0].body, [episode for part in parts for episode in part])
+
+
+def gather(
+    body: Body, policy: Policy, seed: int, past: list[Episodes], n: int, max_steps: int
+) -> Episodes:
+    """n real episodes on the run's next training seeds, after those of its past ones; none of their steps is thrown away."""
+    begun = sum(map(len, past))
+    seeds = run_seeds(TRAINING_SEEDS, seed)[begun : begun + n]
+    return Episodes.of(body, rollout(body, policy, seeds, max_steps=max_steps, keep_obs=False))
+
+
+class Gathered:
+    """What a loop has of its rounds so far: the episodes of each, and a row of the log for each that is done."""
+
+    experience: list[Episodes]
+    log: list[dict[str, Any]]
+
+    @property
+    def real_steps(self) -> int:
+        """Real steps taken to learn from: all of them are in the experience."""
+        return sum(part.n_steps for part in self.experience)
+
+    @property
+    def data(self) -> Episodes:
+        """All real episodes, oldest first."""
+        return joined(self.experience)
+
+    def gathered(self) -> dict[str, Any]:
+        """How a row of the log begins: number of the round, real steps so far, return and steps of its newest episodes."""
+        new = self.experience[-1]
+        told = {"gathered": float(new.returns.mean()), "gathered_steps": float(new.lengths.mean())}
+        return {"round": len(self.log), "real_steps": self.real_steps, **told}
 
 
 def write(

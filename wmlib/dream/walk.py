@@ -31,7 +31,7 @@ from wmlib.real import body as bodies
 from wmlib.real.body import Array
 from wmlib.real.episodes import Episodes
 from wmlib.real.rollout import Episode, rollout
-from wmlib.seeds import SELECTION_SEEDS, TRAINING_SEEDS, run_seeds
+from wmlib.seeds import SELECTION_SEEDS, run_seeds
 
 FIRST_PARAM_NOISE, FIRST_ACTION_NOISE = (0.02, 0.05, 0.1, 0.2, 0.5), (0.0, 0.2, 0.5, 1.0)
 """Spreads of an episode's weights, and of the noise on its actions, in the first round."""
@@ -71,7 +71,6 @@ class Explorer:
         """
         self.linear, self.params = linear, params
         self.param_noise, self.action_noise = param_noise, action_noise
-        self.low, self.high = linear.body.action_low.astype(float), linear.body.action_high.astype(float)  # fmt: skip
 
     def reset(self, seeds: NDArray[np.int64]) -> tuple[Any, ...]:
         """Of the episodes that begin: weights, how slow and how wide their noise is, random numbers, and the noise so far."""
@@ -84,20 +83,20 @@ class Explorer:
             spread = rng.choice(self.param_noise)
             params[row] = self.params[which] + spread * rng.standard_normal(params.shape[1])
             wide[row], slow[row] = rng.choice(self.action_noise), rng.choice([0.0, SLOW])
-        return params, slow, wide, draws, np.zeros((n, self.low.size))
+        return params, slow, wide, draws, np.zeros((n, self.linear.body.a_dim))
 
     def __call__(self, obs: Array, state: tuple[Any, ...]) -> tuple[Array, tuple[Any, ...]]:
         """Each row's action (N, a_dim)."""
-        params, slow, wide, draws, noise = state
+        (params, slow, wide, draws, noise), body = state, self.linear.body
         action = self.linear.act(params, self.linear.select(obs)[:, None], obs[:, None])[:, 0]
-        fresh = np.stack([rng.standard_normal(self.low.size) for rng in draws])
+        fresh = np.stack([rng.standard_normal(body.a_dim) for rng in draws])
         noise = slow * noise + np.sqrt(1 - slow**2) * wide * fresh
-        action = np.clip(action + (self.high - self.low) / 2 * noise, self.low, self.high)
+        action = np.clip(action + body.box[1] * noise, body.action_low, body.action_high)
         return action, (params, slow, wide, draws, noise)
 
 
 @dataclass
-class Walk:
+class Walk(rounds.Gathered):
     """A walk under way, or done, after some rounds.
 
     Attributes:
@@ -129,36 +128,14 @@ class Walk:
         return _COMPILED.setdefault(self.config, {})
 
     @property
-    def real_steps(self) -> int:
-        """Real steps taken to learn from: all of them are in the experience."""
-        return sum(part.n_steps for part in self.experience)
-
-    @property
-    def data(self) -> Episodes:
-        """All real episodes, oldest first."""
-        return rounds.joined(self.experience)
-
-    @property
     def controller(self) -> Controller:
         """C as it is now."""
         return Controller(self.linear, self.strategy.mean)
 
 
 def _strategy(config: WalkConfig, params: Array) -> OpenAIES:
-    return OpenAIES(
-        params,
-        seed=config.seed,
-        sigma=config.sigma,
-        popsize=config.popsize,
-        learning_rate=config.learning_rate,
-        weight_decay=config.weight_decay,
-    )
-
-
-def _gather(config: WalkConfig, policy: Explorer, begun: int, n: int, most: int) -> Episodes:
-    """n real episodes of at most so many steps, on the run's next training seeds, after the `begun` that it has used; none is thrown away."""
-    body, seeds = policy.linear.body, run_seeds(TRAINING_SEEDS, config.seed)[begun : begun + n]
-    return Episodes.of(body, rollout(body, policy, seeds, max_steps=most, keep_obs=False))
+    settings = ("seed", "sigma", "popsize", "learning_rate", "weight_decay")
+    return OpenAIES(params, **{name: getattr(config, name) for name in settings})
 
 
 def begin(config: WalkConfig) -> Walk:
@@ -179,11 +156,12 @@ def begin(config: WalkConfig) -> Walk:
     n = max(2, config.first_steps // 150)
     plain = Linear(body, "frame", targets=config.targets)
     actions = Explorer(plain, np.zeros((1, plain.n_params)), (0.0,), FIRST_ACTION_NOISE)
-    first = _gather(config, actions, 0, n, body.max_steps)
+    first = rounds.gather(body, actions, config.seed, [], n, body.max_steps)
     seen = linear.select(first.physics)
     linear = linear.normalised(seen.mean(axis=0), seen.std(axis=0))
     weights = Explorer(linear, params[None], FIRST_PARAM_NOISE, FIRST_ACTION_NOISE[:2])
-    first = rounds.joined([first, _gather(config, weights, n, n, body.max_steps)])
+    others = rounds.gather(body, weights, config.seed, [first], n, body.max_steps)
+    first = rounds.joined([first, others])
     floor = FLOOR * linear.select(first.physics).std(axis=0)
     model = StructuredEnsemble.create(first, config.model, seed=config.seed)
     return Walk(config, linear, _strategy(config, params), model, [first], params[None], floor, config.shortest)  # fmt: skip
@@ -230,23 +208,19 @@ def learn(walk: Walk, updates: int, n_steps: int, rate: float, seed: int) -> dic
     def windows(batch: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
         return model.windows(table, batch["row"], n_steps)
 
-    trained = training.fit(
-        model.loss, model.params, {"row": pick}, how, make_batch=windows, say=None, step=step
+    walk.model, trained = training.fit_model(
+        model, {"row": pick}, how, make_batch=windows, say=None, step=step
     )
     if trained.stopped:
         raise InputError(trained.stopped)
-    walk.model = model.using(trained.params)
     return {key: trained.log[-1][key] for key in ("nll", "pose", "own") if key in trained.log[-1]}
 
 
 def evolve(walk: Walk) -> dict[str, float]:
     """Some generations in the model's dreams; the next dreams may be longer than these were."""
     config, made = walk.config, walk.compiled
-    if "dreams" not in made:
-        longest = DreamConfig(tau=config.tau, horizon=config.longest)
-        made["dreams"] = Dream(walk.model, walk.linear, longest)
-        made["threads"] = ThreadPoolExecutor(config.threads)
-    dreams = made["dreams"].renewed(walk.model, walk.linear)
+    dreams = _dreams(walk, "dreams", config.longest)
+    threads = made.setdefault("threads", ThreadPoolExecutor(config.threads))
     resets, later = _starts(walk)
     half, steps = -(-config.episodes // 2), 0
     for _ in range(config.generations):
@@ -258,7 +232,7 @@ def evolve(walk: Walk) -> dict[str, float]:
         starts = Starts(resets.of, tuple(np.concatenate(pair) for pair in pairs))
         run = functools.partial(dreams, starts=starts, seed=seed, horizon=walk.horizon)
         parts = np.array_split(walk.strategy.ask(), config.threads)
-        dreamed = list(made["threads"].map(run, parts))
+        dreamed = list(threads.map(run, parts))
         returns = np.concatenate([part.returns for part in dreamed])
         lengths = np.concatenate([part.lengths for part in dreamed])
         walk.strategy.tell(returns.mean(axis=1, dtype=np.float64))
@@ -266,6 +240,15 @@ def evolve(walk: Walk) -> dict[str, float]:
     length, horizon = float(lengths[:, :half].mean()), walk.horizon
     walk.horizon = max(horizon, min(config.longest, int(config.grow * length)))
     return {"dreamed": float(returns[:, :half].mean()), "dreamed_length": length, "horizon": horizon, "dreamed_steps": steps}  # fmt: skip
+
+
+def _dreams(walk: Walk, name: str, horizon: int) -> Dream:
+    """Dreams in the walk's model as it is now, of its C; compiled once under that name."""
+    if name not in walk.compiled:
+        config = DreamConfig(tau=walk.config.tau, horizon=horizon)
+        walk.compiled[name] = Dream(walk.model, walk.linear, config)
+    made: Dream = walk.compiled[name]
+    return made.renewed(walk.model, walk.linear)
 
 
 def _starts(walk: Walk) -> tuple[Starts, Starts]:
@@ -285,8 +268,8 @@ def one_round(walk: Walk) -> dict[str, Any]:
     config, number = walk.config, len(walk.log)
     if number:
         policy = Explorer(walk.linear, walk.older, config.param_noise, config.action_noise)
-        n, most = _room(walk)
-        walk.experience.append(_gather(config, policy, sum(map(len, walk.experience)), n, most))
+        body, past = walk.linear.body, walk.experience
+        past.append(rounds.gather(body, policy, config.seed, past, *_room(walk)))
         walk.model = walk.model.measured(walk.data, seed=number, scales=number < config.scaled)
     if number:
         updates, own, rate = config.updates, config.own_updates, config.model_rate / 2
@@ -300,11 +283,7 @@ def one_round(walk: Walk) -> dict[str, Any]:
     if walk.log:
         dreamed["dreamed_steps"] += walk.log[-1]["dreamed_steps"]
     walk.older = np.vstack([*walk.older[: number and None], walk.strategy.mean])[-OLDER:]
-    newest = walk.experience[-1]
-    return {
-        "round": number, "real_steps": walk.real_steps, "gathered": float(newest.returns.mean()), "gathered_steps": float(newest.lengths.mean()),
-        **losses, **dreamed,
-    }  # fmt: skip
+    return {**walk.gathered(), **losses, **dreamed}
 
 
 def _room(walk: Walk) -> tuple[int, int]:
@@ -328,10 +307,7 @@ def check(walk: Walk, episodes: int) -> list[Episode]:
 
 def watch(made: Walk, episode: Episode) -> Array:
     """What C dreams from the first state of a real episode, for as many steps at most: physics (T+1, S)."""
-    if "watch" not in made.compiled:
-        longest = DreamConfig(tau=made.config.tau, horizon=made.linear.body.max_steps)
-        made.compiled["watch"] = Dream(made.model, made.linear, longest)
-    dreams = made.compiled["watch"].renewed(made.model, made.linear)
+    dreams = _dreams(made, "watch", made.linear.body.max_steps)
     first = made.linear.body.physics(episode.qpos[:1], episode.qvel[:1])
     track = dreams.watch(
         made.strategy.mean, Starts("", made.model.init(first)), 0, horizon=len(episode)

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wmlib.config import EnsembleConfig
-from wmlib.errors import InputError
 from wmlib.models import mdn, nets
 from wmlib.models.model import REWARD_CAP, NetworkModel, Predicted, State, upright
 from wmlib.models.nets import Params, Tensor, ops
@@ -75,25 +74,16 @@ class Ensemble(NetworkModel):
     def create(
         cls, body: Body, episodes: Episodes, config: EnsembleConfig | None = None, *, seed: int = 0
     ) -> Ensemble:
-        """An ensemble with random weights, and the statistics of these episodes.
-
-        Raises:
-            InputError: if a size is not positive.
-        """
+        """An ensemble with random weights, and the statistics of these episodes."""
         config = config or EnsembleConfig()
-        if min(config.members, config.hidden) < 1:
-            raise InputError(
-                f"An ensemble of {config.members} members of width {config.hidden} was asked for; expected at least 1."
-            )
-        data = _transitions(episodes)
-        low, high = body.action_low, body.action_high
+        data, (center, half) = _transitions(episodes), body.box
 
         def std(values: Array) -> Floats:
             return np.asarray(np.maximum(values.std(axis=0), STD_FLOOR), dtype=np.float32)
 
         return cls(
             body, config, data["physics"].mean(axis=0).astype(np.float32), std(data["physics"]), std(data["change"]),
-            ((low + high) / 2).astype(np.float32), ((high - low) / 2).astype(np.float32),
+            center.astype(np.float32), half.astype(np.float32),
             np.array([data["reward"].mean(), max(data["reward"].std(), STD_FLOOR)], dtype=np.float32),
             nets.initial(shapes(config, body.physics_dim, body.a_dim), seed),
         )  # fmt: skip
@@ -138,11 +128,6 @@ class Ensemble(NetworkModel):
         return {name: array[index] for name, array in rows.items()}
 
     # What `Model` asks for.
-
-    @property
-    def members(self) -> int:
-        """How many networks."""
-        return self.config.members
 
     def noise(self, rng: np.random.Generator, *lead: int) -> tuple[Floats, ...]:
         """Standard normal, `(*lead, S)`."""
@@ -214,12 +199,8 @@ class Ensemble(NetworkModel):
 
 def _transitions(episodes: Episodes) -> dict[str, Array]:
     """Every real step: physics (N, S), action (N, a_dim), change (N, S), and the part of the reward that must be learned (N,)."""
-    physics = episodes.physics
-    last = np.cumsum(episodes.lengths + 1) - 1
-    before, after = (
-        np.delete(physics, last, axis=0),
-        np.delete(physics, last - episodes.lengths, axis=0),
-    )
+    physics, row = episodes.physics, episodes.before
+    before, after = physics[row], physics[row + 1]
     return {
         "physics": before, "action": episodes.action.astype(np.float64), "change": after - before,
         "reward": episodes.reward - episodes.body.known_reward(after, episodes.action),

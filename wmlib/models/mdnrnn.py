@@ -94,24 +94,19 @@ class MDNRNN(nets.Network):
         """An M with random weights, scaled to the training data that `sequences` gave.
 
         Raises:
-            InputError: if a size is not positive, or `own` or `reward` is none of its names.
+            InputError: if `own` or `reward` is none of its names.
         """
         config = config or MDNRNNConfig()
-        if (
-            min(config.h_dim, config.n_mix) < 1
-            or config.own not in ("mean", "sample")
-            or config.reward not in ("rest", "whole")
-        ):
+        if config.own not in ("mean", "sample") or config.reward not in ("rest", "whole"):
             raise InputError(
                 f"An M with h_dim {config.h_dim}, n_mix {config.n_mix}, own '{config.own}' and reward '{config.reward}' was asked for; expected sizes of at least 1, 'mean' or 'sample', and 'rest' or 'whole'."
             )
         mask = data["mask"] > 0
         target = data["next_mu"] - data["mu"] if config.predict_change else data["next_mu"]
         reward = _learned_reward(config, data)[mask]
-        low, high = body.action_low, body.action_high
-        z_dim = target.shape[-1]
+        z_dim, (center, half) = target.shape[-1], body.box
         return cls(
-            config, z_dim, body.a_dim, ((low + high) / 2).astype(np.float32), ((high - low) / 2).astype(np.float32),
+            config, z_dim, body.a_dim, center.astype(np.float32), half.astype(np.float32),
             change_scale=np.maximum(target[mask].std(axis=0), 1e-3).astype(np.float32),
             reward_stats=np.array([reward.mean(), max(reward.std(), 1e-3)], dtype=np.float32),
             params=initial(config, z_dim, body.a_dim, seed),
@@ -273,7 +268,7 @@ class MDNRNN(nets.Network):
 
         Args:
             params: the weights to differentiate by.
-            batch: what `prepare` makes: z, z_next (B, T, Z), action (B, T, a_dim), reward, done, mask, reset (B, T); with `own` (B, T) also M's own
+            batch: what `make_batch` makes: z, z_next (B, T, Z), action (B, T, a_dim), reward, done, mask, reset (B, T); with `own` (B, T) also M's own
                 rollouts, and with `gumbel` and `eps` sampled ones.
 
         Returns:
@@ -395,18 +390,11 @@ def sequences(
         raise InputError(f"Rows of {length} steps were asked for; expected at least 1.")
     mu, logvar = vae.encode(episodes.physics if obs is None else obs)
     std = np.exp(0.5 * logvar)
-    last = np.cumsum(episodes.lengths + 1) - 1  # row of each episode's last state
-    before, after = (
-        np.delete(np.arange(len(mu)), last),
-        np.delete(np.arange(len(mu)), last - episodes.lengths),
-    )
-    first_step = np.cumsum(episodes.lengths) - episodes.lengths
+    before, after, first_step = episodes.before, episodes.before + 1, episodes.first_step
     reset, done = np.zeros(episodes.n_steps, np.float32), np.zeros(episodes.n_steps, np.float32)
     reset[first_step] = 1.0
     done[first_step + episodes.lengths - 1] = episodes.terminated
-    known = episodes.body.known_reward(
-        np.delete(episodes.physics, last - episodes.lengths, axis=0), episodes.action
-    )
+    known = episodes.body.known_reward(episodes.physics[after], episodes.action)
     flat = {
         "mu": mu[before], "std": std[before], "next_mu": mu[after], "next_std": std[after], "action": episodes.action,
         "reward": episodes.reward.astype(np.float32), "known": known.astype(np.float32), "done": done, "mask": np.ones(episodes.n_steps, np.float32), "reset": reset,

@@ -10,6 +10,7 @@ needs no learning and no seed. Built in chapter 7.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from wmlib.errors import InputError, whole
 from wmlib.models.vae import STD_FLOOR, VAE
 from wmlib.models.world import WorldModel
 from wmlib.real.body import Array, Body, Bools
-from wmlib.real.episodes import Episodes
+from wmlib.real.episodes import Episodes, spaced
 from wmlib.real.rollout import n_cores
 from wmlib.seeds import within
 
@@ -158,12 +159,10 @@ def _starts(
         raise InputError(
             f"No episode has more than {watched} steps; give longer ones, or watch fewer."
         )
-    episode = np.repeat(np.arange(len(episodes)), n_starts)
-    first = (np.arange(len(episode)) - np.repeat(np.cumsum(n_starts) - n_starts, n_starts)) * stride
+    episode, first = spaced(n_starts, stride)
     offset = first[:, None] + np.arange(watched + horizon + 1)
     length = episodes.lengths[episode][:, None]
-    state_from = (np.cumsum(episodes.lengths + 1) - episodes.lengths - 1)[episode][:, None]
-    step_from = (np.cumsum(episodes.lengths) - episodes.lengths)[episode][:, None]
+    state_from, step_from = (first[episode, None] for first in (episodes.first_state, episodes.first_step))  # fmt: skip
     action = episodes.action[step_from + np.minimum(offset[:, :-1], length - 1)]
     return states[state_from + np.minimum(offset, length)], action, offset[:, watched:-1] < length
 
@@ -196,12 +195,10 @@ def report(world: WorldModel, episodes: Episodes, *, seed: int = 0, horizon: int
     rng = np.random.default_rng([whole(seed, "The seed"), 3])
     lines = [vae_report(v, episodes, rng), ""]
     runs = {
-        "M, sampled": open_loop_error(
-            v, episodes, lambda *seen: world.dream(*seen, rng=rng), horizon=horizon
-        ),
-        "M, mean": open_loop_error(
-            v, episodes, lambda *seen: world.dream(*seen, rng=rng, sample=False), horizon=horizon
-        ),
+        name: open_loop_error(
+            v, episodes, functools.partial(world.dream, rng=rng, sample=sample), horizon=horizon
+        )
+        for name, sample in (("M, sampled", True), ("M, mean", False))
     }
     first = next(iter(runs.values()))
     parts = {
@@ -323,9 +320,7 @@ def physics_error(
     ended = ~acted
     height[ended] = energy[ended] = np.nan
     error, still = rms(states[:, 1:] - after), rms(states[:, :-1] - after)
-    change = np.delete(
-        np.diff(data.physics, axis=0), (np.cumsum(data.lengths + 1) - 1)[:-1], axis=0
-    )  # not from one episode to the next
+    change = data.physics[data.before + 1] - data.physics[data.before]
     usual = float(np.sqrt(np.mean(np.square(change / std))))
     return PhysicsError(
         error, np.where(np.isinf(still), 0.0, still), height, energy, found[..., 2], distance, usual

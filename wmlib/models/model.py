@@ -300,8 +300,7 @@ class Model(storage.Storable, ABC):
         rng = np.random.default_rng([seed, 4])
         episode = rng.choice(len(episodes), n, replace=n > len(episodes))
         step = rng.integers(np.minimum(latest, episodes.lengths[episode] - 1) + 1)
-        first_step = (np.cumsum(episodes.lengths) - episodes.lengths)[episode, None]
-        first_state = first_step + episode[:, None]  # an episode has one state more than steps
+        first_step, first_state = (first[episode, None] for first in (episodes.first_step, episodes.first_state))  # fmt: skip
         at = np.minimum(np.arange(step.max() + 1), step[:, None])  # (n, T+1)
         obs, action = (
             self.view(episodes)[first_state + at],
@@ -348,6 +347,11 @@ class NetworkModel(Network, Model):
 
     config: Any
     body: Body
+
+    @property
+    def members(self) -> int:
+        """How many networks."""
+        return int(self.config.members)
 
     @classmethod
     def from_arrays(cls, config: Any, arrays: Mapping[str, NDArray[Any]], *of: Any) -> Self:

@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wmlib.config import StructuredConfig
-from wmlib.errors import InputError
 from wmlib.models import nets
 from wmlib.models.model import NetworkModel, Predicted, State
 from wmlib.models.nets import Params, Tensor, ops
@@ -96,13 +95,9 @@ class StructuredEnsemble(NetworkModel):
         """An ensemble with random weights and the statistics of these episodes.
 
         Raises:
-            InputError: if a size is not positive, or the body's limbs cannot be computed.
+            InputError: if the body's limbs cannot be computed.
         """
         config = config or StructuredConfig()
-        if min(config.members, config.hidden, config.layers) < 1:
-            raise InputError(
-                f"A structured ensemble of {config.members} members with {config.layers} layers of {config.hidden} was asked for; expected at least 1 of each."
-            )
         none: Any = dict.fromkeys(cls.STATS, np.zeros(0, np.float32))
         made = cls(body=episodes.body, config=config, **none, params={}).measured(
             episodes, seed=seed
@@ -199,7 +194,7 @@ class StructuredEnsemble(NetworkModel):
     def inputs(self, physics: Rows, limbs: Rows, action: Rows) -> Rows:
         """What the network sees (F, R), in plain units."""
         seen, dt = self.kinematics.frame(physics, limbs), self.body.dt
-        low, high = self.body.action_low, self.body.action_high
+        center, half = (part.astype(np.float32)[:, None] for part in self.body.box)
         names = "height up velocity spin center speeds clearance falling feet feet_velocity"
         numbers = [number for name in names.split() for number in seen[name]]
         # The height of each foot now, and at the half and at the end of the step if nothing touched it.
@@ -219,7 +214,7 @@ class StructuredEnsemble(NetworkModel):
             for at, near in zip((q, far), NEAR_LIMIT, strict=True)
             for beyond in (at - limits[:, 1:], limits[:, :1] - at)
         ]
-        push = (action - ((high + low) / 2)[:, None]) / ((high - low) / 2)[:, None]
+        push = (action - center) / half
         return ops.concatenate(
             [ops.stack(numbers), ops.sin(q), ops.cos(q), ops.clip(push, -1, 1), *floor, *limit],
             axis=0,
@@ -264,16 +259,14 @@ class StructuredEnsemble(NetworkModel):
 
     def table(self, episodes: Episodes) -> dict[str, NDArray[Any]]:
         """Training data, every real state in one row: `physics` (N, S), `action` and `moved` (N, ...) of the step from it (0 after the last); `left` (N,): steps left; `first` (N - episodes,): rows with a step."""
-        n_states = episodes.lengths + 1
-        last = np.cumsum(n_states) - 1
-        step = np.delete(np.arange(last[-1] + 1), last)
-        action = np.zeros((last[-1] + 1, episodes.body.a_dim), np.float32)
+        n_states, step = len(episodes.physics), episodes.before
+        action = np.zeros((n_states, episodes.body.a_dim), np.float32)
         action[step] = episodes.action
-        moved = np.zeros((last[-1] + 1, 3), np.float32)
+        moved = np.zeros((n_states, 3), np.float32)
         moved[step] = episodes.qpos[step + 1, :3] - episodes.qpos[step, :3]
         return {
             "physics": episodes.physics.astype(np.float32), "action": action, "moved": moved, "first": step,
-            "left": np.repeat(last, n_states) - np.arange(last[-1] + 1),
+            "left": np.repeat(episodes.first_state + episodes.lengths, episodes.lengths + 1) - np.arange(n_states),
         }  # fmt: skip
 
     def loss(self, params: Params, batch: Mapping[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
@@ -342,11 +335,6 @@ class StructuredEnsemble(NetworkModel):
         )  # fmt: skip
 
     # What `Model` asks for
-
-    @property
-    def members(self) -> int:
-        """How many networks."""
-        return self.config.members
 
     @property
     def feature_sizes(self) -> Mapping[str, int]:

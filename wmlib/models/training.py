@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,7 @@ MakeBatch = Callable[[Batch, np.random.Generator], Batch]
 """`(rows of the data, generator of this step) -> batch`: where noise is added."""
 BETAS, EPSILON = (0.9, 0.999), 1e-8
 PARTS = ("params", "first", "second")
+M = TypeVar("M", bound=Any)
 
 
 @dataclass
@@ -116,7 +117,7 @@ def fit(
         params: the weights to begin with.
         data: named arrays, all with N rows; a batch is the same rows of each.
         recipe: how to train.
-        prepare: makes the batch from its rows and the step's own random generator; the rows themselves by default.
+        make_batch: makes the batch from its rows and the step's own random generator; the rows themselves by default.
         validate: measured after each epoch, and added to its row of the log.
         snapshots: epochs after which to keep the weights; 0 is before the first.
         folder: where to keep checkpoints; a training that is there already is gone on with.
@@ -134,10 +135,6 @@ def fit(
     if len(rows) != 1 or 0 in rows:
         raise InputError(
             f"The arrays to train on have {sorted(rows)} rows; expected one and the same number, at least 1."
-        )
-    if recipe.epochs < 0 or recipe.batch_size < 1:
-        raise InputError(
-            f"{recipe.epochs} epochs of batches of {recipe.batch_size} were asked for; expected at least 0, and at least 1."
         )
     n_rows = rows.pop()
     batch_size = min(recipe.batch_size, n_rows)
@@ -224,6 +221,12 @@ def fit(
     if run.stopped and say is not None:
         say(run.stopped)
     return run
+
+
+def fit_model(model: M, data: Mapping[str, NDArray[Any]], recipe: TrainConfig, **how: Any) -> tuple[M, TrainState]:  # fmt: skip
+    """`fit` of a model's own loss and weights, with the rest of its arguments: the model that has learned, and its training."""
+    trained = fit(model.loss, model.params, data, recipe, **how)
+    return model.using(trained.params), trained
 
 
 def line(row: Mapping[str, float], epochs: int, seconds: float) -> str:

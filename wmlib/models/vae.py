@@ -78,11 +78,6 @@ def reconstruction(x: Tensor, x_hat: Tensor, feature_weights: Tensor | float = 1
     return 0.5 * ops.sum(feature_weights * ops.square(x - x_hat), axis=-1)
 
 
-def _stored(values: Array) -> Array:
-    """Values as they will come back from disk."""
-    return values.astype(np.float32).astype(np.float64)
-
-
 @dataclass(frozen=True, eq=False)
 class VAE(nets.Network, storage.Storable):
     """A VAE: its configuration, the statistics of its view, and its weights.
@@ -114,13 +109,9 @@ class VAE(nets.Network, storage.Storable):
         """A VAE with random weights, and the statistics of these observations (N, ...).
 
         Raises:
-            InputError: if a size is not positive, or the observations are not of this body or too narrow for the view.
+            InputError: if the observations are not of this body or too narrow for the view.
         """
         config = config or VAEConfig()
-        if config.z_dim < 1 or min(config.hidden, default=1) < 1:
-            raise InputError(
-                f"A VAE with z_dim {config.z_dim} and hidden layers {config.hidden} was asked for; expected sizes of at least 1."
-            )
         part = view_slice(body, config.view)
         obs = body.check_obs(obs)
         if obs.shape[-1] < part.stop:
@@ -129,7 +120,10 @@ class VAE(nets.Network, storage.Storable):
             )
         x = obs[..., part].reshape(-1, part.stop)
         # Float64 throughout: in float32 the variance of a nearly constant column is rounding noise.
-        mean, std = _stored(x.mean(axis=0)), _stored(np.maximum(x.std(axis=0), STD_FLOOR))
+        mean, std = (
+            storage.as_stored(x.mean(axis=0)),
+            storage.as_stored(np.maximum(x.std(axis=0), STD_FLOOR)),
+        )
         return cls(
             config,
             mean,

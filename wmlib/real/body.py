@@ -121,6 +121,12 @@ class Body:
         """Upper corner of the action box, (a_dim,)."""
         return self.model.actuator_ctrlrange[:, 1].astype(np.float32)  # type: ignore[no-any-return]
 
+    @property
+    def box(self) -> tuple[Array, Array]:
+        """Middle of the action box, and half its width, each (a_dim,)."""
+        low, high = self.action_low.astype(float), self.action_high.astype(float)
+        return (low + high) / 2, (high - low) / 2
+
     def driven_joints(self) -> tuple[NDArray[np.int64], NDArray[np.int64], Array]:
         """Of each actuator's joint: where an observation holds its angle and its speed, each (a_dim,), and its angle at rest, (a_dim,).
 

@@ -7,6 +7,7 @@ are real.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -174,15 +175,22 @@ class Episodes(storage.Storable):
     @property
     def returns(self) -> Array:
         """Episode returns, (E,)."""
-        return np.add.reduceat(self.reward, self._steps_from())
+        return np.add.reduceat(self.reward, self.first_step)
 
-    def _steps_from(self) -> Ints:
-        """Row of each episode's first step."""
+    @property
+    def first_step(self) -> Ints:
+        """Row of each episode's first step, (E,)."""
         return np.cumsum(self.lengths) - self.lengths
 
-    def _states_from(self) -> Ints:
-        """Row of each episode's first state."""
-        return self._steps_from() + np.arange(len(self))
+    @property
+    def first_state(self) -> Ints:
+        """Row of each episode's first state, (E,): an episode has one state more than steps."""
+        return self.first_step + np.arange(len(self))
+
+    @property
+    def before(self) -> Ints:
+        """Row of the state before each step, (n_steps,); the one after it is the next."""
+        return np.arange(self.n_steps) + np.repeat(np.arange(len(self)), self.lengths)
 
     def __getitem__(self, index: int) -> Episode:
         """Episode number `index`, as views."""
@@ -190,11 +198,8 @@ class Episodes(storage.Storable):
         if not -len(self) <= index < len(self):
             raise IndexError(f"There are {len(self)} episodes; there is none with number {index}.")
         index %= len(self)
-        length, step, state = (
-            int(self.lengths[index]),
-            int(self._steps_from()[index]),
-            int(self._states_from()[index]),
-        )
+        of = self.lengths, self.first_step, self.first_state
+        length, step, state = (int(rows[index]) for rows in of)
         steps, states = slice(step, step + length), slice(state, state + length + 1)
         return Episode(
             int(self.seeds[index]), None if self.obs is None else self.obs[states], self.action[steps], self.reward[steps],
@@ -264,16 +269,13 @@ class Episodes(storage.Storable):
             raise InputError(
                 f"'states' has {len(states)} rows; expected {n_states}: one more than steps for each episode."
             )
-        per_episode = np.maximum(1, -(-(self.lengths - max(0, length - stride)) // stride))
-        episode = np.repeat(np.arange(len(self)), per_episode)
-        first = (
-            np.arange(len(episode)) - np.repeat(np.cumsum(per_episode) - per_episode, per_episode)
-        ) * stride
+        n = np.maximum(1, -(-(self.lengths - max(0, length - stride)) // stride))
+        episode, first = spaced(n, stride)
         offset = first[:, None] + np.arange(length + 1)  # (W, L+1), in steps of its episode
         is_state = offset <= self.lengths[episode][:, None]
         is_step = offset[:, :-1] < self.lengths[episode][:, None]
-        state_row = np.where(is_state, self._states_from()[episode][:, None] + offset, 0)
-        step_row = np.where(is_step, self._steps_from()[episode][:, None] + offset[:, :-1], 0)
+        state_row = np.where(is_state, self.first_state[episode, None] + offset, 0)
+        step_row = np.where(is_step, self.first_step[episode, None] + offset[:, :-1], 0)
         last = offset[:, :-1] == self.lengths[episode][:, None] - 1
         return Windows(
             states=np.where(is_state[..., None], states[state_row], 0),
@@ -339,6 +341,12 @@ class Episodes(storage.Storable):
         return cls(bodies.get(artefact.body), **{name: arrays[name] for name in STORED})
 
 
+def spaced(n: Ints, stride: int) -> tuple[Ints, Ints]:
+    """n (E,) places in each episode, a stride apart: the episode of each place, and its step there."""
+    episode = np.repeat(np.arange(len(n)), n)
+    return episode, (np.arange(len(episode)) - (np.cumsum(n) - n)[episode]) * stride
+
+
 def _cut(episode: Episode, length: int) -> Episode:
     """The first steps of an episode (truncated there, if it went on)."""
     if len(episode) <= length:
@@ -382,21 +390,10 @@ def gather(
 
     def simulate() -> Episodes:
         if isinstance(workers, Workers):
-            return Episodes.of(
-                body, _play_apart(workers, body, policy, steps, seeds, out is None, progress)
-            )
-        return Episodes.of(
-            body,
-            real.rollout(
-                body,
-                act,
-                seeds,
-                min_steps=steps,
-                threads=workers,
-                keep_obs=out is None,
-                progress=progress,
-            ),
-        )
+            play = functools.partial(_play, body, policy, out is None)
+            return Episodes.of(body, _play_apart(workers, play, steps, seeds, progress))
+        how: Any = {"min_steps": steps, "threads": workers, "progress": progress}
+        return Episodes.of(body, real.rollout(body, act, seeds, keep_obs=out is None, **how))
 
     if out is None:
         return simulate()
@@ -404,30 +401,19 @@ def gather(
     with storage.new_artefact(out) as folder:
         gathered = simulate()
         gathered.write(
-            folder,
-            **clock.read(),
-            policy=policy,
-            seed=seed,
-            budget=steps,
-            command=command,
+            folder, **clock.read(), policy=policy, seed=seed, budget=steps, command=command
         )
     return gathered
 
 
-def _play(body: Body, policy: str, seeds: range, keep_obs: bool) -> list[Episode]:
+def _play(body: Body, policy: str, keep_obs: bool, seeds: range) -> list[Episode]:
     """What a worker does."""
     return real.rollout(body, policies.named(policy, body), seeds, threads=1, keep_obs=keep_obs)
 
 
 def _play_apart(
-    workers: Workers,
-    body: Body,
-    policy: str,
-    steps: int,
-    seeds: range,
-    keep_obs: bool,
-    progress: Callable[[int], None] | None,
-) -> list[Episode]:
+    workers: Workers, play: Callable[..., Any], steps: int, seeds: range, progress: Callable[[int], None] | None
+) -> list[Episode]:  # fmt: skip
     """The first episodes, in the order of their seeds, that together have enough steps: played by workers, in waves."""
     played: list[Episode] = []
     while (n := sum(map(len, played))) < steps:
@@ -436,21 +422,11 @@ def _play_apart(
                 f"The seeds ran out after {len(played)} episodes, before {steps} steps. Ask for fewer steps."
             )
         usual = n / len(played) if played else 0.0
-        size = (
-            int(np.clip((steps - n) / usual / workers.n, 1, APART)) if usual else 1
-        )  # episodes that a worker plays in a wave
-        wave = [
-            seeds[at : at + size] for at in range(len(played), len(played) + size * workers.n, size)
-        ]
-        played += [
-            episode
-            for part in workers.map(
-                _play, [(body, policy, part, keep_obs) for part in wave if len(part)]
-            )
-            for episode in part
-        ]
+        # Episodes that a worker plays in a wave.
+        size = int(np.clip((steps - n) / usual / workers.n, 1, APART)) if usual else 1
+        ends = range(len(played), len(played) + size * workers.n, size)
+        wave = [(part,) for at in ends if len(part := seeds[at : at + size])]
+        played += itertools.chain.from_iterable(workers.map(play, wave))
         if progress is not None:
             progress(sum(map(len, played)))
-    return played[
-        : int(np.searchsorted(np.cumsum([len(episode) for episode in played]), steps)) + 1
-    ]
+    return real.first_of(played, steps)

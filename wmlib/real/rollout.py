@@ -252,15 +252,18 @@ def rollout(
         )
     ordered = [episodes[place] for place in sorted(episodes)]
     if min_steps is not None:
-        enough = (
-            int(np.searchsorted(np.cumsum([len(episode) for episode in ordered]), min_steps)) + 1
-        )
-        if enough > len(ordered):
+        if sum(map(len, ordered)) < min_steps:
             raise InputError(
                 f"The seeds ran out after {len(ordered)} episodes, before {min_steps} steps. Give more seeds or ask for fewer steps."
             )
-        ordered = ordered[:enough]
+        ordered = first_of(ordered, min_steps)
     return ordered
+
+
+def first_of(episodes: list[Episode], steps: int) -> list[Episode]:
+    """The first episodes that together have at least so many steps, of some that do."""
+    so_far = np.cumsum([len(episode) for episode in episodes])
+    return episodes[: int(np.searchsorted(so_far, steps)) + 1]
 
 
 def _run(

@@ -41,24 +41,14 @@ def _just(low: float, high: float) -> tuple[float, float]:
     return float(np.nextafter(low, -np.inf)), float(np.nextafter(high, np.inf))
 
 
-def _uniform_start(noise: float) -> Start:
-    """A start within `noise` of the model's own pose, in position and velocity."""
+def _start(noise: float, normal: bool = False) -> Start:
+    """A start within `noise` of the model's own pose, in position and velocity; or with velocities that are normal."""
 
     def start(rng: np.random.Generator, qpos: Array, qvel: Array) -> tuple[Array, Array]:
-        return qpos + rng.uniform(-noise, noise, qpos.size), qvel + rng.uniform(
-            -noise, noise, qvel.size
-        )
-
-    return start
-
-
-def _normal_start(noise: float) -> Start:
-    """The same, with velocities that are normal."""
-
-    def start(rng: np.random.Generator, qpos: Array, qvel: Array) -> tuple[Array, Array]:
-        return qpos + rng.uniform(-noise, noise, qpos.size), qvel + noise * rng.standard_normal(
-            qvel.size
-        )
+        place = qpos + rng.uniform(-noise, noise, qpos.size)
+        if normal:
+            return place, qvel + noise * rng.standard_normal(qvel.size)
+        return place, qvel + rng.uniform(-noise, noise, qvel.size)
 
     return start
 
@@ -126,7 +116,7 @@ def _humanoid() -> Body:
         name="humanoid", env_id="Humanoid-v5", hidden_qpos=2, free_joint=True,
         obs_slices=_slices(qpos=22, qvel=23, cinert=130, cvel=78, qfrc_actuator=17, cfrc_ext=78),
         readouts=("qpos", "qvel", "cinert", "cvel", "qfrc_actuator", "cfrc_ext", "xipos"),
-        observe=observe, terms=terms, costs=("control", "contact"), start=_uniform_start(0.01),
+        observe=observe, terms=terms, costs=("control", "contact"), start=_start(0.01),
         healthy=((_number(0), low, high),), alive_bonus=bonus, control_cost=cost,
         feet=("right_foot", "left_foot"), forward_weight=1.25,
     )  # fmt: skip
@@ -141,7 +131,7 @@ def _half_cheetah() -> Body:
     return Body(
         name="half_cheetah", env_id="HalfCheetah-v5", hidden_qpos=1, free_joint=False,
         obs_slices=_slices(qpos=8, qvel=9), readouts=("qpos", "qvel"), observe=_position_and_velocity(1),
-        terms=terms, costs=("control",), start=_normal_start(0.1), control_cost=0.1,
+        terms=terms, costs=("control",), start=_start(0.1, normal=True), control_cost=0.1,
     )  # fmt: skip
 
 
@@ -155,7 +145,7 @@ def _inverted_pendulum() -> Body:
     return Body(
         name="inverted_pendulum", env_id="InvertedPendulum-v5", hidden_qpos=0, free_joint=False,
         obs_slices=_slices(qpos=2, qvel=2), readouts=("qpos", "qvel"), observe=observe,
-        terms=terms, costs=(), start=_uniform_start(0.01), healthy=((_number(1), *_just(-0.2, 0.2)),), alive_bonus=1.0,
+        terms=terms, costs=(), start=_start(0.01), healthy=((_number(1), *_just(-0.2, 0.2)),), alive_bonus=1.0,
     )  # fmt: skip
 
 
@@ -203,7 +193,7 @@ def _inverted_double_pendulum() -> Body:
     return Body(
         name="inverted_double_pendulum", env_id="InvertedDoublePendulum-v5", hidden_qpos=0, free_joint=False,
         obs_slices=_slices(qpos=5, qvel=3, qfrc_constraint=1), readouts=("qpos", "qvel", "qfrc_constraint", "site_xpos"),
-        observe=observe, terms=terms, costs=(), start=_normal_start(0.1), healthy=((tip_height, 1.0, np.inf),), ended=ended,
+        observe=observe, terms=terms, costs=(), start=_start(0.1, normal=True), healthy=((tip_height, 1.0, np.inf),), ended=ended,
         position=position, pose=pose, max_speed=10.0, alive_bonus=10.0,
     )  # fmt: skip
 
@@ -217,7 +207,7 @@ def _swimmer() -> Body:
     return Body(
         name="swimmer", env_id="Swimmer-v5", hidden_qpos=2, free_joint=False,
         obs_slices=_slices(qpos=3, qvel=5), readouts=("qpos", "qvel"), observe=_position_and_velocity(2),
-        terms=terms, costs=("control",), start=_uniform_start(0.1), control_cost=1e-4,
+        terms=terms, costs=("control",), start=_start(0.1), control_cost=1e-4,
     )  # fmt: skip
 
 
@@ -240,7 +230,7 @@ def _walks_in_a_plane(
 
     return Body(
         name=name, env_id=env_id, hidden_qpos=1, free_joint=False, obs_slices=_slices(qpos=2 + n_hinges, qvel=3 + n_hinges),
-        readouts=("qpos", "qvel"), observe=_position_and_velocity(1, 10.0), terms=terms, costs=("control",), start=_uniform_start(5e-3),
+        readouts=("qpos", "qvel"), observe=_position_and_velocity(1, 10.0), terms=terms, costs=("control",), start=_start(5e-3),
         healthy=healthy, ended=ended, max_speed=10.0, alive_bonus=1.0, control_cost=1e-3,
     )  # fmt: skip
 
@@ -299,7 +289,7 @@ def _ant() -> Body:
 
     return Body(
         name="ant", env_id="Ant-v5", hidden_qpos=2, free_joint=True, obs_slices=_slices(qpos=13, qvel=14, cfrc_ext=78),
-        readouts=("qpos", "qvel", "cfrc_ext", "xpos"), observe=observe, terms=terms, costs=("control", "contact"), start=_normal_start(0.1),
+        readouts=("qpos", "qvel", "cfrc_ext", "xpos"), observe=observe, terms=terms, costs=("control", "contact"), start=_start(0.1, normal=True),
         healthy=((_number(0), *_just(0.2, 1.0)),), alive_bonus=1.0, control_cost=0.5,
     )  # fmt: skip
 

@@ -11,7 +11,6 @@ import html
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,15 +18,14 @@ import numpy as np
 from wmlib import statistics
 from wmlib.errors import InputError
 from wmlib.show.palette import MODEL, RANDOM, REALITY
-from wmlib.show.viewer import harmless
+from wmlib.show.viewer import checked_name, harmless, script
 
 LEVEL = 0.95
-MAX_EFFECTS, MAX_SEEDS, MAX_LETTERS = 200, 100, 60
+MAX_EFFECTS, MAX_SEEDS = 200, 100
 WIDTH, HEIGHT = 200, 22
 """Of a line's picture."""
 WORDS = {1: "better", -1: "worse", 0: "undecided"}
 INKS = {1: MODEL, -1: REALITY, 0: RANDOM}
-SCRIPT = Path(__file__).parent / "web" / "explorer.js"
 
 
 @dataclass(frozen=True)
@@ -81,9 +79,8 @@ class Explorer:
 
     def html(self) -> str:
         """Data, table and script."""
-        data = harmless(self.data)
-        script = SCRIPT.read_text(encoding="utf-8").replace("</script", "<\\/script")
-        return f'<div class="wm-explorer"><script type="application/json">{data}</script><div class="wm-effects">{self.table}</div></div><script>{script}</script>'
+        data, code = harmless(self.data), script("explorer.js")
+        return f'<div class="wm-explorer"><script type="application/json">{data}</script><div class="wm-effects">{self.table}</div></div><script>{code}</script>'
 
     def _repr_html_(self) -> str:
         return self.html()
@@ -115,14 +112,14 @@ def show(
         )
     data = [
         {
-            "name": _text(name, "The name of a measure"),
+            "name": checked_name(name, "The name of a measure"),
             "sign": -1 if name in lower_is_better else 1,
             "effects": [_plain(effect) for effect in effects],
         }
         for name, effects in measures.items()
     ]
     about = {
-        "label": _text(label, "The label", 400),
+        "label": checked_name(label, "The label", 400),
         "level": LEVEL,
         "words": {str(key): word for key, word in WORDS.items()},
         "inks": {str(key): ink for key, ink in INKS.items()},
@@ -136,15 +133,9 @@ def show(
     )
 
 
-def _text(value: Any, what: str, most: int = MAX_LETTERS) -> str:
-    if not isinstance(value, str) or len(value) > most:
-        raise InputError(f"{what} is {value!r:.80}; expected a text of at most {most} letters.")
-    return value
-
-
 def _plain(effect: Effect) -> dict[str, Any]:
     """An effect as plain values."""
-    what = f"'{_text(effect.factor, 'The name of a factor')}', '{_text(effect.level, 'The name of a level')}'"
+    what = f"'{checked_name(effect.factor, 'The name of a factor')}', '{checked_name(effect.level, 'The name of a level')}'"
     if not 1 <= len(effect.differences) <= MAX_SEEDS:
         raise InputError(
             f"{what} has {len(effect.differences)} differences; expected 1 to {MAX_SEEDS}, one for each seed."
@@ -155,7 +146,7 @@ def _plain(effect: Effect) -> dict[str, Any]:
                 f"{what}, seed {seed} differs by {value}; expected a finite number. A run that failed is left out, and that is said."
             )
     pairs = sorted((int(seed), float(value)) for seed, value in effect.differences.items())
-    return {"factor": effect.factor, "level": effect.level, "against": _text(effect.against, "The level before"),
+    return {"factor": effect.factor, "level": effect.level, "against": checked_name(effect.against, "The level before"),
             "seeds": [seed for seed, _ in pairs], "values": [value for _, value in pairs]}  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """Play in the dream: the reader's browser runs a dream itself, step by step, and the real simulator beside it if asked.
 
-A page gets numbers only: the tree of the body, the model's weights, C, real starts. `web/dream.js` is the dream in plain JavaScript, of the walker's
+A page gets numbers only: the tree of the body, the model's weights, C, real starts. The weights are a script of their own: a notebook's output carries
+it, and in the site it lies once beside all pages, as `_static/play-KEY.js`, and is loaded when the reader asks for it. `web/dream.js` is the dream in plain JavaScript, of the walker's
 model and of V and M (tests hold it to `wmlib.dream`), `web/play.js` the controls, `web/mujoco.js` MuJoCo itself. The scene is the viewer's. Used by the page *Play in the dream*.
 """
 
@@ -30,32 +31,31 @@ TAU = {"structured": 0.3, "world": 0.5}
 class Play(viewer.Viewer):
     """What `play` returns: a notebook draws it; `html()` is the same as text."""
 
-    def __init__(self, scene: viewer.Viewer, data: Mapping[str, Any], simulator: bool) -> None:
-        """Keeps the scene, what the dream is made of (JSON-ready), and whether MuJoCo comes with it."""
+    def __init__(self, scene: viewer.Viewer, data: Mapping[str, Any], model: str, key: str, simulator: bool) -> None:  # fmt: skip
+        """Keeps the scene, C and the starts (JSON-ready), the model's numbers as a script with their key, and whether MuJoCo comes with it."""
         super().__init__(scene.scene, scene.still, scene.text)
-        self.data, self.simulator = data, simulator
+        self.data, self.model, self.key, self.simulator = data, model, key, simulator
 
     def html(self, shared: bool = False) -> str:
-        """The scene, its data and a place for controls; with `shared`, all scripts too, and MuJoCo if it was asked for."""
-        data, carried = viewer.harmless(self.data), SCRIPTS if shared else ()
-        scripts = "".join(
-            f'<script class="wm-shared">{viewer.script(name)}</script>' for name in carried
-        )
-        if carried and self.simulator:
-            scripts += f'<script type="text/plain" class="wm-mujoco">{viewer.script("mujoco.js")}</script>'  # fmt: skip
-        return f'<div class="wm-play"><script type="application/json" class="wm-dream">{data}</script>{super().html(shared)}</div>{scripts}'
+        """The scene, its data and a place for controls; with `shared`, the model and all scripts too, and MuJoCo if it was asked for."""
+        carried = [f'<script class="wm-model" data-key="{self.key}">{self.model}</script>'] * shared
+        carried += [f'<script class="wm-shared">{viewer.script(name)}</script>' for name in SCRIPTS * shared]  # fmt: skip
+        if shared and self.simulator:
+            carried.append(f'<script type="text/plain" class="wm-mujoco">{viewer.script("mujoco.js")}</script>')  # fmt: skip
+        return f'<div class="wm-play" data-key="{self.key}" data-size="{len(self.model) / 1e6:.1f}"><script type="application/json" class="wm-dream">{viewer.harmless(self.data)}</script>{super().html(shared)}</div>{"".join(carried)}'
 
     def _repr_html_(self) -> str:
         return self.html(shared=True)
 
 
-def play(C: Any, model: Any, *, simulator: bool = False) -> Play:
+def play(C: Any, model: Any, *, simulator: bool = False, paused: bool = False) -> Play:
     """A dream that the reader plays with; the last line of a cell draws it.
 
     Args:
         C: a `Controller`, or name -> controller for several: on the features `frame` with joint targets, or on `z` of this world.
         model: a `StructuredEnsemble` of the same body, or a `WorldModel` that sees its physics. The weights are rounded to float16.
         simulator: whether a notebook's output carries MuJoCo (3.5 MB); the page of the book has it beside it.
+        paused: whether the dream waits at its first frame, so that V can be looked at first.
 
     Raises:
         InputError: if C or the model is of another kind, or they belong to different bodies.
@@ -82,21 +82,26 @@ def play(C: Any, model: Any, *, simulator: bool = False) -> Play:
         track |= {"offset": [0.0, 0.0, 0.0]} | ({"colour": DREAM, "chip": False} if k > 1 else {})
     scene.scene["live"] = True
     scene.still = viewer.show({"dream": tracks["dream"]}, body).still  # one body, not seven
-    return Play(scene, _numbers(named, model, starts), simulator)
+    data = {"kind": model.kind, "tau": TAU[model.kind], "paused": paused, "controllers": [_controller(*one) for one in named.items()], "starts": [[_packed(part) for part in start] for start in starts]}  # fmt: skip
+    key = model.fingerprint[:12]
+    script = f'(window.wmModels ??= {{}})["{key}"] = {viewer.harmless(_numbers(model))};'
+    return Play(scene, data, script, key, simulator)
 
 
 def _packed(values: Any, kind: str = "<f4") -> str:
     return base64.b64encode(np.ascontiguousarray(values, dtype=kind).tobytes()).decode()
 
 
-def _numbers(named: Mapping[str, Any], model: Any, starts: Any) -> dict[str, Any]:
-    """What the dream is made of, JSON-ready."""
+def _controller(name: str, C: Any) -> dict[str, str]:
+    W, b = C.linear.unpack(C.params)
+    parts = {"W": W, "b": b, "mean": C.linear.mean, "std": C.linear.std}
+    return {"name": name} | {key: _packed(part) for key, part in parts.items()}
+
+
+def _numbers(model: Any) -> dict[str, Any]:
+    """What the model and its body are made of, JSON-ready."""
     body, env = model.body, cast(Any, gymnasium.make(model.body.env_id).unwrapped)
     read, low, high = body.healthy[0]
-    controllers = []
-    for name, one in named.items():
-        parts = zip(("W", "b", "mean", "std"), (*one.linear.unpack(one.params), one.linear.mean, one.linear.std), strict=True)  # fmt: skip
-        controllers.append({"name": name, **{key: _packed(part) for key, part in parts}})
     if model.kind == "world":
         v, m = model.vae, model.mdnrnn
         stats, params = {"mean": v.mean, "std": v.std, **{name: getattr(m, name) for name in m.STATS}}, {**v.params, **m.params}  # fmt: skip
@@ -105,11 +110,10 @@ def _numbers(named: Mapping[str, Any], model: Any, starts: Any) -> dict[str, Any
         stats, params = {name: getattr(model, name) for name in model.STATS}, model.params
         own = {"layers": model.config.layers, "hidden": model.config.hidden, "forward": body.forward_weight, **model.kinematics.constants()}  # fmt: skip
     return {
-        "kind": model.kind, "tau": TAU[model.kind], "dt": body.dt, "skip": body.frame_skip, "xml": Path(env.fullpath).read_text(encoding="utf-8"),
+        "dt": body.dt, "skip": body.frame_skip, "xml": Path(env.fullpath).read_text(encoding="utf-8"),
         "nSpeeds": int(body.model.nv), "action": np.stack([body.action_low, body.action_high], axis=1).tolist(), "healthy": [int(read(np.arange(body.physics_dim))), low, high],
         "bonus": body.alive_bonus, "cost": body.control_cost, "driven": list(zip(*(part.tolist() for part in body.driven_joints()), strict=True)),
         "joints": [body.model.joint(int(j)).name for j in body.model.actuator_trnid[:, 0]], "targets": KINDS[model.kind][2], "members": model.members, **own,
         "stats": {name: _packed(part) for name, part in stats.items()},
         "weights": {name: _packed(part, "<f2") for name, part in params.items()},
-        "controllers": controllers, "starts": [[_packed(part) for part in start] for start in starts],
     }  # fmt: skip

@@ -180,31 +180,6 @@ def plot_histograms(axes: Axes, values: Mapping[str, Array], label: str, bins: i
     axes.legend()
 
 
-def plot_scorecard(axes: Axes, card: Scorecard) -> None:
-    """Mean returns with their intervals, or every run where they are too few for one: a line a row of the scorecard."""
-    for place, row in enumerate(card.rows):
-        middle, low, high, runs = row.episode_return
-        if np.isnan(low):
-            axes.plot(runs, [place] * len(runs), "|", color=colour(row.name), markersize=12)
-        else:
-            axes.plot(
-                [low, high],
-                [place, place],
-                color=colour(row.name),
-                linewidth=5,
-                alpha=0.45,
-                solid_capstyle="butt",
-            )
-        axes.plot(middle, place, "o", color=colour(row.name))
-    axes.set(
-        yticks=range(len(card.rows)),
-        yticklabels=[row.name for row in card.rows],
-        xlabel="episode return",
-        xlim=(0, None),
-    )
-    axes.invert_yaxis()
-
-
 def plot_terms(axes: Axes, card: Scorecard, per_step: bool = False) -> None:
     """The reward taken apart: gains to the right, costs to the left; for each row of the scorecard, of an episode or of a step."""
     for place, row in enumerate(card.rows):

@@ -24,7 +24,6 @@ from numpy.typing import NDArray
 
 from wmlib import storage
 from wmlib.errors import InputError
-from wmlib.real import body as bodies
 from wmlib.real.body import Array, Body
 from wmlib.show import viewer
 from wmlib.show.palette import colours
@@ -71,16 +70,7 @@ def write(
     Raises:
         InputError: in one line, if something given is not as it must be, or OpenGL or the encoder is missing.
     """
-    path, body = storage.place(path), bodies.get(body) if isinstance(body, str) else body
-    named = dict(tracks) if isinstance(tracks, Mapping) else {"reality": tracks}
-    poses = {
-        viewer.checked_name(name): viewer.poses_of(body, name, track)
-        for name, track in named.items()
-    }
-    if not 1 <= len(poses) <= viewer.MAX_TRACKS:
-        raise InputError(
-            f"A video of {len(poses)} trajectories was asked for; expected 1 to {viewer.MAX_TRACKS}."
-        )
+    path, (body, poses) = storage.place(path), viewer.tracks_of(tracks, body, "A video")
     if path.suffix.lower() not in SUFFIXES:
         raise InputError(
             f"{path} ends in '{path.suffix}'; expected a file name that ends in {', '.join(SUFFIXES)}."

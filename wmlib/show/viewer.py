@@ -92,13 +92,7 @@ def show(
     Raises:
         InputError: in one line, if a name, a shape, a number, the mode or a length is not as it must be.
     """
-    body = bodies.get(body) if isinstance(body, str) else body
-    named = dict(tracks) if isinstance(tracks, Mapping) else {"reality": tracks}
-    poses = {checked_name(name): poses_of(body, name, track) for name, track in named.items()}
-    if not 1 <= len(poses) <= MAX_TRACKS:
-        raise InputError(
-            f"A scene of {len(poses)} trajectories was asked for; expected 1 to {MAX_TRACKS}."
-        )
+    body, poses = tracks_of(tracks, body, "A scene")
     mode = mode or ("single" if len(poses) == 1 else "ghost")
     if mode not in MODES:
         raise InputError(f"There is no mode '{mode}' of a viewer; there are: {', '.join(MODES)}.")
@@ -144,6 +138,18 @@ def _numbers(what: str, values: Any) -> Array:
             f"{what} holds NaN or infinity, first in row {int(np.argwhere(~np.isfinite(array))[0][0])}; expected finite numbers."
         )
     return array
+
+
+def tracks_of(tracks: Any, body: Body | str, what: str) -> tuple[Body, dict[str, Array]]:
+    """The body, and `qpos` of each track by its name; or a line that says what is wrong with them."""
+    body = bodies.get(body) if isinstance(body, str) else body
+    named = dict(tracks) if isinstance(tracks, Mapping) else {"reality": tracks}
+    poses = {checked_name(name): poses_of(body, name, track) for name, track in named.items()}
+    if not 1 <= len(poses) <= MAX_TRACKS:
+        raise InputError(
+            f"{what} of {len(poses)} trajectories was asked for; expected 1 to {MAX_TRACKS}."
+        )
+    return body, poses
 
 
 def poses_of(body: Body, name: str, track: Any) -> Array:

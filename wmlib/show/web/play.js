@@ -8,7 +8,9 @@
   const MOST = 2000; // frames of a play: 30 s
   const FUTURE = 67; // steps of a sampled future: 1 s
   const MEGABYTES = 3.5; // of mujoco.js
-  const REFLEX = -1, RANDOM = -2; // in place of a C's number
+  const REFLEX = -1, RANDOM = -2, ZERO = -3; // in place of a C's number
+  const KEYS = { q: ["right_hip_y", -1], a: ["right_hip_y", 1], w: ["left_hip_y", -1], s: ["left_hip_y", 1], o: ["right_knee", -1], k: ["right_knee", 1], p: ["left_knee", -1], l: ["left_knee", 1] };
+  const KEYED = "In the scene, hold Q or A: right thigh forward or back; W or S: left thigh; O or K: right knee bent or straight; P or L: left knee.";
   const SLIDERS = 4, MOST_Z = 3, MODEL = "#0a6fc2"; // of V and M: numbers of the code with a slider, how far it goes; the palette's blue
   const SIDES = { forward: [1, 0], left: [0, 1], right: [0, -1], back: [-1, 0] };
   const MARKS = { forward: "\u2191", left: "\u2190", right: "\u2192", back: "\u2193" };
@@ -19,6 +21,9 @@
     .wm-play label input[type=range] { flex: 0 1 8rem; width: 8rem; min-width: 4rem; }
     .wm-play .wm-value { min-width: 2.6em; font-variant-numeric: tabular-nums; }
     .wm-play .wm-said { margin: 0; padding: 0.35rem 0.6rem; min-height: 1.4em; text-align: left; border-top: 1px solid var(--line); }
+    .wm-play canvas[hidden] { display: none; }
+    .wm-play .wm-help { margin: 0; padding: 0 0.6rem 0.35rem; font-size: 0.85rem; text-align: left; }
+    @media (pointer: coarse) { .wm-play .wm-help { display: none; } }
     .wm-play .wm-side { min-width: 2.1rem; }
     .wm-play canvas.wm-mixture { display: block; width: 100%; height: 90px; }
     @media (max-width: 480px) { /* the body stays in sight of its controls */
@@ -34,22 +39,24 @@
     return element;
   }
 
-  // ---------------------------------------------------------------- the real simulator
+  /** What the address of the page begins with, if it holds a play of this kind of model. */
+  const address = ({ kind }) => (kind === "world" ? "#vm=" : "#dream=");
+
+  // ---------------------------------------------------------------- scripts that are loaded when asked for; the real simulator
 
   let loading; // one for the page
 
+  /** Runs a script that lies beside this one. */
+  const load = (name) => new Promise((done, failed) => {
+    document.head.append(make("script", { src: new URL(name, SOURCE).href, onload: done, onerror: () => failed(new Error(`its file ${name} is not beside this page's scripts`)) }));
+  });
+
   /** MuJoCo, from the script beside this one or from the page itself. */
   function simulator() {
-    loading ??= new Promise((done, failed) => {
-      const inside = document.querySelector("script.wm-mujoco"), script = make("script");
-      if (!inside && !SOURCE) throw new Error("this page does not hold it; make it with wm.play(..., simulator=True)");
-      if (inside) script.textContent = inside.textContent;
-      else script.src = new URL("mujoco.js", SOURCE).href;
-      script.onload = done;
-      script.onerror = () => failed(new Error("its file mujoco.js is not beside this page's scripts"));
-      document.head.append(script);
-      if (inside) done();
-    }).then(() => window.wmMujoco());
+    const inside = document.querySelector("script.wm-mujoco");
+    if (inside && !window.wmMujoco) document.head.append(make("script", {}, inside.textContent));
+    if (!inside && !SOURCE) return Promise.reject(new Error("this page does not hold it; make it with wm.play(..., simulator=True)"));
+    loading ??= (inside ? Promise.resolve() : load("mujoco.js")).then(() => window.wmMujoco());
     loading.catch(() => { loading = undefined; });
     return loading;
   }
@@ -80,7 +87,8 @@
   class Play {
     constructor(dream) {
       this.dream = dream;
-      this.walkers = { [REFLEX]: { ...dream.controllers[0], W: new Float64Array(dream.controllers[0].W.length), b: new Float64Array(dream.aDim) } };
+      const silent = { ...dream.controllers[0], W: new Float64Array(dream.controllers[0].W.length), b: new Float64Array(dream.aDim) };
+      this.walkers = { [REFLEX]: { ...silent, targets: true }, [ZERO]: { ...silent, targets: false } };
       dream.controllers.forEach((C, i) => { this.walkers[i] = C; });
       this.real = null; // MuJoCo, once it is loaded
       this.begin({});
@@ -145,16 +153,23 @@
       return state;
     }
 
-    /** What a step begins from: the state with a push, if there is one, and C's action there. */
+    /** C's action in a state, or a random one. */
+    chosen(now, state, seed, frame) {
+      if (now.c !== RANDOM) return this.dream.act(this.walkers[now.c], state, now.shift);
+      const next = window.wmDream.uniform(seed, frame);
+      return this.dream.action.map(([low, high]) => low + (high - low) * next());
+    }
+
+    /** What a step begins from: the state with a push, if there is one, and the action there. */
     begun(frame, now) {
-      const { dream } = this, next = window.wmDream.uniform(this.seed + 500_000, frame);
+      const { dream } = this;
       let state = this.given(frame);
       if (now.push) {
         const physics = state.physics.slice();
         now.push.forEach((v, i) => { physics[dream.first + i] += v; });
         state = dream.state(physics, state.x, state.y, state);
       }
-      return { state, action: now.c === RANDOM ? dream.action.map(([low, high]) => low + (high - low) * next()) : dream.act(this.walkers[now.c], state, now.shift) };
+      return { state, action: this.chosen(now, state, this.seed + 500_000, frame) };
     }
 
     /** One frame more; false at an end. */
@@ -185,9 +200,8 @@
       return Array.from({ length: n }, (_, k) => {
         const states = [this.given(frame)];
         for (let t = 0, over = false; t < FUTURE && !over; t++) {
-          const state = states.at(-1), next = window.wmDream.uniform(7000 + 100 * this.seed + k, frame + t);
-          const action = now.c === RANDOM ? dream.action.map(([low, high]) => low + (high - low) * next()) : dream.act(this.walkers[now.c], state, now.shift);
-          const after = dream.step(state, action, dream.noise(7000 + 100 * this.seed + k, frame + t), now.tau, this.member);
+          const state = states.at(-1), seed = 7000 + 100 * this.seed + k, action = this.chosen(now, state, seed, frame + t);
+          const after = dream.step(state, action, dream.noise(seed, frame + t), now.tau, this.member);
           if (!after.wrong) states.push(after.state);
           over = after.ended;
         }
@@ -212,7 +226,7 @@
 
   class Widget {
     constructor(root, viewer, dream) {
-      Object.assign(this, { root, viewer, play: new Play(dream), fan: null, busy: false });
+      Object.assign(this, { root, viewer, play: new Play(dream), fan: null, busy: false, address: address(dream), held: new Map() });
       this.heights = [new Float32Array(MOST + 1).fill(NaN), new Float32Array(MOST + 1).fill(NaN)];
       this.distance = new Float32Array(MOST + 1).fill(NaN);
       const { tracks, strip } = viewer.scene;
@@ -227,22 +241,20 @@
       this.fill(0);
       viewer.reach(0);
       viewer.show(0);
+      if (dream.paused) viewer.play(false);
       this.restore();
       if (SOURCE) window.addEventListener("hashchange", () => this.restore());
     }
 
-    /** What the address of the page begins with, if it holds a play of this model. */
-    get key() { return this.play.dream.zDim ? "#vm=" : "#dream="; }
-
     build() {
-      const { dream } = this.play, options = (list) => list.map(([value, text]) => make("option", { value }, text));
+      const { dream } = this.play, keyed = Object.values(KEYS).every(([name]) => dream.joints.includes(name)), options = (list) => list.map(([value, text]) => make("option", { value }, text));
       const choose = (name, list, onchange) => { const select = make("select", { "aria-label": name, onchange }, ...options(list)); return [select, make("label", {}, name, select)]; };
       const range = (name, min, max, step, onchange) => {
         const input = make("input", { type: "range", "aria-label": name, min, max, step, onchange, oninput: () => { shown.textContent = Number(input.value).toFixed(2); } }), shown = make("span", { class: "wm-value" });
         return [input, make("label", {}, name, input, shown), shown];
       };
       const button = (text, onclick, attributes = {}) => make("button", { type: "button", onclick, ...attributes }, text);
-      const [c, cs] = choose("C", [...dream.controllers.map(({ name }, i) => [i, name]), [REFLEX, dream.targets ? "the reflex alone" : "zero action"], [RANDOM, "random actions"]], () => this.event("c", Number(this.c.value)));
+      const [c, cs] = choose("C", [...dream.controllers.map(({ name }, i) => [i, name]), [REFLEX, dream.targets ? "the reflex alone" : "held joints"], [ZERO, "zero action"], [RANDOM, "random actions"]], () => this.event("c", Number(this.c.value)));
       const [tau, taus, tauShown] = range("temperature", 0, 2, 0.05, () => this.event("t", Number(this.tau.value)));
       const z = dream.zDim ? dream.liveliest(this.play.frames[0].state.z) : [];
       this.sliders = z.slice(0, SLIDERS).map((number) => {
@@ -261,7 +273,7 @@
       const [strength, strengths] = choose("push", [0.4, 0.8, 1.2, 1.6].map((v) => [v, `${v} m/s`]));
       strength.value = "0.8";
       const [joint, joints] = choose("joint", dream.joints.map((name, i) => [i, name.replaceAll("_", " ")]), () => this.label());
-      const [angle, angles, angleShown] = range("its target (rad)", -1, 1, 0.05, () => this.event("j", Number(this.joint.value), Number(this.angle.value)));
+      const [angle, angles, angleShown] = range(dream.targets ? "its target (rad)" : "its pull", -1, 1, 0.05, () => this.event("j", Number(this.joint.value), Number(this.angle.value)));
       Object.assign(this, { c, tau, tauShown, member, strength, joint, angle, angleShown, number });
       this.fanButton = button("Show five futures", () => this.futures());
       this.askButton = button(`Ask MuJoCo (loads ${MEGABYTES} MB)`, () => this.ask("m"));
@@ -273,13 +285,34 @@
       const figure = this.viewer.root.querySelector("figure"), step = button("One step", () => { this.viewer.play(false); this.viewer.forward(); });
       figure.querySelector(".wm-bar").before(this.said);
       const encode = button("Encode this pose", () => { this.viewer.play(false); this.event("e"); }, { title: "z becomes what V sees: of MuJoCo's body where that is shown, else of the dreamed one" });
-      const inside = z.length ? [bar("V: numbers of the code", ...this.sliders.map(({ label }) => label), encode), bar("M: the next code", numbers), this.curve, this.read] : [bar("Move a joint", joints, angles)];
-      figure.append(bar("Who acts, and in which dream", cs, taus, ...(dream.members > 1 ? [members] : [])), bar("Push the torso", strengths, ...sides, step), ...inside,
+      const inside = z.length ? [bar("V: numbers of the code", ...this.sliders.map(({ label }) => label), encode), bar("M: the next code", numbers), this.curve, this.read] : [];
+      figure.append(bar("Who acts, and in which dream", cs, taus, ...(dream.members > 1 ? [members] : [])), ...inside, bar("Push the torso", strengths, ...sides, step), bar("Move a joint", joints, angles), ...(keyed ? [make("p", { class: "wm-help" }, KEYED)] : []),
         bar("What else", button("Undo", () => this.undo(), { title: "Take back what was done last" }), button("Start again", () => this.again({})), button("Another start", () => this.again({ seed: this.play.seed + 1, start: (this.play.start + 1) % dream.starts.length }), { title: "Another real start, and other noise" }),
           this.fanButton, this.askButton, this.wakeButton, ...(SOURCE ? [link] : [])));
-      this.viewer.canvas.setAttribute("aria-label", "The body as this page dreams it. Drag or use the arrow keys to turn, Shift and an arrow key to push, plus and minus to zoom, space to play, comma and full stop to step.");
+      this.viewer.canvas.setAttribute("aria-label", `The body as this page dreams it. Drag or use the arrow keys to turn, Shift and an arrow key to push, plus and minus to zoom, space to play, comma and full stop to step.${keyed ? ` ${KEYED}` : ""}`);
       this.dragging();
+      if (keyed) this.holding();
       this.label();
+    }
+
+    /** Joints are driven by keys as long as these are held, and only while the scene has the focus. */
+    holding() {
+      const { canvas } = this.viewer, drop = (joint) => { if (this.held.delete(joint)) this.event("j", joint, 0); };
+      const of = (event) => (event.ctrlKey || event.metaKey || event.altKey ? [] : KEYS[event.key.toLowerCase()] ?? []);
+      canvas.addEventListener("keydown", (event) => {
+        const [name, side] = of(event), joint = this.play.dream.joints.indexOf(name);
+        if (joint < 0) return;
+        event.preventDefault();
+        event.stopPropagation(); // JupyterLab has keys of its own
+        if (this.held.get(joint) === side) return; // the key repeats itself
+        this.held.set(joint, side);
+        this.event("j", joint, side);
+      });
+      canvas.addEventListener("keyup", (event) => {
+        const [name, side] = KEYS[event.key.toLowerCase()] ?? [], joint = this.play.dream.joints.indexOf(name);
+        if (this.held.get(joint) === side) drop(joint);
+      });
+      canvas.addEventListener("blur", () => [...this.held.keys()].forEach(drop));
     }
 
     /** A drag that begins on the torso pushes it, along the floor. */
@@ -341,8 +374,8 @@
       height.lines = [0, 1].map((t) => ({ values: this.heights[t].subarray(0, upto), colour: colours[t], dash: t ? [6, 3] : [] }))
         .concat(this.fan ? this.fan.states.map((states) => ({ values: Float32Array.from(states, ({ physics }) => physics[0]), from: frame, colour: colours[0], dash: [2, 2] })) : []);
       apart.lines = [{ values: this.distance.subarray(0, upto), colour: "", dash: [] }];
-      // The distance is shown once MuJoCo is there.
-      viewer.scene.strip = play.real ? this.panels : this.panels.slice(0, 1);
+      // The distance is shown once there are two bodies.
+      viewer.scene.strip = apart.lines[0].values.filter(Number.isFinite).length > 1 ? this.panels : this.panels.slice(0, 1);
       viewer.strip.style.height = `${56 * viewer.scene.strip.length + 4}px`;
       this.label();
       const now = play.frames[frame], over = frame === play.last && (now.ended || frame >= MOST), real = now.real && !now.awake;
@@ -494,12 +527,12 @@
 
     keep() {
       clearTimeout(this.later);
-      const mine = location.hash ? location.hash.startsWith(this.key) : this.viewer.frame || this.play.events.length; // another's address, or a section's, stays
-      if (SOURCE && !this.restoring && mine) this.later = setTimeout(() => { if (!this.viewer.playing) history.replaceState(null, "", this.key + this.play.toText(this.viewer.frame)); }, 300);
+      const mine = location.hash ? location.hash.startsWith(this.address) : this.viewer.frame || this.play.events.length; // another's address, or a section's, stays
+      if (SOURCE && !this.restoring && mine) this.later = setTimeout(() => { if (!this.viewer.playing) history.replaceState(null, "", this.address + this.play.toText(this.viewer.frame)); }, 300);
     }
 
     async copy() {
-      history.replaceState(null, "", this.key + this.play.toText(this.viewer.frame));
+      history.replaceState(null, "", this.address + this.play.toText(this.viewer.frame));
       const copied = await navigator.clipboard?.writeText(location.href).then(() => true, () => false);
       this.note = copied ? "Copied. Whoever opens the link sees this frame." : "The address of this page is now the link: copy it from the browser.";
       this.changed();
@@ -507,8 +540,8 @@
     }
 
     async restore() {
-      if (!SOURCE || !location.hash.startsWith(this.key)) return;
-      const given = Play.parse(location.hash.slice(this.key.length));
+      if (!SOURCE || !location.hash.startsWith(this.address)) return;
+      const given = Play.parse(location.hash.slice(this.address.length));
       if (!given) {
         this.note = "This link cannot be read, so a new play begins.";
         this.changed();
@@ -526,18 +559,61 @@
     }
   }
 
+  /** Begins a play: the controls, on the viewer that stands there. */
+  function begin(root, data) {
+    const { viewer } = root.querySelector(".wm-viewer");
+    try {
+      root.play = new Widget(root, viewer, window.wmDream.make({ ...window.wmModels[root.dataset.key], ...data }));
+    } catch (error) {
+      wrong(root, error);
+    }
+  }
+
+  function wrong(root, error) {
+    const place = root.querySelector(".wm-viewer");
+    place.viewer.play(false);
+    place.querySelector("figure")?.remove();
+    place.querySelector(".wm-still").hidden = false;
+    root.append(make("p", { class: "wm-wrong" }, `This dream cannot be played: ${error.message}. The picture shows its first frame.`));
+  }
+
+  /** A button that loads the model, a script beside this one. The viewer's own play does the same, and so does a link to a play of this kind. */
+  function offer(root, data) {
+    const { viewer } = root.querySelector(".wm-viewer"), { key, size } = root.dataset;
+    const start = () => {
+      if (button.disabled) return;
+      button.disabled = true;
+      button.textContent = "The model is being loaded ...";
+      load(`play-${key}.js`).then(() => {
+        bar.remove();
+        viewer.strip.hidden = false;
+        viewer.grow = null;
+        viewer.play(!still.matches);
+        viewer.canvas.focus({ preventScroll: true });
+        begin(root, data);
+      }, (error) => wrong(root, error));
+    };
+    const button = make("button", { type: "button", class: "wm-start", onclick: start }, `Start the dream (loads ${size} MB)`), bar = make("div", { class: "wm-bar" }, button);
+    const linked = () => { if (location.hash.startsWith(address(data))) start(); };
+    viewer.play(false);
+    viewer.strip.hidden = true; // nothing is dreamed yet
+    viewer.grow = () => { start(); return false; };
+    viewer.root.querySelector("figure > .wm-bar").before(bar);
+    addEventListener("hashchange", linked);
+    linked();
+  }
+
   function mount() {
-    for (const root of document.querySelectorAll(".wm-play:not([data-ready])")) {
-      const place = root.querySelector(".wm-viewer");
-      if (!place?.viewer) continue; // the still picture stays
+    for (const root of document.querySelectorAll(".wm-play[data-key]:not([data-ready])")) {
+      if (!root.querySelector(".wm-viewer")?.viewer) continue; // the still picture stays
       root.dataset.ready = "";
       try {
-        root.play = new Widget(root, place.viewer, window.wmDream.make(JSON.parse(root.querySelector("script.wm-dream").textContent)));
+        const data = JSON.parse(root.querySelector("script.wm-dream").textContent);
+        if (!data.kind) throw new Error("its data are damaged");
+        if (SOURCE && !window.wmModels?.[root.dataset.key]) offer(root, data);
+        else begin(root, data);
       } catch (error) {
-        place.viewer.play(false);
-        place.querySelector("figure")?.remove();
-        place.querySelector(".wm-still").hidden = false;
-        root.append(make("p", { class: "wm-wrong" }, `This dream cannot be played: ${error.message}. The picture shows its first frame.`));
+        wrong(root, error);
       }
     }
   }

@@ -575,7 +575,11 @@
   }
 
   function redraw() {
-    for (const viewer of visible) viewer.dirty = true;
+    for (const viewer of visible) {
+      viewer.dirty = true;
+      viewer.root.toggleAttribute("data-dark", isDark());
+      viewer.changed?.(); // what others draw with the page's colours
+    }
     wake();
   }
 
